@@ -1,0 +1,1 @@
+"""The grasp engine: hands, objects, generators, synthesis, metrics, worker. Never imports bpy."""
