@@ -1,0 +1,156 @@
+"""From whatever an animator selected to a closed or nearly closed, outward-oriented surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.objects.errors import ObjectError
+from core.objects.topology import (
+    edge_table,
+    face_components,
+    face_normals_areas,
+    orient_consistently,
+    orient_outward,
+    open_components,
+    thicken,
+)
+
+WELD = 1e-6
+"""Vertices nearer than this share of the object's size are one vertex."""
+SHEET = 0.0005
+"""Thickness given to a surface that encloses nothing, metres."""
+OPENING = 0.025
+"""A part with an opening wider than this is a sheet, not a solid with a hole, metres."""
+
+
+@dataclass(frozen=True)
+class CleanMesh:
+    """Triangles that enclose a solid, outward, in the caller's frame.
+
+    Attributes:
+        vertices: (V, 3) float64 metres, in the frame of the input minus `centroid`.
+        faces: (F, 3) int64.
+        centroid: (3,) area centroid of the surface, float64, caller's frame.
+        shell: some part was an open surface and has been given a thin wall.
+        watertight: every edge belongs to exactly two faces.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    centroid: np.ndarray
+    shell: bool
+    watertight: bool
+
+
+def clean_mesh(vertices: np.ndarray, faces: np.ndarray) -> CleanMesh:
+    """Makes one outward-oriented surface of a triangle soup.
+
+    Drops faces with non-finite corners, merges duplicate vertices, drops degenerate and doubled
+    faces, makes the winding consistent and outward, and gives a thin wall to parts that are open
+    (a bowl modelled as one surface, a plane): their hollow is outside.
+
+    Args:
+        vertices: (V, 3) metres.
+        faces: (F, 3) indices into them.
+
+    Raises:
+        ObjectError: there is no surface left.
+    """
+    vertices, faces = _checked(vertices, faces)
+    reference = (vertices[faces].min((0, 1)) + vertices[faces].max((0, 1))) / 2
+    vertices = vertices - reference
+    vertices, faces = _weld(vertices, faces)
+    faces = _without_degenerate(vertices, faces)
+    faces = _without_doubles(faces)
+    if not len(faces):
+        raise ObjectError(
+            "The object has no surface: all its faces are lines or points. Give it faces with an area, or apply its scale."
+        )
+    _, areas = face_normals_areas(vertices, faces)
+    centroid = (vertices[faces].mean(1) * areas[:, None]).sum(0) / areas.sum()
+    vertices, faces = _compact(vertices - centroid, faces)
+    # From here on in single precision's numbers, so that an object moved in the scene is the same object.
+    vertices = vertices.astype(np.float32).astype(np.float64)
+
+    faces = orient_consistently(faces)
+    patches, _ = face_components(faces, manifold_only=True)
+    faces = orient_outward(vertices, faces, patches)
+    open_faces = open_components(vertices, faces, OPENING)
+    if open_faces.any():
+        solid = faces[~open_faces]
+        sheet_vertices, sheet_faces = thicken(vertices, faces[open_faces], patches[open_faces], SHEET)
+        faces = np.concatenate([solid, sheet_faces + len(vertices)])
+        vertices = np.concatenate([vertices, sheet_vertices])
+        vertices, faces = _compact(vertices, faces)
+    _, counts, _ = edge_table(faces)
+    return CleanMesh(vertices, faces, reference + centroid, bool(open_faces.any()), bool((counts == 2).all()))
+
+
+def _checked(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    vertices = np.asarray(vertices, dtype=np.float64)
+    faces = np.asarray(faces)
+    if vertices.ndim != 2 or vertices.shape[1] != 3:
+        raise ObjectError(f"The object's vertices have shape {vertices.shape}, expected (V, 3).")
+    if faces.size == 0 or not len(vertices):
+        raise ObjectError("The object has no faces: select a mesh with a surface.")
+    if faces.ndim != 2 or faces.shape[1] != 3:
+        raise ObjectError(f"The object's faces have shape {faces.shape}, expected triangles (F, 3).")
+    faces = faces.astype(np.int64)
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise ObjectError("The object's faces name vertices that do not exist: the mesh is damaged.")
+    finite = np.isfinite(vertices).all(1) & (np.abs(vertices) < 1e9).all(1)
+    faces = faces[finite[faces].all(1)]
+    if not len(faces):
+        raise ObjectError(
+            "No face of the object has finite coordinates (NaN or infinity): "
+            "check its modifiers and its scale, or delete those vertices."
+        )
+    return vertices, faces
+
+
+def _weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    used = np.unique(faces)
+    points = vertices[used]
+    low = points.min(0)
+    step = max(float((points.max(0) - low).max()) * WELD, 1e-12)
+    # Half-way numbers are common in modelled meshes: the odd offset keeps them off the cells' borders.
+    cells = np.floor((points - low) / step + 0.38196601).astype(np.int64)
+    width = cells.max(0) + 1
+    key = (cells[:, 0] * width[1] + cells[:, 1]) * width[2] + cells[:, 2]
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    table = np.full(len(vertices), -1, np.int64)
+    table[used] = inverse.reshape(-1)
+    return points[first], table[faces]
+
+
+def _without_degenerate(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    a, b, c = faces.T
+    faces = faces[(a != b) & (b != c) & (c != a)]
+    if not len(faces):
+        return faces
+    corners = vertices[faces]
+    edges = corners - np.roll(corners, 1, axis=1)
+    longest = np.sqrt((edges**2).sum(2).max(1))
+    _, areas = face_normals_areas(vertices, faces)
+    height = 2 * areas / np.maximum(longest, 1e-30)
+    return faces[height > longest * 1e-9]
+
+
+def _without_doubles(faces: np.ndarray) -> np.ndarray:
+    """One face of each set that shares its three corners, whatever its winding."""
+    if not len(faces):
+        return faces
+    ordered = np.sort(faces, axis=1)
+    count = int(faces.max()) + 1
+    if count < 2_000_000:  # three indices fit one integer
+        _, first = np.unique((ordered[:, 0] * count + ordered[:, 1]) * count + ordered[:, 2], return_index=True)
+    else:
+        _, first = np.unique(ordered, axis=0, return_index=True)
+    return faces[np.sort(first)]
+
+
+def _compact(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    used, inverse = np.unique(faces, return_inverse=True)
+    return vertices[used], inverse.reshape(faces.shape).astype(np.int64)

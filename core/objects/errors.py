@@ -1,0 +1,30 @@
+"""What can be wrong with a mesh, as sentences for the animator."""
+
+from __future__ import annotations
+
+
+class ObjectError(ValueError):
+    """A mesh that cannot be grasped; its text says what is wrong and what to do."""
+
+
+class UngraspableSizeError(ObjectError):
+    """An object of a size no hand can take.
+
+    Attributes:
+        extent: largest side of its bounding box, metres.
+        suggested_scale: factor on the object's size (or divisor of the scene's hand length)
+            that would bring it to a size a hand takes.
+    """
+
+    def __init__(self, message: str, extent: float, suggested_scale: float) -> None:
+        super().__init__(message)
+        self.extent = extent
+        self.suggested_scale = suggested_scale
+
+
+class ObjectTooLarge(UngraspableSizeError):  # noqa: N818 - the name callers and the wire know
+    """No place on the object is narrow enough for a hand."""
+
+
+class ObjectTooSmall(UngraspableSizeError):  # noqa: N818
+    """The whole object is thinner than fingers can take."""

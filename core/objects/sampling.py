@@ -1,0 +1,56 @@
+"""Points on a surface by area, and how thick the object is under them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.objects.exact import ExactSurface
+
+NOTHING = 10.0
+"""Thickness where the ray through the object meets nothing, metres."""
+
+
+def sample_surface(
+    vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws points by area, stratified: (count, 3) and the face (count,) of each."""
+    corners = vertices[faces]
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    cumulative = np.cumsum(areas)
+    draw = (np.arange(count) + rng.random(count)) / count * cumulative[-1]
+    face = np.minimum(np.searchsorted(cumulative, draw), len(faces) - 1)
+    u, v = rng.random((2, count))
+    beyond = u + v > 1
+    u, v = np.where(beyond, 1 - u, u), np.where(beyond, 1 - v, v)
+    a, b, c = corners[face].transpose(1, 0, 2)
+    order = rng.permutation(count)
+    return (a + u[:, None] * (b - a) + v[:, None] * (c - a))[order], face[order]
+
+
+def thickness(surface: ExactSurface, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Length (N,) inside the solid from surface points (N, 3) along their inward normal.
+
+    Passes through faces hidden inside overlapping parts. `NOTHING` where the ray leaves through a hole.
+    """
+    step = 1e-6
+    total = np.full(len(points), NOTHING)
+    travelled = np.full(len(points), step)
+    rows = np.arange(len(points))
+    for _ in range(8):
+        origins = points[rows] - normals[rows] * travelled[rows, None]
+        length, face = surface.first_hit(origins, -normals[rows])
+        hit = np.isfinite(length)
+        rows, length, face = rows[hit], length[hit], face[hit]
+        if not len(rows):
+            break
+        travelled[rows] += length + step
+        leaving = (surface.face_normals[face] * -normals[rows]).sum(1) > 0
+        ended = rows[leaving]
+        beyond = surface.inside(points[ended] - normals[ended] * (travelled[ended, None] + 1e-5))
+        total[ended[~beyond]] = travelled[ended[~beyond]] - step
+        keep = ~leaving
+        keep[np.flatnonzero(leaving)[beyond]] = True
+        rows = rows[keep]
+        if not len(rows):
+            break
+    return total

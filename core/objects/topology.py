@@ -1,0 +1,212 @@
+"""Edges, patches, winding and openings of triangle meshes."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from core.objects.exact import ExactSurface
+
+COVERED_STEP = 0.001
+"""How far past a free edge one looks for the surface that continues there, metres."""
+
+
+def face_normals_areas(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals (F, 3) and areas (F,)."""
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1)
+    return cross / np.maximum(length, 1e-30)[:, None], length / 2
+
+
+def edge_table(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Undirected edges.
+
+    Returns:
+        The edge (3F,) of each half edge (face 0's ab, bc, ca, face 1's ...), the number of half
+        edges (E,) of each edge, and +1 or -1 (3F,): whether the half edge runs from its lower to its higher vertex.
+    """
+    start = faces.reshape(-1)
+    end = np.roll(faces, -1, axis=1).reshape(-1)
+    key = np.minimum(start, end) * (int(faces.max()) + 1) + np.maximum(start, end)
+    _, edge, counts = np.unique(key, return_inverse=True, return_counts=True)
+    return edge.reshape(-1), counts, np.where(start < end, 1, -1)
+
+
+def _neighbours(faces: np.ndarray, manifold_only: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of half edges (P,), (P,) that share an edge, and whether both run the same way (P,)."""
+    edge, counts, way = edge_table(faces)
+    order = np.argsort(edge, kind="stable")
+    same = edge[order[1:]] == edge[order[:-1]]
+    if manifold_only:
+        same &= counts[edge[order[1:]]] == 2
+    first, second = order[:-1][same], order[1:][same]
+    return first, second, way[first] == way[second]
+
+
+def face_components(faces: np.ndarray, manifold_only: bool = False) -> tuple[np.ndarray, int]:
+    """Component (F,) of each face, joined over shared edges (or only those of exactly two faces), and their number."""
+    first, second, _ = _neighbours(faces, manifold_only)
+    graph = coo_matrix((np.ones(len(first), np.int8), (first // 3, second // 3)), shape=(len(faces), len(faces)))
+    count, labels = connected_components(graph, directed=False)
+    return labels, count
+
+
+def orient_consistently(faces: np.ndarray) -> np.ndarray:
+    """Flips faces so that neighbours over every edge of two faces agree (as far as the patch is orientable)."""
+    _, _, clash = _neighbours(faces, manifold_only=True)
+    if not clash.any():
+        return faces
+    import igl
+
+    return igl.bfs_orient(np.ascontiguousarray(faces))[0]
+
+
+def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray) -> np.ndarray:
+    """Turns each patch so that its normals look away from what it encloses.
+
+    A closed patch by its volume; an open one towards the side from which more rays escape.
+    """
+    edge, counts, way = edge_table(faces)
+    balanced = np.bincount(edge, weights=way, minlength=len(counts)) == 0
+    closed_edge = (counts == 2) & balanced
+    patch_count = int(patches.max()) + 1
+    half_patch = np.repeat(patches, 3)
+    closed = np.bincount(half_patch, weights=~closed_edge[edge], minlength=patch_count) == 0
+    corners = vertices[faces]
+    volume = np.bincount(
+        patches,
+        weights=np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])),
+        minlength=patch_count,
+    )
+    flip = closed & (volume < 0)
+    if not closed.all():
+        flip |= ~closed & (_escape(vertices, faces, patches, ~closed) < 0)
+    return np.where(flip[patches][:, None], faces[:, ::-1], faces)
+
+
+def _escape(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each patch in `wanted`: share of rays that escape on the normals' side less that on the other, (P,)."""
+    rng = np.random.default_rng(0)
+    normals, areas = face_normals_areas(vertices, faces)
+    rows = np.flatnonzero(wanted[patches])
+    order = rows[np.argsort(patches[rows], kind="stable")]
+    starts = np.flatnonzero(np.r_[True, patches[order][1:] != patches[order][:-1]])
+    ends = np.r_[starts[1:], len(order)]
+    samples = int(np.clip(4096 // len(starts), 8, 256))
+    cumulative = np.cumsum(areas[order])
+    base = np.r_[0.0, cumulative][starts]
+    span = cumulative[ends - 1] - base
+    draw = base[:, None] + (np.arange(samples) + 0.5) / samples * span[:, None]
+    chosen = order[np.minimum(np.searchsorted(cumulative, draw.ravel()), len(order) - 1)]
+    weights = rng.dirichlet((1.0, 1.0, 1.0), len(chosen))
+    points = (vertices[faces[chosen]] * weights[:, :, None]).sum(1)
+    surface = ExactSurface(vertices, faces)
+    size = float(np.ptp(vertices, axis=0).max())
+    escaped = np.zeros((2, len(chosen)))
+    rounds = 4
+    for _ in range(rounds):
+        directions = normals[chosen] + 0.98 * _unit(rng.normal(size=(len(chosen), 3)))
+        directions = _unit(directions)
+        for side, sign in enumerate((1.0, -1.0)):
+            length, _ = surface.first_hit(points + sign * normals[chosen] * size * 1e-5, sign * directions)
+            escaped[side] += np.isinf(length)
+    difference = (escaped[0] - escaped[1]) / rounds
+    result = np.zeros(int(patches.max()) + 1)
+    np.add.at(result, patches[chosen], difference / samples)
+    return result
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-30)
+
+
+def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np.ndarray:
+    """Which faces (F,) bool belong to a part with an opening wider than `width` metres.
+
+    The width of a loop of free edges is four times its area over its length (a circle's diameter, a
+    slit's double width). A free edge that another surface continues (a separate lid) is not free.
+    """
+    edge, counts, _ = edge_table(faces)
+    free = np.flatnonzero(counts[edge] == 1)
+    if not len(free):
+        return np.zeros(len(faces), bool)
+    face = free // 3
+    start = faces.reshape(-1)[free]
+    end = np.roll(faces, -1, axis=1).reshape(-1)[free]
+    along = vertices[end] - vertices[start]
+    length = np.linalg.norm(along, axis=1)
+    normals, _ = face_normals_areas(vertices, faces[face])
+    past = _unit(np.cross(along, normals))
+    probe = (vertices[start] + vertices[end]) / 2 + COVERED_STEP * past
+    distance, _, _ = ExactSurface(vertices, faces).closest(probe)
+    covered = distance < 0.6 * COVERED_STEP
+
+    graph = coo_matrix((np.ones(len(start), np.int8), (start, end)), shape=(len(vertices), len(vertices)))
+    _, of_vertex = connected_components(graph, directed=False)
+    _, loop = np.unique(of_vertex[start], return_inverse=True)
+    loop = loop.reshape(-1)
+    loops = int(loop.max()) + 1
+    perimeter = np.bincount(loop, weights=length, minlength=loops)
+    centre = np.stack([np.bincount(loop, weights=vertices[start][:, i]) for i in range(3)], 1)
+    centre /= np.bincount(loop)[:, None]
+    cross = np.cross(vertices[start] - centre[loop], vertices[end] - centre[loop])
+    area = np.linalg.norm(np.stack([np.bincount(loop, weights=cross[:, i]) for i in range(3)], 1), axis=1) / 2
+    opening = 4 * area / np.maximum(perimeter, 1e-30)
+    uncovered = np.bincount(loop, weights=length * ~covered, minlength=loops) / np.maximum(perimeter, 1e-30)
+    wide = (opening > width) & (uncovered > 0.4)
+    parts, part_count = face_components(faces)
+    is_open = np.zeros(part_count, bool)
+    is_open[parts[face[wide[loop]]]] = True
+    # A flat part encloses nothing, however small it is.
+    return is_open[parts] | _flat(vertices, faces, parts, part_count, face[~covered])[parts]
+
+
+def _flat(
+    vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray, count: int, free_faces: np.ndarray
+) -> np.ndarray:
+    """Parts (P,) with uncovered free edges whose faces all look the same way or its opposite."""
+    normals, areas = face_normals_areas(vertices, faces)
+    outer = np.einsum("fi,fj->fij", normals, normals) * areas[:, None, None]
+    spread = np.zeros((count, 3, 3))
+    np.add.at(spread, parts, outer)
+    total = np.bincount(parts, weights=areas, minlength=count)
+    has_free = np.zeros(count, bool)
+    has_free[parts[free_faces]] = True
+    return has_free & (np.linalg.eigvalsh(spread)[:, -1] > 0.98 * total)
+
+
+def thicken(
+    vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, thickness: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A closed thin solid around a sheet: both sides at half the thickness, joined at free edges.
+
+    Each patch gets vertices of its own, so that sheets that meet in one edge overlap instead of failing.
+    """
+    key = np.repeat(patches, 3) * len(vertices) + faces.reshape(-1)
+    own, local = np.unique(key, return_inverse=True)
+    points = vertices[own % len(vertices)]
+    faces = local.reshape(-1, 3)
+    normals, _ = face_normals_areas(points, faces)
+    corners = points[faces]
+    ahead = _unit(np.roll(corners, -1, axis=1) - corners)
+    behind = _unit(np.roll(corners, 1, axis=1) - corners)
+    angle = np.arccos(np.clip((ahead * behind).sum(2), -1, 1))
+    mean = np.zeros_like(points)
+    np.add.at(mean, faces, normals[:, None] * angle[..., None])
+    mean = _unit(mean)
+    # At a crease the offset grows so that the walls keep their thickness, up to twice.
+    lean = np.ones(len(points))
+    np.minimum.at(lean, faces, np.einsum("fi,fki->fk", normals, mean[faces]))
+    offset = mean * (thickness / 2 / np.clip(lean, 0.5, 1.0))[:, None]
+    count = len(points)
+    edge, counts, _ = edge_table(faces)
+    free = np.flatnonzero(counts[edge] == 1)
+    start = faces.reshape(-1)[free]
+    end = np.roll(faces, -1, axis=1).reshape(-1)[free]
+    back = faces[:, ::-1] + count
+    wall = np.concatenate(
+        [np.stack([end, start, start + count], 1), np.stack([end, start + count, end + count], 1)]
+    )
+    return np.concatenate([points + offset, points - offset]), np.concatenate([faces, back, wall])
