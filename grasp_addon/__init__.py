@@ -1,0 +1,23 @@
+"""The Blender side of Generate Grasps."""
+
+from __future__ import annotations
+
+import bpy
+
+from . import engine_link, generate, operators, panel, preferences, properties, scrub
+
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *generate.CLASSES, *operators.CLASSES, *panel.CLASSES)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
+
+
+def register() -> None:
+    _register_classes()
+    properties.register()
+    scrub.register()
+
+
+def unregister() -> None:
+    engine_link.stop()
+    scrub.unregister()
+    properties.unregister()
+    _unregister_classes()

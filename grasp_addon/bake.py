@@ -1,0 +1,74 @@
+"""Keys for the shown grasp at the current frame: on the bones, and on the shape keys so that the mesh stays right."""
+
+from __future__ import annotations
+
+import bpy
+
+from .animation import curve, curves
+from .candidates import mute_drivers
+from .naming import WRIST, bone_names
+from .rig import MARK
+from .scrub import shown
+
+
+def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
+    """Keys the shown grasp and mutes the drivers; returns the frame. The animator's keying preferences hold."""
+    scene, record = context.scene, rig.grasp
+    frame = scene.frame_current
+    shape_keys = record.mesh.data.shape_keys
+    values = {block.name: block.value for block in shape_keys.key_blocks[1:]}
+    posed = rig.evaluated_get(context.evaluated_depsgraph_get())
+    pose = {name: (posed.pose.bones[name].rotation_quaternion.copy(), posed.pose.bones[name].location.copy())
+            for name in bone_names(record.side)}
+    mute_drivers(rig, True)
+    record.looking = False
+    keying = {"frame": frame, "options": keying_options(context), "keytype": scene.tool_settings.keyframe_type}
+    for joint, (name, (rotation, location)) in enumerate(pose.items()):
+        bone = rig.pose.bones[name]
+        bone.rotation_quaternion = _nearest(rig, bone, rotation, frame)
+        bone.keyframe_insert("rotation_quaternion", group=name, **keying)
+        if joint == WRIST:
+            bone.location = location
+            bone.keyframe_insert("location", group=name, **keying)
+    for block in shape_keys.key_blocks[1:]:
+        block.value = values[block.name]
+        block.keyframe_insert("value", **keying)
+    for datablock in (rig, shape_keys):
+        if datablock.animation_data and datablock.animation_data.action:
+            datablock.animation_data.action[MARK] = True
+    place = shown(rig)
+    for index, candidate in enumerate(record.candidates):
+        if values.get(candidate.key, 0.0) > 0 or index == place - 1:
+            candidate.baked = True
+    return frame
+
+
+def key_newcomers(rig: bpy.types.Object) -> None:
+    """Keys of value 0 for candidates that came after a bake, so that a look at them ends with the frame."""
+    shape_keys = rig.grasp.mesh.data.shape_keys
+    frames = sorted({point.co.x for c in curves(shape_keys) for point in c.keyframe_points})
+    for block in shape_keys.key_blocks[1:]:
+        if curve(shape_keys, block.path_from_id("value")) is None:
+            block.value = 0.0
+            for frame in frames:
+                block.keyframe_insert("value", frame=frame)
+
+
+def keying_options(context: bpy.types.Context) -> set[str]:
+    """What the preferences and the scene say about inserting keys."""
+    edit = context.preferences.edit
+    options = set()
+    if edit.use_keyframe_insert_needed:
+        options.add("INSERTKEY_NEEDED")
+    if context.scene.tool_settings.use_keyframe_cycle_aware:
+        options.add("INSERTKEY_CYCLE_AWARE")
+    return options
+
+
+def _nearest(rig: bpy.types.Object, bone: bpy.types.PoseBone, rotation: object, frame: float) -> object:
+    """q or -q, whichever the keys before lead to the short way round."""
+    path = bone.path_from_id("rotation_quaternion")
+    found = [curve(rig, path, i) for i in range(4)]
+    if all(found) and sum(c.evaluate(frame) * x for c, x in zip(found, rotation, strict=True)) < 0:
+        return -rotation
+    return rotation

@@ -1,0 +1,153 @@
+"""Candidates in a rig: one shape key each, and drivers by which the bones follow the keys, natively.
+
+A key holds the mesh before skinning; each bone's quaternion is identity + sum of value_k (q_k - identity). Sums and
+products are evaluated by Blender without Python, so a file works without this add-on and without auto-run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import bpy
+import numpy as np
+
+from .animation import forget_curves
+from .bone_frames import bone_channels, transformed
+from .hand_data import quaternions_of
+from .naming import WRIST, bone_names, key_name
+from .rig import rest_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .hand_data import Candidate
+
+GROUP: Final = 16  # an expression is cut at 256 characters; a term takes at most 13
+SUM: Final = "grasp_sum_{}"
+CHANNELS: Final = 16 * 4 + 3
+IDENTITY: Final = np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidate], frame: np.ndarray) -> None:
+    """Puts `candidates`, best first, in place of those that are not kept; numbers go on after the kept ones.
+
+    Args:
+        armature: a rig of `rig.build_hand`.
+        candidates: in the sent mesh's frame.
+        frame: (4, 4) rigid, sent mesh's frame to armature.
+    """
+    record, mesh = armature.grasp, armature.grasp.mesh
+    for index in reversed(range(len(record.candidates))):
+        if not record.candidates[index].baked:
+            _drop(armature, index)
+    placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
+    heads, axes = rest_frames(armature, record.side)
+    taken = {entry.number for entry in record.candidates}
+    numbers = (n for n in range(1, 1000) if n not in taken)
+    for candidate in sorted(candidates, key=lambda c: -c.score):
+        entry = record.candidates.add()
+        entry.number = next(numbers)
+        entry.type, entry.score = candidate.type, candidate.score
+        for name, value in candidate.measures.items():
+            measure = entry.measures.add()
+            measure.name, measure.value = name, value
+        key = mesh.shape_key_add(name=key_name(entry.number, candidate.type), from_mix=False)
+        entry.key = key.name
+        rest = transformed(placed, candidate.rest_vertices.astype(np.float64))
+        key.data.foreach_set("co", np.ascontiguousarray(rest, np.float32).ravel())
+        rotations, location = bone_channels(candidate, np.array(record.wrist), heads, axes, placed, frame)
+        entry.channels = np.concatenate([quaternions_of(rotations).ravel(), location]).tolist()
+    drive_bones(armature)
+
+
+def drive_bones(armature: bpy.types.Object) -> None:
+    """Writes all drivers anew from the candidates the rig holds."""
+    record = armature.grasp
+    _remove_drivers(armature)
+    if not record.candidates:
+        return
+    channels = np.array([list(entry.channels) for entry in record.candidates])  # (N, 67)
+    rest = np.concatenate([np.tile(IDENTITY, 16), np.zeros(3)])
+    keys = [entry.key for entry in record.candidates]
+    shape_keys = record.mesh.data.shape_keys
+    groups = [range(start, min(start + GROUP, len(keys))) for start in range(0, len(keys), GROUP)]
+    data = armature.data
+    if len(groups) > 1:
+        for g, _members in enumerate(groups):
+            data[SUM.format(g)] = [0.0] * CHANNELS
+    for channel in range(CHANNELS):
+        path, index = _channel_path(record.side, channel)
+        sums = [
+            ([(shape_keys, "KEY", f'key_blocks["{bpy.utils.escape_identifier(keys[k])}"].value') for k in members],
+             [channels[k, channel] - rest[channel] for k in members])
+            for members in groups
+        ]
+        if len(groups) == 1:
+            _drive(armature, path, index, rest[channel], *sums[0])
+            continue
+        for g, (sources, factors) in enumerate(sums):
+            _drive(data, f'["{SUM.format(g)}"]', channel, 0.0, sources, factors)
+        partial = [(data, "ARMATURE", f'["{SUM.format(g)}"][{channel}]') for g in range(len(groups))]
+        _drive(armature, path, index, rest[channel], partial, [1.0] * len(groups))
+
+
+def drivers(armature: bpy.types.Object) -> list[bpy.types.FCurve]:
+    """The drivers that pose this rig's bones."""
+    animation = armature.animation_data
+    ours = {_channel_path(armature.grasp.side, channel)[0] for channel in range(CHANNELS)}
+    return [d for d in animation.drivers if d.data_path in ours] if animation else []
+
+
+def mute_drivers(armature: bpy.types.Object, mute: bool) -> None:
+    """Muted, the keys on the bones play; unmuted, the shape keys pose the bones."""
+    for driver in drivers(armature):
+        if driver.mute != mute:
+            driver.mute = mute
+
+
+def _channel_path(side: str, channel: int) -> tuple[str, int]:
+    names = bone_names(side)
+    if channel < 64:
+        return f'pose.bones["{names[channel // 4]}"].rotation_quaternion', channel % 4
+    return f'pose.bones["{names[WRIST]}"].location', channel - 64
+
+
+def _drive(owner: bpy.types.ID, path: str, index: int, rest: float,
+           sources: list[tuple[bpy.types.ID, str, str]], factors: list[float]) -> None:
+    driver = owner.driver_add(path, index).driver
+    driver.type = "SCRIPTED"
+    terms = [f"{rest:g}"]
+    for place, ((source, kind, source_path), factor) in enumerate(zip(sources, factors, strict=True)):
+        variable = driver.variables.new()
+        variable.name = chr(ord("a") + place)
+        variable.targets[0].id_type = kind
+        variable.targets[0].id = source
+        variable.targets[0].data_path = source_path
+        terms.append(f"+{variable.name}" if factor == 1.0 else f"{_number(factor)}*{variable.name}")
+    driver.expression = "".join(terms)
+
+
+def _number(value: float) -> str:
+    """Signed, ten characters, at least seven digits that count unless the value is tiny."""
+    whole = len(str(int(abs(value))))
+    return f"{value:+.{max(1, 8 - whole)}f}"
+
+
+def _remove_drivers(armature: bpy.types.Object) -> None:
+    for driver in drivers(armature):
+        armature.animation_data.drivers.remove(driver)
+    data = armature.data
+    if data.animation_data:
+        for driver in [d for d in data.animation_data.drivers if d.data_path.startswith('["grasp_sum_')]:
+            data.animation_data.drivers.remove(driver)
+    for name in [name for name in data.keys() if name.startswith("grasp_sum_")]:  # noqa: SIM118  ID properties
+        del data[name]
+
+
+def _drop(armature: bpy.types.Object, index: int) -> None:
+    record = armature.grasp
+    key = record.mesh.data.shape_keys.key_blocks.get(record.candidates[index].key)
+    if key:
+        forget_curves(record.mesh.data.shape_keys, key.path_from_id("value"))
+        record.mesh.shape_key_remove(key)
+    record.candidates.remove(index)

@@ -1,0 +1,141 @@
+"""The selection as arrays: evaluated, in world scale, in a frame that turns with the object.
+
+A world matrix is split as M = T R S with R a rotation and S symmetric (the polar decomposition). S is applied to the
+vertices and T R is the frame, so that turning or moving the object changes nothing that is sent, while scale,
+uneven scale and the shear of a turned child in a stretched parent are all in the vertices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from .errors import GraspError
+
+if TYPE_CHECKING:
+    import bpy
+
+SURFACES: Final = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
+# In hands (wrist to middle fingertip): wider than this in all three directions nothing fits between the fingers.
+WIDEST: Final = 3.0
+SMALLEST: Final = 0.05
+COMFORTABLE: Final = 0.4  # what Set Hand Length for This Object makes of the object's middle extent
+
+
+@dataclass(frozen=True)
+class ObjectIn:
+    """What is sent to be grasped.
+
+    Attributes:
+        name: of the object whose frame it is.
+        vertices: (V, 3) float64, scene units, in `frame`.
+        faces: (F, 3) int32, outward as the user's.
+        frame: (4, 4) float64 rigid, to world.
+    """
+
+    name: str
+    vertices: np.ndarray
+    faces: np.ndarray
+    frame: np.ndarray
+
+    @property
+    def extent(self) -> np.ndarray:
+        """(3,) sides of the bounding box, scene units."""
+        return np.ptp(self.vertices, axis=0)
+
+
+def selected_object(context: bpy.types.Context) -> ObjectIn:
+    """The selected objects (all of them, as one) in the frame of the active one; GraspError with a sentence."""
+    chosen = [o for o in context.selected_objects if not o.grasp.role] if context.selected_objects else []
+    if not chosen:
+        raise GraspError("Nothing is selected: select the object to be grasped, then press Generate Grasps.")
+    active = context.view_layer.objects.active
+    lead = active if active in chosen else chosen[0]
+    world = np.array(lead.matrix_world, dtype=np.float64)
+    frame, stretch = rigid_part(world, lead.name)
+    inverse = np.linalg.inv(frame)
+    parts, offset, usable = [], 0, False
+    for mesh_world, points, triangles in _surfaces(context, chosen):
+        usable = True
+        matrix = stretch if np.array_equal(mesh_world, world) else (inverse @ mesh_world)
+        if np.linalg.det(matrix[:3, :3]) < 0:
+            triangles = triangles[:, ::-1]
+        parts.append((points @ matrix[:3, :3].T + matrix[:3, 3], triangles + offset))
+        offset += len(points)
+    if not usable:
+        kind = lead.type.replace("_", " ").lower()
+        raise GraspError(f"{lead.name} is a {kind} and has no surface to grasp: select a mesh.")
+    vertices = np.concatenate([p for p, _ in parts])
+    faces = np.concatenate([t for _, t in parts]).astype(np.int32)
+    if not len(faces):
+        raise GraspError(f"{lead.name} has no faces (after its modifiers): a hand needs a surface to hold.")
+    if not np.isfinite(vertices).all():
+        count = int((~np.isfinite(vertices).all(axis=1)).sum())
+        raise GraspError(f"{count} vertices of {lead.name} are not numbers (NaN or infinite): delete or repair them.")
+    return ObjectIn(lead.name, vertices, np.ascontiguousarray(faces), frame)
+
+
+def rigid_part(world: np.ndarray, name: str = "The object") -> tuple[np.ndarray, np.ndarray]:
+    """M = (T R) S: the (4, 4) rigid frame and the (4, 4) symmetric stretch in it; a mirrored M has S negative."""
+    left, sizes, right = np.linalg.svd(world[:3, :3])
+    if not np.isfinite(world).all() or sizes[2] <= 1e-9 * sizes[0]:
+        raise GraspError(f"{name} is scaled to nothing in a direction: set its scale (and its parents') above 0.")
+    sign = np.sign(np.linalg.det(left @ right))
+    frame, stretch = np.eye(4), np.eye(4)
+    frame[:3, :3], frame[:3, 3] = sign * (left @ right), world[:3, 3]
+    stretch[:3, :3] = sign * (right.T * sizes) @ right
+    return frame, stretch
+
+
+def check_size(item: ObjectIn, hand_length: float) -> None:
+    """GraspError with the size in words, advising Set Hand Length, where no hand of this length could hold it."""
+    hands = np.sort(item.extent) / hand_length
+    if hands[0] > WIDEST:
+        problem = "too large"
+    elif hands[2] < SMALLEST:
+        problem = "too small"
+    else:
+        return
+    size = " x ".join(f"{side:.3g}" for side in item.extent)
+    raise GraspError(
+        f"{item.name} is {size} units, {hands[2]:.2g} hands long, and {problem} to grasp with a hand of "
+        f"{hand_length:.3g} units. Scale it, or press Set Hand Length for This Object.", advice="hand_length")
+
+
+def comfortable_hand_length(item: ObjectIn) -> float:
+    """The hand length at which the object's middle extent is a comfortable width."""
+    return float(np.sort(item.extent)[1] / COMFORTABLE) or 0.19
+
+
+def _surfaces(context: bpy.types.Context, chosen: list) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(world matrix, (V, 3) points, (F, 3) triangles) of every evaluated surface, instances included."""
+    for item in chosen:
+        if item.mode == "EDIT":
+            item.update_from_editmode()
+    depsgraph = context.evaluated_depsgraph_get()
+    found = []
+    for item in chosen:
+        if item.type in SURFACES:
+            found.append((np.array(item.matrix_world, dtype=np.float64), *_arrays(item.evaluated_get(depsgraph))))
+    names = {o.name_full for o in chosen}
+    for instance in depsgraph.object_instances:
+        if instance.is_instance and instance.parent.original.name_full in names and instance.object.type in SURFACES:
+            found.append((np.array(instance.matrix_world, dtype=np.float64), *_arrays(instance.object)))
+    return found
+
+
+def _arrays(evaluated: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
+    mesh = evaluated.to_mesh()
+    if mesh is None:
+        return np.empty((0, 3)), np.empty((0, 3), np.int64)
+    try:
+        points = np.empty(3 * len(mesh.vertices), np.float32)
+        mesh.vertices.foreach_get("co", points)
+        mesh.calc_loop_triangles()
+        triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
+        mesh.loop_triangles.foreach_get("vertices", triangles)
+    finally:
+        evaluated.to_mesh_clear()
+    return points.reshape(-1, 3).astype(np.float64), triangles.reshape(-1, 3).astype(np.int64)

@@ -1,0 +1,132 @@
+"""What the add-on keeps in a file: the settings of a scene, and of each hand its candidates."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from . import engine_link, scrub
+from .naming import readable
+
+MOST_CANDIDATES: Final = 64
+METHODS: Final = {"synthesis": "Synthesis"}
+_kept: dict[str, list[tuple[str, str, str, int]]] = {}  # Blender keeps no reference to the texts of dynamic items
+
+
+def _number(name: str, first: str) -> int:
+    """A number that stays the same whichever other names an engine offers; files store it."""
+    return 0 if name == first else zlib.crc32(name.encode()) & 0x3FFFFFFF
+
+
+def _methods(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
+    offered = engine_link.known().methods or METHODS
+    _kept["methods"] = [(n, label, f"Propose grasps with {label}", _number(n, "synthesis"))
+                        for n, label in offered.items()]
+    return _kept["methods"]
+
+
+def _types(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
+    names = ("any", *(n for n in engine_link.known().types if n != "any"))
+    _kept["types"] = [(n, readable(n), f"Only grasps of this type: {readable(n)}", _number(n, "any")) for n in names]
+    return _kept["types"]
+
+
+class GraspSettings(bpy.types.PropertyGroup):
+    """scene.grasp"""
+
+    method: EnumProperty(name="Method", description="What proposes the grasps", items=_methods, default=0)
+    count: IntProperty(name="Count", description="How many candidates to make", default=16, min=1,
+                       max=MOST_CANDIDATES)
+    seed: IntProperty(name="Seed", description="Another seed gives other candidates", default=0, min=0)
+    side: EnumProperty(name="Side", description="Which hand grasps", default="right",
+                       items=(("right", "Right", "The right hand"), ("left", "Left", "The left hand")))
+    type: EnumProperty(name="Type", description="The type of grasp wanted", items=_types, default=0)
+    hand_length: FloatProperty(
+        name="Hand Length", description="How long the hand is in this scene, from the wrist to the middle fingertip",
+        default=0.19, min=1e-4, max=1e5, precision=3, subtype="DISTANCE", unit="LENGTH")
+    device: EnumProperty(name="Device", description="What the engine computes on", default="auto",
+                         items=(("auto", "Automatic", "The graphics card where there is one"),
+                                ("cpu", "CPU", "The processor"), ("cuda", "CUDA", "An NVIDIA graphics card")))
+    parent: BoolProperty(name="Parent to Object", description="The hand follows the object it grasps", default=True)
+
+
+class GraspMeasure(bpy.types.PropertyGroup):
+    value: FloatProperty()  # `name` comes with every property group
+
+
+class GraspCandidate(bpy.types.PropertyGroup):
+    """One candidate of a hand; its mesh is the shape key named `key`."""
+
+    number: IntProperty()
+    key: StringProperty()
+    type: StringProperty()
+    score: FloatProperty()
+    baked: BoolProperty()
+    measures: CollectionProperty(type=GraspMeasure)
+    turns_1: FloatVectorProperty(size=32)  # a vector property holds at most 32 numbers: eight bones' quaternions
+    turns_2: FloatVectorProperty(size=32)
+    location: FloatVectorProperty(size=3)
+
+    @property
+    def channels(self) -> list[float]:
+        """The 67 numbers that pose the bones: sixteen quaternions, and the location of the wrist's bone."""
+        return [*self.turns_1, *self.turns_2, *self.location]
+
+    @channels.setter
+    def channels(self, numbers: list[float]) -> None:
+        self.turns_1, self.turns_2, self.location = numbers[:32], numbers[32:64], numbers[64:]
+
+
+def _scrub_slider(last: int) -> IntProperty:
+    return IntProperty(name="Candidate", description="Which candidate is shown; 0 is the open hand", min=0, max=last,
+                       get=lambda self: scrub.shown(self.id_data), set=lambda self, n: scrub.show(self.id_data, n),
+                       options={"SKIP_SAVE"})
+
+
+class GraspSliders(bpy.types.PropertyGroup):
+    """One slider for each number of candidates, because a slider's end cannot change."""
+
+
+GraspSliders.__annotations__ = {f"of_{n}": _scrub_slider(n) for n in range(1, 2 * MOST_CANDIDATES + 1)}
+
+
+class GraspRecord(bpy.types.PropertyGroup):
+    """object.grasp: what the add-on knows about a hand it made."""
+
+    role: StringProperty()  # "ARMATURE", "MESH" or ""
+    side: StringProperty()
+    armature: PointerProperty(type=bpy.types.Object)
+    mesh: PointerProperty(type=bpy.types.Object)
+    target: PointerProperty(type=bpy.types.Object)
+    collection: PointerProperty(type=bpy.types.Collection)
+    hand_length: FloatProperty()
+    placed: FloatVectorProperty(size=16)
+    wrist: FloatVectorProperty(size=3)
+    looking: BoolProperty(description="The drivers pose a baked hand for a look; a change of frame ends it")
+    candidates: CollectionProperty(type=GraspCandidate)
+    sliders: PointerProperty(type=GraspSliders)
+
+
+CLASSES: Final = (GraspSettings, GraspMeasure, GraspCandidate, GraspSliders, GraspRecord)
+
+
+def register() -> None:
+    bpy.types.Scene.grasp = PointerProperty(type=GraspSettings)
+    bpy.types.Object.grasp = PointerProperty(type=GraspRecord)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.grasp
+    del bpy.types.Object.grasp
