@@ -27,7 +27,7 @@ def enable_addon() -> None:
     sys.path.insert(0, str(ROOT))
     if addon_utils.enable("grasp_addon", default_set=True) is None:
         sys.exit("The add-on did not register; the reason is above.")
-    bpy.context.preferences.addons["grasp_addon"].preferences.engine = sys.executable
+    bpy.context.preferences.addons["grasp_addon"].preferences.python = sys.executable
 
 
 def import_object(path: Path) -> bpy.types.Object:
@@ -47,15 +47,15 @@ def generate(seed: int) -> bpy.types.Object:
 
 
 def choose(armature: bpy.types.Object, target: bpy.types.Object) -> list[int]:
-    """Numbers of the three best that leave the table free, of different types and places where there are such."""
+    """Places in the list of the three best that leave the table free, of different types and sides where there are."""
     ground = min((target.matrix_world @ Vector(corner)).z for corner in target.bound_box)
     rows = []
-    for entry in armature.grasp.candidates:
-        bpy.ops.grasp.show(number=entry.number)
+    for place, entry in enumerate(armature.grasp.candidates, 1):
+        bpy.ops.grasp.show(candidate=place)
         mesh = frozen(armature.grasp.mesh, "Look")
         points = points_of(mesh)
         bpy.data.meshes.remove(mesh)
-        rows.append((entry.number, entry.type, points[:, 2].min() - ground, points.mean(0)))
+        rows.append((place, entry.type, points[:, 2].min() - ground, points.mean(0)))
     chosen = []
     for free, new_type, apart in ((True, True, 0.05), (True, True, 0.0), (True, False, 0.02), (False, False, 0.0)):
         for row in rows:
@@ -68,14 +68,14 @@ def choose(armature: bpy.types.Object, target: bpy.types.Object) -> list[int]:
     return [row[0] for row in chosen]
 
 
-def bake(numbers: list[int]) -> None:
+def bake(chosen: list[int]) -> None:
     """Each candidate as keys, a second apart: the animation in demo.blend."""
     scene = bpy.context.scene
-    for place, number in enumerate(numbers):
-        scene.frame_set(1 + SECOND * place)
-        bpy.ops.grasp.show(number=number)
+    for second, place in enumerate(chosen):
+        scene.frame_set(1 + SECOND * second)
+        bpy.ops.grasp.show(candidate=place)
         bpy.ops.grasp.bake()
-    scene.frame_start, scene.frame_end = 1, SECOND * len(numbers)
+    scene.frame_start, scene.frame_end = 1, SECOND * len(chosen)
 
 
 def main() -> None:
@@ -95,14 +95,14 @@ def main() -> None:
     print(f"{len(armature.grasp.candidates)} candidates in {took:.1f} s, the engine's start included:")
     for entry in armature.grasp.candidates:
         print(f"  {entry.number:2d} {entry.type:24} score {entry.score:.2f}")
-    numbers = choose(armature, target)
-    bake(numbers)
+    chosen = choose(armature, target)
+    bake(chosen)
 
     scene = bpy.context.scene
     hands = []
-    for place, number in enumerate(numbers):
-        scene.frame_set(1 + SECOND * place)
-        hands.append(frozen(armature.grasp.mesh, f"Candidate {number}"))
+    for second, place in enumerate(chosen):
+        scene.frame_set(1 + SECOND * second)
+        hands.append(frozen(armature.grasp.mesh, f"Candidate {place}"))
     scene.frame_set(1)
     things = set_table(frozen(target, target.name), hands, digits_of(armature.grasp.mesh))
     for thing in (target, armature.grasp.mesh):
