@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from core.objects.errors import ObjectError, ObjectTooLarge, ObjectTooSmall
+from core.objects.features import RimPoints, RodPoints, rims, rods
 from core.objects.grid import DistanceGrid
 from core.objects.load import load_mesh
 from core.objects.prepare import GraspObject, prepare_object
+from core.objects.size import check_graspable
+from core.objects.storage import load_object, save_object
 
 __all__ = [
     "DistanceGrid",
@@ -13,6 +16,13 @@ __all__ = [
     "ObjectError",
     "ObjectTooLarge",
     "ObjectTooSmall",
+    "RimPoints",
+    "RodPoints",
+    "check_graspable",
     "load_mesh",
+    "load_object",
     "prepare_object",
+    "rims",
+    "rods",
+    "save_object",
 ]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.objects.errors import ObjectError
+from core.objects.simplify import DENSE, simplify_dense
 from core.objects.topology import (
     edge_table,
     face_components,
     face_normals_areas,
+    open_components,
     orient_consistently,
     orient_outward,
-    open_components,
     thicken,
 )
 
@@ -62,11 +63,14 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray) -> CleanMesh:
     reference = (vertices[faces].min((0, 1)) + vertices[faces].max((0, 1))) / 2
     vertices = vertices - reference
     vertices, faces = _weld(vertices, faces)
-    faces = _without_degenerate(vertices, faces)
-    faces = _without_doubles(faces)
+    faces = _without_doubles(_without_degenerate(vertices, faces))
+    if len(faces) > DENSE:
+        vertices, faces = simplify_dense(vertices, faces)
+        faces = _without_doubles(_without_degenerate(vertices, faces))
     if not len(faces):
         raise ObjectError(
-            "The object has no surface: all its faces are lines or points. Give it faces with an area, or apply its scale."
+            "The object has no surface: all its faces are lines or points. "
+            "Give it faces with an area, or check its scale."
         )
     _, areas = face_normals_areas(vertices, faces)
     centroid = (vertices[faces].mean(1) * areas[:, None]).sum(0) / areas.sum()

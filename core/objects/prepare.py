@@ -14,6 +14,7 @@ from core.objects.clean import clean_mesh
 from core.objects.exact import ExactSurface
 from core.objects.grid import DistanceGrid, build_grid
 from core.objects.sampling import sample_surface, thickness
+from core.objects.size import check_size
 
 POINTS = 4096
 
@@ -76,6 +77,7 @@ def prepare_object(
     faces: np.ndarray,
     seed: int = 0,
     progress: Callable[[float, str], object] | None = None,
+    any_size: bool = False,
 ) -> GraspObject:
     """Cleans, centres and measures a mesh.
 
@@ -84,8 +86,10 @@ def prepare_object(
         faces: (F, 3).
         seed: of the drawn points.
         progress: called with a fraction and a stage's name.
+        any_size: accept objects that are too large or too small for a hand.
 
     Raises:
+        ObjectTooLarge, ObjectTooSmall: see `check_graspable`.
         ObjectError: there is nothing to grasp; the sentence says why.
     """
     tell = progress or (lambda fraction, stage: None)
@@ -97,10 +101,13 @@ def prepare_object(
     points, face = sample_surface(mesh.vertices, mesh.faces, POINTS, rng)
     normals = surface.face_normals[face]
     width = thickness(surface, points, normals)
-    tell(0.3, "Measuring distances")
-    grid = build_grid(surface, thin=float(np.quantile(width, 0.1)), watertight=mesh.watertight)
     corners = mesh.vertices[mesh.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = float(np.linalg.norm(cross, axis=1).sum() / 2)
+    if not any_size:
+        check_size(np.ptp(mesh.vertices, axis=0), width, area)
+    tell(0.3, "Measuring distances")
+    grid = build_grid(surface, thin=float(np.quantile(width, 0.1)), watertight=mesh.watertight)
     single = mesh.vertices.astype(np.float32)
     prepared = GraspObject(
         vertices=torch.from_numpy(single),
@@ -110,7 +117,7 @@ def prepare_object(
         normals=torch.from_numpy(normals.astype(np.float32)),
         thickness=torch.from_numpy(width.astype(np.float32)),
         grid=grid,
-        area=float(np.linalg.norm(cross, axis=1).sum() / 2),
+        area=area,
         volume=float((corners[:, 0] * cross).sum() / 6),
         watertight=mesh.watertight,
         shell=mesh.shell,

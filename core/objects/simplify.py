@@ -1,0 +1,33 @@
+"""Meshes far denser than a hand can feel, made lighter."""
+
+from __future__ import annotations
+
+import numpy as np
+
+DENSE = 200_000
+TARGET = 150_000
+"""Faces aimed at."""
+
+
+def simplify_dense(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joins vertices that share a small cell and look the same way, when there are more than `DENSE` faces.
+
+    The two sides of a thin wall are never joined; smooth surfaces move by micrometres, sharp edges by
+    at most half a cell (0.3 mm on an 8 cm ball).
+    """
+    if len(faces) <= DENSE:
+        return vertices, faces
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cell = np.sqrt(np.linalg.norm(cross, axis=1).sum() / 2 * 3 / TARGET)
+    normals = np.stack(
+        [np.bincount(faces.ravel(), weights=np.repeat(cross[:, i], 3), minlength=len(vertices)) for i in range(3)], 1
+    )
+    octant = (normals > 0) @ np.array([1, 2, 4])
+    place = np.floor((vertices - vertices.min(0)) / cell + 0.38196601).astype(np.int64)
+    width = place.max(0) + 1
+    key = ((place[:, 0] * width[1] + place[:, 1]) * width[2] + place[:, 2]) * 8 + octant
+    _, cluster, counts = np.unique(key, return_inverse=True, return_counts=True)
+    cluster = cluster.reshape(-1)
+    mean = np.stack([np.bincount(cluster, weights=vertices[:, i]) for i in range(3)], 1) / counts[:, None]
+    return mean, cluster[faces]

@@ -1,0 +1,64 @@
+"""Is the object of a size that a hand can take somewhere?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.objects.errors import ObjectTooLarge, ObjectTooSmall
+
+if TYPE_CHECKING:
+    from core.objects.prepare import GraspObject
+
+HAND = 0.19
+"""Length of the hand, metres, wrist to middle tip."""
+WIDEST = 0.11
+"""A hand spans no more, metres."""
+SMALLEST = 0.004
+PREFERRED = 0.07
+"""A width every hand takes well, metres."""
+
+
+def check_graspable(obj: GraspObject) -> None:
+    """Raises unless some place of a prepared object has a width between fingers' and a hand's.
+
+    Raises:
+        ObjectTooLarge: hardly any of its surface is narrower than a hand's span.
+        ObjectTooSmall: all of it is smaller than fingertips can hold.
+    """
+    check_size(obj.extent.cpu().numpy(), obj.thickness.cpu().numpy(), obj.area)
+
+
+def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
+    """The same, from the box's sides (3,), local widths (N,) drawn by area, and the area in m2."""
+    largest = float(np.max(extent))
+    if largest < SMALLEST:
+        scale = PREFERRED / max(largest, 1e-9)
+        raise ObjectTooSmall(
+            f"The object is too small to grasp: {_length(largest)} across, {_hands(largest)}. "
+            "Set Hand Length for This Object, or scale the object up.",
+            largest, scale,
+        )
+    # A ray along one normal can leave a closed shape through a crack; the box bounds the width too.
+    width = np.minimum(thickness, np.linalg.norm(extent))
+    narrow = float((width <= WIDEST).mean())
+    enough = narrow * area >= 5e-4 and (narrow >= 0.1 or largest < 3 * HAND)
+    if not enough and float(np.min(extent)) > WIDEST * 0.8:
+        typical = float(np.median(width))
+        raise ObjectTooLarge(
+            f"The object is too large to grasp: {_length(largest)} across, {_hands(largest)}, and hardly a place "
+            f"is narrower than {_length(WIDEST)}. Set Hand Length for This Object, or scale the object down.",
+            largest, PREFERRED / typical,
+        )
+
+
+def _length(metres: float) -> str:
+    if metres >= 1:
+        return f"{metres:.3g} m"
+    return f"{metres * 100:.3g} cm" if metres >= 0.01 else f"{metres * 1000:.2g} mm"
+
+
+def _hands(metres: float) -> str:
+    hands = metres / HAND
+    return f"{hands:.2g} hand lengths" if hands >= 0.1 else f"1/{1 / hands:.0f} of a hand length"

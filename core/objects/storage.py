@@ -1,0 +1,61 @@
+"""Prepared objects on disk, without pickle, for machines without the mesh libraries."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.objects.errors import ObjectError
+from core.objects.grid import DistanceGrid
+from core.objects.prepare import GraspObject
+
+TENSORS = ("vertices", "faces", "points", "normals", "thickness")
+PLAIN = {"area": float, "volume": float, "watertight": bool, "shell": bool, "digest": str}
+
+
+def save_object(obj: GraspObject, path: str | Path) -> None:
+    """Writes a prepared object as npz, whole or not at all."""
+    path = Path(path)
+    arrays = {name: getattr(obj, name).cpu().numpy() for name in TENSORS}
+    arrays |= {name: np.array(getattr(obj, name)) for name in PLAIN}
+    arrays["centroid"] = obj.centroid
+    arrays["grid_values"] = obj.grid.values.cpu().numpy()
+    arrays["grid_origin"] = obj.grid.origin.cpu().numpy()
+    arrays["grid_spacing"] = np.array(obj.grid.spacing)
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with open(unfinished, "wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_object(path: str | Path) -> GraspObject:
+    """Reads what `save_object` wrote; needs numpy and torch only (exact distances need libigl).
+
+    Raises:
+        ObjectError: the file is missing, damaged or something else.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            grid = DistanceGrid(
+                torch.from_numpy(stored["grid_values"]),
+                torch.from_numpy(stored["grid_origin"]),
+                float(stored["grid_spacing"]),
+            )
+            return GraspObject(
+                **{name: torch.from_numpy(stored[name]) for name in TENSORS},
+                **{name: kind(stored[name].item()) for name, kind in PLAIN.items()},
+                centroid=stored["centroid"],
+                grid=grid,
+            )
+    except FileNotFoundError as error:
+        raise ObjectError(f"There is no file {path}.") from error
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+        raise ObjectError(f"{path.name} is not a prepared object, or it is damaged: prepare the mesh again.") from error
