@@ -45,8 +45,7 @@ def main() -> int:
                        f"--junitxml={folder}/{name}.xml", *paths, *options.pytest]
             log = open(Path(folder, f"{name}.log"), "w+", encoding="utf-8")  # noqa: SIM115  closed below
             running[name] = log, subprocess.Popen(command, cwd=ROOT, env=single_threaded(), stdout=log, stderr=log)
-        totals = {"passed": 0, "failed": 0, "skipped": 0}
-        trouble = bool(lint)
+        totals = {"passed": 0, "failed": int(bool(lint)), "skipped": 0}
         for name, (log, process) in running.items():
             status = process.wait()
             log.seek(0)
@@ -55,11 +54,10 @@ def main() -> int:
             counted = count(Path(folder, f"{name}.xml"))
             if status and not counted["failed"]:
                 counted["failed"] = 1  # the process died, or found no tests
-            trouble |= bool(status)
             totals = {key: totals[key] + counted[key] for key in totals}
-    print(f"ruff: {'see above' if lint else 'clean'}; tests took {time.monotonic() - start:.0f} s")
+    print(f"ruff: {'one failure, see above' if lint else 'clean'}; tests took {time.monotonic() - start:.0f} s")
     print(", ".join(f"{number} {key}" for key, number in totals.items() if number or key != "skipped"))
-    return int(trouble)
+    return int(totals["failed"] > 0)
 
 
 if __name__ == "__main__":

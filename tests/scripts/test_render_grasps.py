@@ -1,0 +1,56 @@
+"""The grasp sheet, run as a person runs it, on a made-up hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "render_grasps.py"
+
+
+@pytest.fixture
+def grasp_file(tmp_path):
+    """A box for a palm and five for fingers, right hand: fingers +Y, palm +Z, thumb +X; bent toward the palm."""
+    joints = np.zeros((21, 3))
+    parts = []
+    for first, tip, x in ((1, 17, 0.03), (4, 18, 0.01), (10, 19, -0.01), (7, 20, -0.03), (13, 16, 0.05)):
+        for step, joint in enumerate((first, first + 1, first + 2, tip)):
+            joints[joint] = x, 0.09 + 0.025 * step, 0.01 * step**2
+            parts.append(trimesh.creation.icosphere(1, 0.011).apply_translation(joints[joint]))
+    parts.append(trimesh.creation.box((0.08, 0.09, 0.02)).apply_translation((0, 0.045, 0)))
+    hand = trimesh.util.concatenate(parts)
+    np.savez(
+        tmp_path / "grasps.npz", vertices=hand.vertices[None].repeat(2, 0), joints=joints[None].repeat(2, 0),
+        faces=hand.faces, type=np.array(["tripod", ""]), score=np.array([0.5, 0.25]))
+    trimesh.creation.box((0.06, 0.06, 0.06)).apply_translation((0, 0.12, 0.06)).export(tmp_path / "box.obj")
+    return tmp_path
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_two_views_of_each_show_hand_and_object(grasp_file):
+    done = run(grasp_file / "box.obj", grasp_file / "grasps.npz", grasp_file / "sheet.png", "--size", 96, "--columns", 1)
+    assert done.returncode == 0, done.stderr
+    sheet = np.asarray(Image.open(grasp_file / "sheet.png")).astype(int)
+    assert sheet.shape == (192, 192, 3)
+    for view in (sheet[:96, :96], sheet[:96, 96:], sheet[96:, :96], sheet[96:, 96:]):
+        warmth = view[..., 0] - view[..., 2]
+        assert (warmth > 30).sum() > 300  # skin
+        assert (warmth < -60).sum() > 300  # the object
+
+
+def test_no_grasps_is_a_sentence(grasp_file):
+    file = dict(np.load(grasp_file / "grasps.npz"))
+    np.savez(grasp_file / "none.npz", **{k: v if k == "faces" else v[:0] for k, v in file.items()})
+    done = run(grasp_file / "box.obj", grasp_file / "none.npz", grasp_file / "sheet.png")
+    assert done.returncode == 1
+    assert "holds no grasps" in done.stderr
+    assert not (grasp_file / "sheet.png").exists()
