@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # What the engine needs on a training machine. Everything else core uses is imported inside the function that uses it.
 CORE_EAGER = {"core", "torch", "numpy", "scipy", "safetensors"} | set(sys.stdlib_module_names)
 # What the Python inside every Blender has.
-ADDON_MAY = {"bpy", "bpy_extras", "bl_ui", "bl_operators", "mathutils", "bmesh", "gpu", "gpu_extras", "blf", "addon_utils", "numpy",
-             "rna_keymap_ui"} | set(sys.stdlib_module_names)
+ADDON_MAY = {"bpy", "bpy_extras", "bl_ui", "bl_operators", "mathutils", "bmesh", "gpu", "gpu_extras", "blf",
+             "addon_utils", "numpy", "rna_keymap_ui"} | set(sys.stdlib_module_names)
 
 
 def sources(room: str) -> list[Path]:

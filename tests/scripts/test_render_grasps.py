@@ -37,7 +37,8 @@ def run(*arguments):
 
 
 def test_two_views_of_each_show_hand_and_object(grasp_file):
-    done = run(grasp_file / "box.obj", grasp_file / "grasps.npz", grasp_file / "sheet.png", "--size", 96, "--columns", 1)
+    options = "--size", 96, "--columns", 1
+    done = run(grasp_file / "box.obj", grasp_file / "grasps.npz", grasp_file / "sheet.png", *options)
     assert done.returncode == 0, done.stderr
     sheet = np.asarray(Image.open(grasp_file / "sheet.png")).astype(int)
     assert sheet.shape == (192, 192, 3)
