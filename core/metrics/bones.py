@@ -1,0 +1,54 @@
+"""Finger bones that go through an object's surface: what a thin wall hides from every depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from core.objects import GraspObject
+
+#: (15, 2) joints of the contract's 21 (16 of MANO, then tips thumb to little): knuckle to tip of every finger
+BONES: Final = (
+    (1, 2), (2, 3), (3, 17),
+    (4, 5), (5, 6), (6, 18),
+    (7, 8), (8, 9), (9, 20),
+    (10, 11), (11, 12), (12, 19),
+    (13, 14), (14, 15), (15, 16),
+)  # fmt: skip
+#: a tip is a point of the skin; its bone ends in the flesh, so that a fingertip pressing head-on is no crossing
+FLESH: Final = 0.002
+
+
+def bones_crossing(obj: GraspObject, joints: torch.Tensor) -> torch.Tensor:
+    """How many of a hand's fifteen finger bones cross the object's surface or lie inside the object.
+
+    Bones are the straight lines between consecutive joints of each finger, the last one ending `FLESH` before the
+    tip; each is tested against the triangles themselves (libigl), so a wall of any thinness is seen.
+
+    Args:
+        obj: the object.
+        joints: (N, 21, 3) metres, object frame.
+
+    Returns:
+        (N,) int64, 0 to 15.
+    """
+    places = joints.detach().cpu().double().numpy()
+    pairs = np.array(BONES)
+    start, end = places[:, pairs[:, 0]], places[:, pairs[:, 1]].copy()
+    along = end - start
+    length = np.linalg.norm(along, axis=-1, keepdims=True)
+    last = (pairs[:, 1] >= 16)[None, :, None]
+    end -= np.where(last, np.minimum(FLESH / np.maximum(length, 1e-12), 0.5), 0.0) * along
+    start, end = start.reshape(-1, 3), end.reshape(-1, 3)
+    crossing = _hits(obj, start, end) | _hits(obj, end, start) | obj.surface.inside((start + end) / 2)
+    return torch.from_numpy(crossing.reshape(len(places), len(BONES)).sum(1).astype(np.int64))
+
+
+def _hits(obj: GraspObject, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    along = end - start
+    length = np.linalg.norm(along, axis=1)
+    reached, _ = obj.surface.first_hit(start, along / np.maximum(length, 1e-12)[:, None])
+    return reached <= length
