@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-SKIN = np.array([0.79, 0.52, 0.40])  # linear RGB
+SKIN = np.array([0.70, 0.42, 0.31])  # linear RGB
 BLUE = np.array([0.10, 0.30, 0.62])
 BACKGROUND = np.array([0.62, 0.64, 0.67])
 CREASE = math.cos(math.radians(35))  # sharper edges of the object are drawn sharp
@@ -119,7 +119,7 @@ def render_view(
     flat *= -np.sign((flat * rays).sum(1, keepdims=True))  # both sides of an open surface are drawn
     normal *= np.where((normal * flat).sum(1, keepdims=True) < 0, -1, 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)
-    origin = (place + flat * 2e-4).astype(np.float32)
+    origin = (place + flat * 1e-3).astype(np.float32)
 
     rng = np.random.default_rng(seed)
     key = np.array([-0.45, 0.75, 0.60]) @ camera.axes
