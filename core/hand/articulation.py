@@ -1,0 +1,149 @@
+"""Twenty-one degrees of freedom of a hand, and the 45 axis-angle numbers of MANO they stand for.
+
+Every joint has an anatomical frame taken from the hand's own rest joints (MANO's template axes, right
+hand): b along the bone toward the wrist, l the flexion axis, u = l x b away from the palm.
+
+    finger MCP = R_l(bend) R_u(spread), PIP and DIP = R_l(bend)
+    thumb CMC  = R_u(spread) R_l(bend) R_b(twist), MCP and IP = R_l(bend)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+
+FINGERS: Final = ("index", "middle", "ring", "little")
+#: first joint of each finger's chain in MANO's order
+FIRST_JOINT: Final = {"thumb": 13, "index": 1, "middle": 4, "ring": 10, "little": 7}
+
+DOF_NAMES: Final = (
+    *(f"{finger} {name}" for finger in FINGERS for name in ("MCP bend", "MCP spread", "PIP bend", "DIP bend")),
+    "thumb CMC twist", "thumb CMC spread", "thumb CMC bend", "thumb MCP bend", "thumb IP bend",
+)  # fmt: skip
+
+_SPREAD_DEGREES: Final = {"index": (-20, 20), "middle": (-30, 20), "ring": (-30, 20), "little": (-40, 20)}
+_THUMB_DEGREES: Final = ((-45, 45), (-15, 60), (-10, 60), (-10, 55), (-15, 80))
+#: the hand as it hangs: degrees, MCP bend, spread, PIP, DIP of four fingers, then the thumb's five
+_RELAXED_DEGREES: Final = (
+    18, 2, 26, 12,
+    24, 0, 32, 15,
+    28, 1, 34, 16,
+    30, 2, 32, 15,
+    12, 22, 8, 10, 14,
+)  # fmt: skip
+
+
+def dof_limits() -> torch.Tensor:
+    """(21, 2) least and largest angle of every degree of freedom in radians."""
+    rows: list[tuple[float, float]] = []
+    for finger in FINGERS:
+        rows += [(-10, 90), _SPREAD_DEGREES[finger], (0, 100), (0, 80)]
+    return torch.deg2rad(torch.tensor([*rows, *_THUMB_DEGREES], dtype=torch.float32))
+
+
+def relaxed_dofs() -> torch.Tensor:
+    """(21,) radians: the hand at ease, fingers curling a little more toward the little finger."""
+    return torch.deg2rad(torch.tensor(_RELAXED_DEGREES, dtype=torch.float32))
+
+
+def joint_frames(joints: torch.Tensor) -> torch.Tensor:
+    """Anatomical frames of the fifteen finger joints of a right hand.
+
+    Args:
+        joints: (21, 3) rest joints and tips in MANO's order, right-handed template axes.
+
+    Returns:
+        (15, 3, 3) with the unit vectors b, u, l as rows.
+    """
+    frames = []
+    for joint in range(1, 16):
+        knuckle = (joint - 1) % 3 == 0
+        near, far = (joint, joint + 1) if knuckle else (joint - 1, joint)
+        b = torch.nn.functional.normalize(joints[near] - joints[far], dim=0)
+        up = torch.ones(3) if joint >= 13 else torch.tensor([0.0, 1.0, 0.0])
+        across = torch.nn.functional.normalize(torch.linalg.cross(b, up.to(b)), dim=0)
+        frames.append(torch.stack([b, torch.linalg.cross(across, b), across]))
+    return torch.stack(frames)
+
+
+def _turn(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """Quaternions wxyz (B, 4) of turns by angle (B,) about a unit axis (3,)."""
+    half = angle[:, None] / 2
+    return torch.cat([torch.cos(half), torch.sin(half) * axis], dim=1)
+
+
+def _multiply(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    pw, pv, qw, qv = p[..., :1], p[..., 1:], q[..., :1], q[..., 1:]
+    real = pw * qw - (pv * qv).sum(-1, keepdim=True)
+    return torch.cat([real, pw * qv + qw * pv + torch.linalg.cross(pv, qv, dim=-1)], dim=-1)
+
+
+def _rotate(q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    cross = 2 * torch.linalg.cross(q[..., 1:], v.expand_as(q[..., 1:]), dim=-1)
+    return v + q[..., :1] * cross + torch.linalg.cross(q[..., 1:], cross, dim=-1)
+
+
+def _axis_angle(q: torch.Tensor) -> torch.Tensor:
+    """Axis-angle of unit quaternions with angles below 180 degrees; smooth at none."""
+    squared = (q[..., 1:] ** 2).sum(-1, keepdim=True)
+    small = squared < 1e-10
+    length = torch.sqrt(torch.where(small, torch.ones_like(squared), squared))
+    scale = torch.where(small, 2 / q[..., :1].clamp_min(0.5), 2 * torch.atan2(length, q[..., :1]) / length)
+    return q[..., 1:] * scale
+
+
+def _quaternion(vector: torch.Tensor) -> torch.Tensor:
+    angle = vector.norm(dim=-1, keepdim=True)
+    return torch.cat([torch.cos(angle / 2), 0.5 * torch.sinc(angle / (2 * torch.pi)) * vector], dim=-1)
+
+
+def pose_from_dofs(dofs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """Hand pose (B, 45) of a right hand from (B, 21) radians; differentiable."""
+    parts: list[torch.Tensor | None] = [None] * 15
+    for f, finger in enumerate(FINGERS):
+        first = FIRST_JOINT[finger] - 1
+        bend, spread, pip, dip = dofs[:, 4 * f : 4 * f + 4].unbind(1)
+        frame = frames[first]
+        parts[first] = _axis_angle(_multiply(_turn(frame[2], bend), _turn(frame[1], spread)))
+        parts[first + 1] = pip[:, None] * frames[first + 1, 2]
+        parts[first + 2] = dip[:, None] * frames[first + 2, 2]
+    twist, spread, bend, mcp, ip = dofs[:, 16:].unbind(1)
+    frame = frames[12]
+    swing = _multiply(_turn(frame[1], spread), _turn(frame[2], bend))
+    parts[12] = _axis_angle(_multiply(swing, _turn(frame[0], twist)))
+    parts[13] = mcp[:, None] * frames[13, 2]
+    parts[14] = ip[:, None] * frames[14, 2]
+    return torch.cat(parts, dim=1)
+
+
+def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """The degrees of freedom (B, 21) of a right hand's pose (B, 45).
+
+    Exact for poses made by `pose_from_dofs`; of any other, what a hinge cannot do is left out.
+    """
+    q = _quaternion(pose.view(-1, 15, 3))
+    hinge = 2 * torch.atan2((q[..., 1:] * frames[:, 2]).sum(-1), q[..., 0])
+    hinge = torch.remainder(hinge + torch.pi, 2 * torch.pi) - torch.pi
+    columns: list[torch.Tensor] = []
+    for finger in FINGERS:
+        first = FIRST_JOINT[finger] - 1
+        b, u, across = frames[first]
+        turned = _rotate(q[:, first], -b)
+        spread = torch.asin((turned @ across).clamp(-1, 1))
+        bend = torch.atan2(-(turned @ u), -(turned @ b))
+        columns += [bend, spread, hinge[:, first + 1], hinge[:, first + 2]]
+    b, u, across = frames[12]
+    turned = _rotate(q[:, 12], -b)
+    bend = torch.asin((-(turned @ u)).clamp(-1, 1))
+    spread = torch.atan2(turned @ across, -(turned @ b))
+    swing = _multiply(_turn(u, spread), _turn(across, bend))
+    rest = _multiply(swing * swing.new_tensor([1.0, -1, -1, -1]), q[:, 12])
+    twist = 2 * torch.atan2(rest[:, 1:] @ b, rest[:, 0])
+    twist = torch.remainder(twist + torch.pi, 2 * torch.pi) - torch.pi
+    return torch.stack([*columns, twist, spread, bend, hinge[:, 13], hinge[:, 14]], dim=1)
+
+
+def mirror_pose(vectors: torch.Tensor) -> torch.Tensor:
+    """Axis-angle vectors (B, 3 n) of the other hand: the same gesture seen in a mirror across x."""
+    return (vectors.view(len(vectors), -1, 3) * vectors.new_tensor([1.0, -1.0, -1.0])).view(vectors.shape)

@@ -1,0 +1,129 @@
+"""The one door for hands: the embedded one, or the user's own MANO file."""
+
+from __future__ import annotations
+
+import copy
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from core.hand.errors import HandError
+from core.hand.mano_pickle import read_mano_pickle
+from core.hand.model import HandModel
+
+EMBEDDED: Final = Path(__file__).resolve().parents[2] / "weights" / "hand" / "right.npz"
+NEEDED: Final = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
+
+
+def load_hand(source: str | Path | None = None, side: str = "right", device: str = "cpu") -> HandModel:
+    """The embedded hand, or a user's MANO_RIGHT/MANO_LEFT (.pkl, read without running it, or .npz).
+
+    Raises:
+        HandError: a sentence for the animator: the file is missing, damaged, not MANO's, or tries to run code.
+    """
+    if side not in ("right", "left"):
+        raise HandError(f"A hand is 'right' or 'left', not '{side}'.")
+    if source is None:
+        return copy.deepcopy(_embedded(side)).to(device)
+    path = Path(source)
+    if not path.is_file():
+        raise HandError(f"There is no hand file at {path}. Choose your MANO_RIGHT.pkl, or leave the field empty.")
+    if path.suffix.lower() == ".pkl":
+        arrays = read_mano_pickle(path)
+    elif path.suffix.lower() == ".npz":
+        arrays = _read_npz(path)
+    else:
+        raise HandError(f"{path.name} is neither a .pkl nor an .npz file; a hand file is MANO_RIGHT or MANO_LEFT.")
+    arrays = _checked(arrays, path.name)
+    own = "left" if arrays["v_template"][np.argmax(np.abs(arrays["v_template"][:, 0])), 0] > 0 else "right"
+    return HandModel(_mirrored(arrays) if own != side else arrays, side, "mano").to(device)
+
+
+@cache
+def _embedded(side: str) -> HandModel:
+    if not EMBEDDED.is_file():
+        raise HandError("The hand is missing from weights/hand. Install the extension again.")
+    arrays = _checked(_read_npz(EMBEDDED), "weights/hand/right.npz")
+    return HandModel(_mirrored(arrays) if side == "left" else arrays, side, "embedded")
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise HandError(f"{path.name} is damaged or holds what may not be read ({error}).") from error
+
+
+def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """The arrays a hand needs, in their shapes, the wrist closed."""
+    missing = [key for key in NEEDED if key not in arrays]
+    if missing:
+        raise HandError(f"{name} is not a hand in MANO's form: it has no {', '.join(missing)}.")
+    out = {key: np.asarray(value) for key, value in arrays.items()
+           if key in (*NEEDED, "quads", "cap_faces", "uv", "uv_quads")}
+    for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights"):
+        try:
+            out[key] = out[key].astype(np.float32)
+        except (TypeError, ValueError) as error:
+            raise HandError(f"{name}: {key} does not hold numbers.") from error
+        if not np.isfinite(out[key]).all():
+            raise HandError(f"{name}: {key} holds values that are not numbers.")
+    out["shapedirs"] = out["shapedirs"][..., :10]
+    count = len(out["v_template"])
+    shapes = {"v_template": (count, 3), "shapedirs": (count, 3, 10), "posedirs": (count, 3, 135),
+              "J_regressor": (16, count), "weights": (count, 16)}
+    for key, shape in shapes.items():
+        if out[key].shape != shape:
+            raise HandError(f"{name}: {key} has shape {out[key].shape} where a hand has {shape}.")
+    parents = np.asarray(out.pop("kintree_table")).astype(np.int64)
+    if parents.ndim != 2 or parents.shape[1] != 16:
+        raise HandError(f"{name}: kintree_table has shape {parents.shape} where a hand has (2, 16).")
+    parents = parents[0].copy()
+    parents[0] = -1
+    if (parents[1:] >= np.arange(1, 16)).any() or (parents[1:] < 0).any():
+        raise HandError(f"{name}: its joints do not form a hand (kintree_table).")
+    out["parents"] = parents
+    faces = out["f"].astype(np.int64)
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.size == 0 or faces.min() < 0 or faces.max() >= count:
+        raise HandError(f"{name}: its faces do not fit its {count} vertices.")
+    if "cap_faces" not in out:
+        faces, out["cap_faces"] = _close(faces)
+    out["f"] = faces
+    return out
+
+
+def _close(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Faces with every open loop closed by a fan (MANO's wrist), and that fan."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    known = {tuple(edge) for edge in edges.tolist()}
+    following = {a: b for a, b in known if (b, a) not in known}
+    fan = []
+    while following:
+        start = min(following)
+        loop, current = [start], following.pop(start)
+        while current != start and current in following:
+            loop.append(current)
+            current = following.pop(current)
+        fan += [[loop[0], loop[k + 1], loop[k]] for k in range(1, len(loop) - 1)]
+    if not fan:
+        return faces, np.zeros((0, 3), np.int64)
+    return np.concatenate([faces, fan]), np.array(fan)
+
+
+def _mirrored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The other hand: x turned over, as MANO's left hand is its right one's mirror."""
+    mirror = np.array([-1.0, 1, 1], np.float32)
+    out = dict(arrays)
+    out["v_template"] = arrays["v_template"] * mirror
+    out["shapedirs"] = arrays["shapedirs"] * mirror[:, None]
+    # A mirrored rotation matrix is M R M: entries (i, j) change sign with m_i m_j.
+    feature = np.tile(np.outer(mirror, mirror).reshape(-1), 15)
+    out["posedirs"] = arrays["posedirs"] * mirror[:, None] * feature
+    for key in ("f", "quads", "cap_faces", "uv_quads"):
+        if arrays.get(key) is not None:
+            out[key] = np.ascontiguousarray(arrays[key][:, ::-1])
+    return out

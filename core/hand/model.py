@@ -1,0 +1,184 @@
+"""The hand layer: linear blend skinning in MANO's order and convention, for any hand in MANO's form.
+
+Source of the form: Romero, Tzionas, Black, "Embodied Hands" (2017), eq. 1-4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.hand import articulation, tables
+from core.rotations import axis_angle_to_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class HandOutput:
+    """B posed hands, metres.
+
+    Attributes:
+        vertices: (B, V, 3).
+        joints: (B, 21, 3) the 16 joints in MANO's order, then the tips thumb, index, middle, ring, little.
+        transforms: (B, 16, 4, 4) from rest points to posed ones, translation included.
+        rest_vertices: (B, V, 3) before skinning: template, shape and pose correctives.
+        rest_joints: (B, 16, 3).
+        shaped_vertices: (B, V, 3) template and shape, without the correctives.
+    """
+
+    vertices: torch.Tensor
+    joints: torch.Tensor
+    transforms: torch.Tensor
+    rest_vertices: torch.Tensor
+    rest_joints: torch.Tensor
+    shaped_vertices: torch.Tensor
+
+
+class HandModel(nn.Module):
+    """One hand: its skin, its layer, and the tables that say what is where.
+
+    Rest rotations are identity: a joint's axis-angle is in template axes (right hand: -x from the wrist to the
+    fingers, +y the back of the hand, +z toward the thumb). Poses are full ones (MANO's flat_hand_mean).
+
+    Attributes:
+        side: "right" or "left". name: "embedded" or "mano". length: metres from wrist to middle fingertip.
+        v_template: (V, 3) metres. shapedirs: (V, 3, 10). posedirs: (135, 3 V). J_regressor: (16, V).
+        lbs_weights: (V, 16). parents: (16,), -1 for the wrist. faces: (F, 3) closed, outward.
+        cap_faces: (C, 3) those of `faces` that close the wrist. quads: (Q, 4) the skin alone, or None.
+        uvs: (Q, 4, 2) one for each corner of a quad, or None.
+        tip_vertices: (5,) thumb to little. parts: (V,) 0 thumb, 1 index ... 4 little, 5 palm.
+        contact_regions: five fingertip pads and the palm's hollow, vertex indices.
+        anchor_faces, anchor_weights: (32, 3) and (32, 3), see `anchors`.
+        sphere_radii, sphere_parts: (66,); sphere_weights: (66, 16); 11 spheres in each part, inside the flesh.
+        dof_names, dof_limits: 21 names and (21, 2) radians, see `core.hand.articulation`.
+
+    Args:
+        arrays: a checked hand in MANO's arrays (`core.hand.load`), of the given side.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], side: str, name: str) -> None:
+        super().__init__()
+        self.side, self.name = side, name
+        self.dof_names = articulation.DOF_NAMES
+        posedirs = np.asarray(arrays["posedirs"], np.float32)
+        self._keep("v_template", arrays["v_template"], torch.float32)
+        self._keep("shapedirs", arrays["shapedirs"], torch.float32)
+        self._keep("posedirs", posedirs.reshape(-1, posedirs.shape[-1]).T.copy(), torch.float32)
+        self._keep("J_regressor", arrays["J_regressor"], torch.float32)
+        self._keep("lbs_weights", arrays["weights"], torch.float32)
+        self._keep("parents", arrays["parents"], torch.long)
+        self._keep("faces", arrays["f"], torch.long)
+        self._keep("cap_faces", arrays["cap_faces"], torch.long)
+        quads, uv = arrays.get("quads"), arrays.get("uv")
+        self._keep("quads", quads, torch.long)
+        self._keep("uvs", None if uv is None else uv[arrays["uv_quads"]], torch.float32)
+        self._chain = np.asarray(arrays["parents"]).tolist()
+        self._make_tables()
+
+    def _keep(self, name: str, values: np.ndarray | None, dtype: torch.dtype) -> None:
+        tensor = None if values is None else torch.as_tensor(np.ascontiguousarray(values).astype(
+            {torch.float32: np.float32, torch.long: np.int64}[dtype]))
+        self.register_buffer(name, tensor, persistent=False)
+
+    def _make_tables(self) -> None:
+        """Computes what the hand knows of itself, on its right-handed image."""
+        mirror = np.array([-1.0, 1, 1]) if self.side == "left" else np.ones(3)
+        template = self.v_template.double()
+        joints = (self.J_regressor.double() @ template).numpy()
+        vertices, weights, faces = template.numpy() * mirror, self.lbs_weights.double().numpy(), self.faces.numpy()
+        if self.side == "left":
+            faces = faces[:, ::-1]
+        tips = tables.find_tips(vertices, weights, joints * mirror)
+        frames = articulation.joint_frames(torch.as_tensor(np.vstack([joints * mirror, vertices[tips]])))
+        cap = np.unique(self.cap_faces.numpy())
+        table = tables.build_tables(vertices, faces, weights, joints * mirror, frames.numpy(), tips, cap)
+        self._keep("tip_vertices", table.tips, torch.long)
+        self._keep("parts", table.parts, torch.long)
+        self._keep("anchor_faces", table.anchor_faces, torch.long)
+        self._keep("anchor_weights", table.anchor_weights, torch.float32)
+        self._keep("sphere_regressor", table.sphere_regressor, torch.float32)
+        self._keep("sphere_radii", table.sphere_radii, torch.float32)
+        self._keep("sphere_parts", table.sphere_parts, torch.long)
+        self._keep("sphere_weights", table.sphere_weights, torch.float32)
+        self._keep("dof_limits", articulation.dof_limits().numpy(), torch.float32)
+        self._keep("_frames", frames.numpy(), torch.float32)
+        for part, region in enumerate(table.regions):
+            self._keep(f"_region{part}", region, torch.long)
+        self.length = float(np.linalg.norm(template.numpy()[tips[2]] - joints[0]))
+
+    @property
+    def contact_regions(self) -> tuple[torch.Tensor, ...]:
+        """Six index tensors: the pads of thumb, index, middle, ring, little, and the palm."""
+        return tuple(getattr(self, f"_region{part}") for part in range(6))
+
+    def rest(self, betas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, V, 3) shaped vertices without correctives and (B, 16, 3) joints, for betas (B, 10)."""
+        shaped = self.v_template + torch.einsum("vkd,bd->bvk", self.shapedirs, betas)
+        return shaped, self.J_regressor @ shaped
+
+    def transforms(
+        self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
+    ) -> torch.Tensor:
+        """(B, 16, 4, 4) skinning transforms of axis-angle poses (B, 3), (B, 45), (B, 3), (B, 16, 3) joints."""
+        rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(-1, 16, 3))
+        return self._chain_transforms(rotations, transl, rest_joints)
+
+    def _chain_transforms(
+        self, rotations: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
+    ) -> torch.Tensor:
+        turned = [rotations[:, 0]]
+        placed = [rest_joints[:, 0] + transl]
+        for joint in range(1, 16):
+            parent = self._chain[joint]
+            bone = rest_joints[:, joint] - rest_joints[:, parent]
+            placed.append(placed[parent] + (turned[parent] @ bone[..., None])[..., 0])
+            turned.append(turned[parent] @ rotations[:, joint])
+        rotation = torch.stack(turned, 1)
+        offset = torch.stack(placed, 1) - (rotation @ rest_joints[..., None])[..., 0]
+        last = torch.tensor([0.0, 0, 0, 1], dtype=offset.dtype, device=offset.device).expand(len(offset), 16, 1, 4)
+        return torch.cat([torch.cat([rotation, offset[..., None]], -1), last], -2)
+
+    def forward(
+        self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor, betas: torch.Tensor
+    ) -> HandOutput:
+        """Poses B hands: axis-angle (B, 3) and (B, 45), metres (B, 3), shape (B, 10)."""
+        shaped, joints = self.rest(betas)
+        rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(-1, 16, 3))
+        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(-1, 135)
+        rest = shaped + (feature @ self.posedirs).reshape(shaped.shape)
+        transforms = self._chain_transforms(rotations, transl, joints)
+        blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(len(rest), -1, 3, 4)
+        vertices = (blend[..., :3] * rest[:, :, None]).sum(-1) + blend[..., 3]
+        posed = (transforms[:, :, :3, :3] @ joints[..., None])[..., 0] + transforms[:, :, :3, 3]
+        keypoints = torch.cat([posed, vertices[:, self.tip_vertices]], 1)
+        return HandOutput(vertices, keypoints, transforms, rest, joints, shaped)
+
+    def anchors(self, vertices: torch.Tensor) -> torch.Tensor:
+        """(B, 32, 3) anchor points of (B, V, 3) vertices: five for each finger, then seven on the palm."""
+        return (vertices[:, self.anchor_faces] * self.anchor_weights[..., None]).sum(2)
+
+    def sphere_rest(self, betas: torch.Tensor) -> torch.Tensor:
+        """(B, 66, 3) rest centres of the inner spheres for betas (B, 10)."""
+        return self.sphere_regressor @ self.rest(betas)[0]
+
+    def spheres(self, out: HandOutput) -> torch.Tensor:
+        """(B, 66, 3) posed centres of the inner spheres."""
+        rest = self.sphere_regressor @ out.shaped_vertices
+        blend = torch.einsum("sj,bjkl->bskl", self.sphere_weights, out.transforms[:, :, :3])
+        return (blend[..., :3] @ rest[..., None])[..., 0] + blend[..., 3]
+
+    def pose_from_dofs(self, dofs: torch.Tensor) -> torch.Tensor:
+        """(B, 45) hand pose of (B, 21) joint angles in radians; differentiable."""
+        pose = articulation.pose_from_dofs(dofs, self._frames)
+        return articulation.mirror_pose(pose) if self.side == "left" else pose
+
+    def dofs_from_pose(self, hand_pose: torch.Tensor) -> torch.Tensor:
+        """(B, 21) the joint angles nearest to a (B, 45) hand pose."""
+        pose = articulation.mirror_pose(hand_pose) if self.side == "left" else hand_pose
+        return articulation.dofs_from_pose(pose, self._frames)
