@@ -1,0 +1,113 @@
+"""What a synthesised grasp must pass before an animator sees it, measured on the exact surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from core.synthesis.probe import PARTS
+from core.synthesis.taxonomy import BY_NAME
+
+if TYPE_CHECKING:
+    from core.objects import GraspObject
+    from core.synthesis.optimise import Closer, Poses
+
+TOUCH = 0.002
+
+
+@dataclass(frozen=True)
+class Checked:
+    """N grasps measured: depth_mm, overlap_cm3 (skin area times depth), parts (N, 6), residual of the wrench test,
+    squeeze (cm, fingers into each other), bones through a wall, unnatural (rms degrees off the template), accepted.
+    """
+
+    depth_mm: torch.Tensor
+    overlap_cm3: torch.Tensor
+    parts: torch.Tensor
+    residual: torch.Tensor
+    crowding: torch.Tensor
+    bones: torch.Tensor
+    unnatural: torch.Tensor
+    accepted: torch.Tensor
+
+
+def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
+    """Measures poses and decides; `Closer.grasps` gives them their final form."""
+    hand, probe = closer.hand, closer.probe
+    count = len(poses)
+    with torch.no_grad():
+        skin = closer.skin(poses)
+        near, normal = obj.grid.query(skin)
+    distance = near.clone()
+    close = near < 0.005
+    if close.any():
+        exact, _ = obj.signed_distance(skin[close])
+        distance[close] = torch.as_tensor(exact, dtype=near.dtype)
+    depth = (-distance).relu()
+    parts = torch.stack([((distance < TOUCH) & (hand.parts == part)).any(1) for part in range(6)], 1)
+    overlap = (closer.vertex_area * depth * 100).sum(1)
+    points = closer.points(poses)
+    centres = points[:, probe.spheres] * 100
+    gap = (centres[:, closer.pairs[:, 0]] - centres[:, closer.pairs[:, 1]]).norm(dim=-1)
+    crowding = (closer.touch - gap).relu().amax(1)
+    bones = bones_through(obj, closer, poses)
+    residual = torch.tensor([wrench_residual(skin[i], distance[i], normal[i], hand.parts) for i in range(count)])
+    unnatural = torch.rad2deg((poses.dofs - poses.template).square().mean(1).sqrt())
+    power = torch.tensor([BY_NAME[name].power for name in poses.types])
+    named = torch.tensor([[any(PARTS[part] in pad for pad in BY_NAME[name].pads) for part in range(6)]
+                          for name in poses.types])
+    touching = (parts & named).sum(1)
+    wanted = torch.minimum(named.sum(1), torch.where(power, 4, 3))
+    opposed = parts[:, 0] | parts[:, 5]
+    accepted = ((depth.amax(1) <= 0.0018) & (overlap <= 0.35) & (bones == 0) & (touching >= wanted) & opposed
+                & (parts.sum(1) >= wanted) & (residual < 0.1) & (crowding <= 0.35) & (unnatural < 22))
+    return Checked(depth.amax(1) * 1000, overlap, parts, residual, crowding, bones, unnatural, accepted)
+
+
+def bones_through(obj: GraspObject, closer: Closer, poses: Poses) -> torch.Tensor:
+    """(N,) how many finger bones (joint to joint, last joint to tip) cross the object's surface."""
+    from core.metrics.bones import bones_crossing
+
+    grasps = closer.grasps(poses, "synthesis", 0)
+    with torch.no_grad():
+        joints = closer.hand(**grasps.parameters()).joints
+    return torch.as_tensor(bones_crossing(obj, joints))
+
+
+def wrench_residual(skin: torch.Tensor, distance: torch.Tensor, normal: torch.Tensor, parts: torch.Tensor,
+                    friction: float = 0.6, edges: int = 8) -> float:
+    """How much of a unit weight, in the worst of six directions, the contacts cannot carry (0: all of it).
+
+    Forces are sought inside linearised friction cones by non-negative least squares; torques are taken about the
+    contacts' centre and divided by 5 cm.
+    """
+    from scipy.optimize import nnls
+
+    rows: list[torch.Tensor] = []
+    for part in range(6):
+        mine = ((parts == part) & (distance < TOUCH)).nonzero()[:, 0]
+        if len(mine):
+            order = mine[distance[mine].argsort()]
+            rows.append(order[:: max(1, len(order) // 4)][:4])
+    if len(rows) < 2:
+        return 1.0
+    chosen = torch.cat(rows)
+    place = skin[chosen].double().numpy()
+    push = -normal[chosen].double().numpy()
+    place = (place - place.mean(0)) / 0.05
+    first = np.cross(push, np.where(np.abs(push[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]]))
+    first /= np.linalg.norm(first, axis=1, keepdims=True) + 1e-12
+    second = np.cross(push, first)
+    angle = np.arange(edges) * 2 * np.pi / edges
+    cone = push[:, None] + friction * (np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None])
+    wrench = np.concatenate([cone, np.cross(place[:, None], cone)], -1).reshape(-1, 6).T
+    worst = 0.0
+    for axis in range(3):
+        for sign in (1.0, -1.0):
+            weight = np.zeros(6)
+            weight[axis] = sign
+            worst = max(worst, nnls(wrench, weight, maxiter=400)[1])
+    return worst

@@ -1,0 +1,286 @@
+"""Closing a hand on an object: three stages of gradient descent over the wrist and 21 finger angles.
+
+Stage A moves the wrist with the template's fingers, B the fingers too, C reads the whole skin with its correctives.
+Lengths inside the energy are in centimetres; the object is read through its distance grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import huber_loss
+
+from core.grasps import Grasps
+from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from core.synthesis.taxonomy import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.hand import HandModel
+    from core.objects import DistanceGrid
+    from core.synthesis.probe import HandProbe
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The terms of the energy."""
+
+    contact: float = 1.0
+    facing: float = 0.15
+    penetration: float = 6.0
+    closure: float = 5.0
+    prior: float = 0.6
+    crowding: float = 15.0
+    coupling: float = 0.5
+    alike: float = 0.4
+    flesh: float = 8.0
+    limits: float = 20.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps and learning rates (radians, centimetres, radians) of one stage."""
+
+    steps: int
+    rotation: float
+    translation: float
+    joints: float
+    whole_skin: bool = False
+
+
+STAGES = (
+    Stage(50, 0.03, 0.12, 0.0),
+    Stage(80, 0.02, 0.07, 0.04),
+    Stage(36, 0.006, 0.025, 0.012, whole_skin=True),
+)
+# Where contact is aimed: half a millimetre inside, as soft skin gives.
+AIM = 0.05
+
+
+@dataclass(frozen=True)
+class Poses:
+    """B hands on their way: rotation (B, 3, 3), wrist (B, 3) metres, dofs (B, 21), the templates' dofs, type names."""
+
+    rotation: torch.Tensor
+    wrist: torch.Tensor
+    dofs: torch.Tensor
+    template: torch.Tensor
+    types: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.wrist)
+
+    def __getitem__(self, rows: torch.Tensor) -> Poses:
+        return Poses(self.rotation[rows], self.wrist[rows], self.dofs[rows], self.template[rows],
+                     tuple(self.types[i] for i in rows.tolist()))
+
+
+class Closer:
+    """Closes one hand shape on one object.
+
+    Args:
+        hand: the hand model. probe: its sample points, on the same device. betas: (10,) its shape.
+        grid: the object's distance grid.
+    """
+
+    def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, grid: DistanceGrid,
+                 weights: Weights | None = None) -> None:
+        self.hand, self.probe, self.grid = hand, probe, grid
+        self.betas = betas.reshape(1, 10)
+        self.weights = weights or Weights()
+        self.centre = 0.8 * probe.joints[4] + torch.tensor([0.0, -0.035, 0.0])
+        rest = probe.rest[probe.spheres]
+        radii = probe.radii
+        apart = torch.cdist(rest, rest) > (radii[:, None] + radii[None]) * 1.02
+        other = probe.sphere_parts[:, None] != probe.sphere_parts[None]
+        upper = torch.ones(len(rest), len(rest), dtype=torch.bool).triu(1)
+        self.pairs = (apart & other & upper).nonzero()
+        self.touch = 0.92 * (radii[self.pairs[:, 0]] + radii[self.pairs[:, 1]]) * 100
+        self.limits = hand.dof_limits
+
+    def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
+        """(B, 16, 4, 4) skinning transforms with the wrist at the origin, unturned."""
+        pose = self.hand.pose_from_dofs(dofs)
+        zero = torch.zeros(len(dofs), 3, dtype=dofs.dtype, device=dofs.device)
+        return self.hand.transforms(zero, pose, zero, self.probe.joints[None].expand(len(dofs), -1, -1))
+
+    def points(self, poses: Poses) -> torch.Tensor:
+        """(B, P, 3) the probe's points in the object's frame, metres."""
+        local = self.probe.skin_points(self.transforms(poses.dofs))
+        return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
+
+    def run(self, poses: Poses, stages: tuple[Stage, ...] = STAGES, go_on: Callable[[float], bool] | None = None,
+            keep: float = 0.6) -> tuple[Poses, torch.Tensor]:
+        """Optimise all poses together; before a whole-skin stage only the best `keep` share goes on.
+
+        Returns:
+            the poses that are left, and their (B,) energies. Stops early, with what there is, once `go_on(fraction)`
+            answers False.
+        """
+        total = sum(stage.steps for stage in stages)
+        done = 0
+        energy = torch.zeros(len(poses))
+        for stage in stages:
+            if stage.whole_skin and keep < 1 and len(poses) > 4:
+                rows = energy.argsort()[: max(4, int(len(poses) * keep))]
+                poses, energy = poses[rows.sort().values], energy[rows.sort().values]
+            poses, energy, stopped = self._stage(poses, stage, done, total, go_on)
+            done += stage.steps
+            if stopped:
+                break
+        return poses, energy
+
+    def _stage(self, start: Poses, stage: Stage, done: int, total: int,
+               go_on: Callable[[float], bool] | None) -> tuple[Poses, torch.Tensor, bool]:
+        turn = torch.zeros_like(start.wrist, requires_grad=True)
+        shift = torch.zeros_like(start.wrist, requires_grad=True)
+        dofs = start.dofs.clone().requires_grad_(stage.joints > 0)
+        groups = [{"params": [turn], "lr": stage.rotation}, {"params": [shift], "lr": stage.translation}]
+        if stage.joints > 0:
+            groups.append({"params": [dofs], "lr": stage.joints})
+        adam = torch.optim.Adam(groups, betas=(0.9, 0.98))
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, stage.steps, eta_min=0.0)
+        pads = self._pad_weights(start.types)
+        stopped = False
+        fixed = None if stage.joints > 0 else self._local(dofs.detach())
+
+        def moved() -> Poses:
+            rotation = axis_angle_to_matrix(turn) @ start.rotation
+            pivot = (start.rotation @ self.centre) + start.wrist
+            wrist = pivot + shift / 100 - rotation @ self.centre
+            return replace(start, rotation=rotation, wrist=wrist, dofs=dofs)
+
+        for step in range(stage.steps):
+            adam.zero_grad(set_to_none=True)
+            self.energy(moved(), pads, stage.whole_skin, fixed).sum().backward()
+            adam.step()
+            cosine.step()
+            with torch.no_grad():
+                dofs.data = torch.minimum(torch.maximum(dofs.data, self.limits[:, 0]), self.limits[:, 1])
+            if go_on is not None and not go_on((done + step + 1) / total):
+                stopped = True
+                break
+        with torch.no_grad():
+            final = moved()
+            energy = self.energy(final, pads, stage.whole_skin, fixed)
+        return replace(final, dofs=dofs.detach()), energy, stopped
+
+    def _local(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        transforms = self.transforms(dofs)
+        return self.probe.skin_points(transforms), self.probe.normals_under(transforms)
+
+    def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
+        """(B, pads) the weight of each pad point; a group's weight is shared among its points."""
+        weights = torch.zeros(len(types), self.probe.pads.stop)
+        for row, name in enumerate(types):
+            for group, weight in BY_NAME[name].pads.items():
+                rows = self.probe.groups[group].rows
+                weights[row, rows] = weight / (rows.stop - rows.start)
+        return weights
+
+    def energy(self, poses: Poses, pads: torch.Tensor, whole_skin: bool,
+               fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+        """(B,) the energy of each pose."""
+        w, probe = self.weights, self.probe
+        local, local_normals = fixed if fixed is not None else self._local(poses.dofs)
+        turn = poses.rotation.transpose(1, 2)
+        points = local @ turn + poses.wrist[:, None]
+        normals = local_normals @ turn
+        skin = None
+        if whole_skin:
+            skin = self.skin(poses)
+            everything = torch.cat([points[:, : probe.spheres.stop], skin], 1)
+        else:
+            everything = points
+        distance, outward = self._distance(everything)
+
+        pad_distance = distance[:, probe.pads]
+        pad_normal = outward[:, probe.pads]
+        reach = huber_loss(pad_distance, torch.full_like(pad_distance, -AIM), reduction="none", delta=1.0)
+        if whole_skin:  # what cannot reach by now should not pull the hand askew
+            reach = reach.clamp_max(0.6)
+            contact = 2.5 * w.contact * (pads * reach).sum(1)
+        else:
+            contact = w.contact * (pads * reach).sum(1)
+        near = pads * torch.exp(-(pad_distance / 0.5).square())
+        facing = w.facing * (near * (1 + (normals * pad_normal).sum(-1))).sum(1)
+
+        # Wrench that equal pushes along the contacts' normals leave over (0: they balance).
+        share = near / near.sum(1, keepdim=True).add(1e-3)
+        place = points[:, probe.pads] * 100
+        middle = (share[..., None] * place).sum(1, keepdim=True)
+        arm = (place - middle) / 4
+        force = -(share[..., None] * pad_normal).sum(1)
+        torque = -(share[..., None] * torch.linalg.cross(arm, pad_normal)).sum(1)
+        closure = w.closure * (force.square().sum(1) + torque.square().sum(1)) * 0.3
+
+        sphere_distance = distance[:, probe.spheres]
+        flesh = w.flesh * (0.92 * probe.radii * 100 - sphere_distance).relu().square().sum(1)
+        depth = (-distance[:, probe.spheres.stop:]).relu()
+        if whole_skin:
+            depth = (depth - 0.02).relu()
+            penetration = 25 * (self.vertex_area * depth).sum(1) + 20 * depth.amax(1).square() + 40 * depth.square().sum(1)
+        else:
+            penetration = w.penetration * (probe.skin_area * (depth + depth.square())).sum(1) * 0.3
+
+        centres = points[:, probe.spheres] * 100
+        gap = (centres[:, self.pairs[:, 0]] - centres[:, self.pairs[:, 1]]).norm(dim=-1)
+        crowding = w.crowding * (self.touch - gap).relu().square().sum(1)
+        return contact + facing + closure + flesh + penetration + crowding + self.naturalness(poses)
+
+    def naturalness(self, poses: Poses) -> torch.Tensor:
+        """(B,) how far the fingers are from their template and from how tendons tie them."""
+        w = self.weights
+        away = (poses.dofs - poses.template).square()
+        scale = torch.ones(21)
+        scale[16:] = 0.35
+        scale[[1, 5, 9, 13]] = 2.0
+        prior = w.prior * (scale * away).sum(1)
+        fingers = poses.dofs[:, :16].reshape(-1, 4, 4)
+        wished = poses.template[:, :16].reshape(-1, 4, 4)
+        tie = (fingers - wished)[..., 3] - 2 / 3 * (fingers - wished)[..., 2]
+        coupling = w.coupling * tie.square().sum(1)
+        bend = (fingers - wished)[..., [0, 2]]
+        alike = w.alike * (bend[:, 1:] - bend[:, :-1]).square().sum((1, 2))
+        low, high = self.limits[:, 0] + 0.03, self.limits[:, 1] - 0.03
+        limits = w.limits * ((low - poses.dofs).relu() + (poses.dofs - high).relu()).square().sum(1)
+        return prior + coupling + alike + limits
+
+    def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Signed distance in cm, differentiable through the stored normal, and that normal."""
+        with torch.no_grad():
+            distance, normal = self.grid.query(points.detach())
+        return (distance + ((points - points.detach()) * normal).sum(-1)) * 100, normal
+
+    @property
+    def vertex_area(self) -> torch.Tensor:
+        """(V,) cm2 of skin for each vertex of the hand at rest."""
+        if not hasattr(self, "_vertex_area"):
+            corners = self.hand.v_template[self.hand.faces]
+            area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1) / 6
+            self._vertex_area = torch.zeros(len(self.hand.v_template)).index_add_(
+                0, self.hand.faces.reshape(-1), area.repeat_interleave(3)) * 1e4
+        return self._vertex_area
+
+    def skin(self, poses: Poses) -> torch.Tensor:
+        """(B, V, 3) the whole skin with its correctives, object frame, metres."""
+        count = len(poses)
+        zero = torch.zeros(count, 3)
+        out = self.hand(zero, self.hand.pose_from_dofs(poses.dofs), zero, self.betas.expand(count, -1))
+        local = out.vertices - self.probe.wrist
+        return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
+
+    def grasps(self, poses: Poses, method: str, seed: int) -> Grasps:
+        """The poses in the form of the rest of the house, unscored."""
+        count = len(poses)
+        return Grasps(
+            global_orient=matrix_to_axis_angle(poses.rotation),
+            hand_pose=self.hand.pose_from_dofs(poses.dofs).detach(),
+            transl=poses.wrist - self.probe.wrist,
+            betas=self.betas.expand(count, -1).clone(),
+            score=torch.zeros(count),
+            type=poses.types, method=method, seed=seed, hand=self.hand.side,
+        )

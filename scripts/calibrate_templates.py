@@ -1,0 +1,150 @@
+"""Finds the templates of core/synthesis/templates.json: each grasp type closed on ideal bodies of several widths.
+
+Every type starts many times from the posture in core/synthesis/taxonomy.py with its thumb and wrist turned at random;
+what ends with the least energy becomes the template of that width.
+
+    python scripts/calibrate_templates.py [--types NAME ...] [--starts 64] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from core.hand import load_hand
+from core.objects import prepare_object
+from core.rotations import axis_angle_to_matrix, frame_from
+from core.synthesis.optimise import Closer, Poses, Stage
+from core.synthesis.probe import HandProbe
+from core.synthesis.taxonomy import TEMPLATES, TYPES, GraspType
+
+X, Z = torch.tensor([1.0, 0, 0]), torch.tensor([0, 0, 1.0])
+STAGES = (Stage(60, 0.03, 0.12, 0.0), Stage(160, 0.02, 0.06, 0.04), Stage(70, 0.006, 0.02, 0.012, whole_skin=True))
+
+
+def body(kind: GraspType, width: float):
+    """An ideal body: facing along x, its long axis along z (a disc's own axis along x)."""
+    import trimesh
+
+    if kind.ideal == "sphere":
+        mesh = trimesh.creation.icosphere(subdivisions=4, radius=width / 2)
+    elif kind.ideal == "cylinder":
+        mesh = trimesh.creation.cylinder(radius=width / 2, height=0.18, sections=64)
+    elif kind.ideal == "disc":
+        mesh = trimesh.creation.cylinder(radius=width / 2, height=0.03, sections=64)
+        mesh.apply_transform(trimesh.geometry.align_vectors([0, 0, 1], [1, 0, 0]))
+    else:
+        mesh = trimesh.creation.box((width, 0.06, 0.16))
+    mesh = mesh.subdivide_to_size(0.01)
+    return prepare_object(mesh.vertices, mesh.faces)
+
+
+def first_poses(kind: GraspType, closer: Closer, width: float, count: int, rng: torch.Generator) -> Poses:
+    posture = torch.deg2rad(torch.tensor(kind.dofs)).expand(count, -1)
+    noise = torch.randn(count, 21, generator=rng) * 0.08
+    noise[:, 16:] = (torch.rand(count, 5, generator=rng) - 0.5) * 0.9
+    noise[0] = 0
+    dofs = torch.minimum(torch.maximum(posture + noise, closer.limits[:, 0]), closer.limits[:, 1])
+    probe = closer.probe
+    pads = closer.probe.skin_points(closer.transforms(dofs))
+
+    def middle(*names: str) -> torch.Tensor:
+        return torch.stack([pads[:, probe.groups[name].rows].mean(1) for name in names]).mean(0)
+
+    others = [name for name in kind.pads if name.split()[0] not in ("thumb", "palm")]
+    palm = middle("palm")
+    fingers = middle(*[name for name in others if "tip" in name or "side" in name])
+    if kind.ideal == "disc":
+        centre = (middle("thumb tip") + fingers) / 2
+        facing = palm - centre
+    elif kind.power and kind.ideal != "slab":
+        volar = torch.tensor([0.0, -1.0, 0.0])
+        centre = palm + (width / 2) * volar
+        if kind.name == "fixed_hook":
+            centre = middle("index prox", "middle prox", "ring prox", "index mid", "middle mid", "ring mid") + 0.5 * width * volar
+        facing = palm - centre
+    else:
+        thumb = middle("thumb tip")
+        centre = (thumb + fingers) / 2
+        facing = thumb - centre
+    facing = torch.nn.functional.normalize(facing, dim=-1)
+    axis = torch.tensor([0.0, 0.0, 1.0]).expand(count, 3) + 0.25 * torch.randn(count, 3, generator=rng)
+    if kind.name in ("writing_tripod", "lateral"):
+        axis = torch.randn(count, 3, generator=rng)
+    hand_frame = frame_from(facing, axis)
+    body_frame = frame_from(X, Z)
+    rotation = axis_angle_to_matrix(0.15 * torch.randn(count, 3, generator=rng)) @ body_frame @ hand_frame.transpose(1, 2)
+    wrist = -(rotation @ centre[..., None])[..., 0] + 0.004 * torch.randn(count, 3, generator=rng)
+    return Poses(rotation, wrist, dofs, posture.clone(), (kind.name,) * count)
+
+
+def calibrate(kind: GraspType, width: float, closer_for, starts: int, rng: torch.Generator) -> dict:
+    obj = body(kind, width)
+    closer = closer_for(obj)
+    poses = first_poses(kind, closer, width, starts, rng)
+    poses, energy = closer.run(poses, STAGES, keep=0.25)
+    best = int(energy.argmin())
+    rotation, wrist = poses.rotation[best], poses.wrist[best]
+    points = closer.points(poses)[best]
+    groups = closer.probe.groups
+    holder = "palm" if kind.power and kind.ideal != "slab" and kind.name != "fixed_hook" else "thumb tip"
+    place = points[groups[holder].rows].mean(0)
+    centre, facing = torch.zeros(3), X
+    if kind.ideal == "sphere":
+        facing = place
+    elif kind.ideal == "cylinder":
+        touched = [points[groups[name].rows].mean(0) for name in kind.pads]
+        centre = Z * torch.stack(touched).mean(0)[2]
+        facing = place * torch.tensor([1.0, 1.0, 0.0])
+        if kind.name == "fixed_hook":
+            facing = (points[groups["palm"].rows].mean(0)) * torch.tensor([1.0, 1.0, 0.0])
+    elif kind.ideal == "slab" and place[0] < 0:
+        facing = -X
+    facing = torch.nn.functional.normalize(facing, dim=0)
+    return {
+        "width": round(width, 4),
+        "energy": round(float(energy[best]), 3),
+        "dofs": [round(float(v), 1) for v in torch.rad2deg(poses.dofs[best])],
+        "centre": [round(float(v), 4) for v in rotation.T @ (centre - wrist)],
+        "facing": [round(float(v), 4) for v in rotation.T @ facing],
+        "axis": [round(float(v), 4) for v in rotation.T @ Z],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--types", nargs="*", default=[kind.name for kind in TYPES])
+    parser.add_argument("--starts", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=TEMPLATES)
+    arguments = parser.parse_args()
+    hand = load_hand()
+    betas = torch.zeros(10)
+    probe = HandProbe(hand, betas)
+    table = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    for kind in TYPES:
+        if kind.name not in arguments.types:
+            continue
+        low, high = kind.widths
+        rows = []
+        for fraction in (0.1, 0.4, 0.7, 0.95):
+            width = low + fraction * (high - low)
+            rng = torch.Generator().manual_seed(arguments.seed)
+            row = calibrate(kind, width, lambda obj: Closer(hand, probe, betas, obj.grid), arguments.starts, rng)
+            rows.append(row)
+            sys.stdout.write(f"{kind.name:20s} {width * 100:5.1f} cm  energy {row['energy']:7.3f}\n")
+            sys.stdout.flush()
+        table[kind.name] = rows
+        ordered = {other.name: table[other.name] for other in TYPES if other.name in table}
+        lines = [f'"{name}": [\n  ' + ",\n  ".join(json.dumps(row) for row in rows) + "\n]" for name, rows in ordered.items()]
+        arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
