@@ -4,7 +4,9 @@ Every joint has an anatomical frame taken from the hand's own rest joints (MANO'
 hand): b along the bone toward the wrist, l the flexion axis, u = l x b away from the palm.
 
     finger MCP = R_l(bend) R_u(spread), PIP and DIP = R_l(bend)
-    thumb CMC  = R_u(spread) R_l(bend) R_b(twist), MCP and IP = R_l(bend)
+    thumb CMC  = R_b(twist) R_u(spread) R_l(bend), MCP and IP = R_l(bend)
+
+So the thumb's twist turns the plane in which it spreads: twist and spread together oppose the fingers.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def pose_from_dofs(dofs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     twist, spread, bend, mcp, ip = dofs[:, 16:].unbind(1)
     frame = frames[12]
     swing = _multiply(_turn(frame[1], spread), _turn(frame[2], bend))
-    parts[12] = _axis_angle(_multiply(swing, _turn(frame[0], twist)))
+    parts[12] = _axis_angle(_multiply(_turn(frame[0], twist), swing))
     parts[13] = mcp[:, None] * frames[13, 2]
     parts[14] = ip[:, None] * frames[14, 2]
     return torch.cat(parts, dim=1)
@@ -134,13 +136,10 @@ def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         bend = torch.atan2(-(turned @ u), -(turned @ b))
         columns += [bend, spread, hinge[:, first + 1], hinge[:, first + 2]]
     b, u, across = frames[12]
-    turned = _rotate(q[:, 12], -b)
-    bend = torch.asin((-(turned @ u)).clamp(-1, 1))
-    spread = torch.atan2(turned @ across, -(turned @ b))
-    swing = _multiply(_turn(u, spread), _turn(across, bend))
-    rest = _multiply(swing * swing.new_tensor([1.0, -1, -1, -1]), q[:, 12])
-    twist = 2 * torch.atan2(rest[:, 1:] @ b, rest[:, 0])
-    twist = torch.remainder(twist + torch.pi, 2 * torch.pi) - torch.pi
+    from_b, from_u, from_l = (_rotate(q[:, 12], axis) for axis in (b, u, across))
+    bend = torch.atan2(-(from_u @ b), from_b @ b)
+    spread = torch.asin((from_l @ b).clamp(-1, 1))
+    twist = torch.atan2(-(from_l @ u), from_l @ across)
     return torch.stack([*columns, twist, spread, bend, hinge[:, 13], hinge[:, 14]], dim=1)
 
 
