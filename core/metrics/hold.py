@@ -1,0 +1,189 @@
+"""The hold test: does a hand, fixed in space and squeezing a little, keep a light object against gravity? (MuJoCo)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from core.metrics.pieces import Pieces, convex_pieces
+
+if TYPE_CHECKING:
+    from core.grasps import Grasps
+    from core.hand import HandModel
+    from core.objects import GraspObject
+
+MASS: Final = 0.2  # kg
+TIMESTEP: Final = 0.002  # s
+GRAVITY: Final = 9.81
+SETTLE: Final = 100  # steps without gravity
+FALL: Final = 600  # steps of gravity in one direction
+DROPPED: Final = 0.02  # metres of travel that are a failure
+DIRECTIONS: Final = ((0, 0, -1), (0, 0, 1), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0))
+#: degrees of flexion added at knuckles, and at the middle joints and the thumb's last
+SQUEEZE: Final = (2.0, 1.4)
+#: how many hands share one compiled model
+BATCH: Final = 16
+
+
+@dataclass(frozen=True)
+class HoldResult:
+    """N grasps tested.
+
+    Attributes:
+        held: (N,) bool: the object's centre of mass moved less than 2 cm in all directions of gravity.
+        slip_cm: (N,) its largest distance from where it was grasped; for a dropped object, where the test stopped.
+    """
+
+    held: torch.Tensor
+    slip_cm: torch.Tensor
+
+
+def hold_test(
+    obj: GraspObject,
+    hand: HandModel,
+    grasps: Grasps,
+    friction: float = 0.6,
+    directions: int = 6,
+    cache: Path | str | None = None,
+) -> HoldResult:
+    """Shakes N grasps: 0.2 s without gravity, then 1.2 s of gravity each way from that state.
+
+    The hand is one fixed convex body for each of its sixteen bones, squeezed by `SQUEEZE` degrees; the object its
+    convex pieces, 0.2 kg of uniform density. A dropped object ends its test at once.
+
+    Args:
+        obj: the object. hand: the hand model, of the grasps' side. grasps: N grasps in the object's frame.
+        friction: coefficient of both bodies.
+        directions: how many of down, up, and the four sides are tried; the protocol wants 6, a filter may take fewer.
+        cache: folder of the convex pieces; None is the user's cache folder.
+    """
+    if not 1 <= directions <= len(DIRECTIONS):
+        raise ValueError(f"directions is {directions}, expected 1 to {len(DIRECTIONS)}")
+    if not len(grasps):
+        return HoldResult(torch.zeros(0, dtype=torch.bool), torch.zeros(0))
+    pieces = convex_pieces(obj, cache)
+    hands = squeezed_bodies(hand, grasps)
+    slips: list[float] = []
+    for first in range(0, len(hands), BATCH):
+        bench = Bench(pieces, hands[first:first + BATCH], friction)
+        slips += [bench.slip(index, directions) for index in range(len(bench.hands))]
+    slip = torch.tensor(slips, dtype=torch.float64)
+    return HoldResult(slip < DROPPED, (100 * slip).float())
+
+
+def squeezed_bodies(hand: HandModel, grasps: Grasps) -> list[list[np.ndarray]]:
+    """For each grasp the vertices (P, 3) of its sixteen bones, those each bone dominates, squeezed; metres."""
+    posed = grasps.to(hand.v_template.device).parameters()
+    posed["hand_pose"] = squeeze(hand, posed["hand_pose"])
+    with torch.no_grad():
+        vertices = hand(**posed).vertices.cpu().double().numpy()
+    bone = hand.lbs_weights.argmax(1).cpu().numpy()
+    return [[single[bone == joint] for joint in range(16)] for single in vertices]
+
+
+def squeeze(hand: HandModel, hand_pose: torch.Tensor, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
+    """(N, 45) poses with more flexion: degrees[0] at the five MCPs, degrees[1] at four PIPs and the thumb's IP.
+
+    Flexion is added before the pose's own rotation, so that what is no flexion stays as it is.
+    """
+    from scipy.spatial.transform import Rotation
+
+    more = torch.zeros(1, len(hand.dof_names))
+    for index, name in enumerate(hand.dof_names):
+        if name.endswith("MCP bend"):
+            more[0, index] = np.deg2rad(degrees[0])
+        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
+            more[0, index] = np.deg2rad(degrees[1])
+    turn = hand.pose_from_dofs(more.to(hand_pose)).detach().cpu().double().numpy().reshape(15, 3)
+    count = len(hand_pose)
+    own = Rotation.from_rotvec(hand_pose.detach().cpu().double().numpy().reshape(-1, 3))
+    turned = Rotation.from_rotvec(np.tile(turn, (count, 1))) * own
+    return torch.from_numpy(turned.as_rotvec().reshape(count, 45)).to(hand_pose)
+
+
+class Bench:
+    """One object and several fixed hands in one MuJoCo model; one hand at a time is there.
+
+    Args:
+        pieces: the object.
+        hands: for each hand its convex bodies' points (P, 3), metres, object frame.
+        friction: coefficient.
+    """
+
+    def __init__(self, pieces: Pieces, hands: list[list[np.ndarray]], friction: float) -> None:
+        import mujoco
+
+        self.hands = hands
+        spec = mujoco.MjSpec()
+        spec.option.timestep = TIMESTEP
+        spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+        spec.option.impratio = 5
+        spec.option.gravity = [0, 0, 0]
+        body = spec.worldbody.add_body(name="object")
+        body.add_freejoint()
+        body.mass, body.ipos, body.explicitinertial = MASS, pieces.centre, True
+        tensor = MASS * pieces.inertia
+        body.fullinertia = [*np.diag(tensor), tensor[0, 1], tensor[0, 2], tensor[1, 2]]
+        self._add_hulls(spec, body, pieces.hulls, (friction, 2, 1), "object")
+        for number, bones in enumerate(hands):
+            holder = spec.worldbody.add_body(name=f"hand {number}", pos=_away(number))
+            self._add_hulls(spec, holder, bones, (friction, 1, 2), f"hand {number}")
+        self._model = spec.compile()
+        self._data = mujoco.MjData(self._model)
+        self._start = self._data.qpos.copy()
+        self._body = self._model.body("object").id
+        self._holders = [self._model.body(f"hand {number}").id for number in range(len(hands))]
+
+    @staticmethod
+    def _add_hulls(spec: Any, body: Any, hulls: Any, surface: tuple[float, int, int], name: str) -> None:  # noqa: ANN401
+        import mujoco
+
+        friction, kind, other = surface
+        for index, points in enumerate(hulls):
+            if len(points) < 4 or np.linalg.matrix_rank(points - points.mean(0), tol=1e-6) < 3:
+                continue
+            mesh = spec.add_mesh(name=f"{name} {index}", uservert=np.asarray(points, np.float32).ravel())
+            mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+            body.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=kind, conaffinity=other, condim=4,
+                friction=[friction, 0.005, 0.0001], solref=[0.01, 1], solimp=[0.8, 0.95, 0.003, 0.5, 2])
+
+    def slip(self, index: int, directions: int = 6) -> float:
+        """The largest travel in metres of the object's centre of mass in hand `index`; stops beyond `DROPPED`."""
+        import mujoco
+
+        model, data = self._model, self._data
+        for number, holder in enumerate(self._holders):
+            model.body_pos[holder] = 0.0 if number == index else _away(number)
+        mujoco.mj_resetData(model, data)
+        mujoco.mj_forward(model, data)
+        origin = data.xipos[self._body].copy()
+        model.opt.gravity[:] = 0.0
+        worst = self._run(SETTLE, origin)
+        settled = (data.time, data.qpos.copy(), data.qvel.copy(), data.qacc_warmstart.copy())
+        for direction in DIRECTIONS[:directions]:
+            if worst >= DROPPED:
+                break
+            data.time, data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = settled
+            model.opt.gravity[:] = GRAVITY * np.array(direction)
+            worst = max(worst, self._run(FALL, origin))
+        return worst
+
+    def _run(self, steps: int, origin: np.ndarray) -> float:
+        import mujoco
+
+        worst = 0.0
+        for _ in range(0, steps, 10):
+            mujoco.mj_step(self._model, self._data, nstep=10)
+            worst = max(worst, float(np.linalg.norm(self._data.xipos[self._body] - origin)))
+            if worst >= DROPPED:
+                break
+        return worst if np.isfinite(worst) else np.inf
+
+
+def _away(number: int) -> list[float]:
+    return [0.0, 0.0, 10.0 + 2.0 * number]
