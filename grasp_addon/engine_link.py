@@ -46,9 +46,9 @@ def known() -> Known:
     return _known
 
 
-def client(command: list[str], environment: dict[str, str] | None = None) -> Any:  # noqa: ANN401
+def client(command: list[str], environment: dict[str, str] | None = None) -> Any:
     """The running engine of this command, started when it is not running; weights stay loaded between requests."""
-    global _client, _client_command  # noqa: PLW0603  one engine a session
+    global _client, _client_command
     from .engine.client import EngineClient
 
     if _client is not None and (tuple(command) != _client_command or not _client.alive):
@@ -106,13 +106,13 @@ class Request:
         self.client.send({"type": "cancel", "target": self.id})
 
 
-def hello(engine: Any, side: str) -> Request:  # noqa: ANN401
+def hello(engine: Any, side: str) -> Request:
     return Request(engine, engine.send({"type": "hello", "side": side}))
 
 
-def generate(engine: Any, item: ObjectIn, settings: dict) -> Request:  # noqa: ANN401
+def generate(engine: Any, item: ObjectIn, settings: dict) -> Request:
     arrays = {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
-    return Request(engine, engine.send({"type": "generate", **settings}, arrays))
+    return Request(engine, engine.send({**settings, "type": "generate"}, arrays))
 
 
 def learn(message: dict) -> Known:

@@ -79,7 +79,7 @@ def begin(context: bpy.types.Context) -> Work:
     check_size(item, settings.hand_length)
     engine = engine_link.client(*preferences.engine_command(context))
     wishes = {"method": settings.method or "synthesis", "count": settings.count, "seed": settings.seed,
-              "side": settings.side, "type": settings.type or "any", "hand_length": settings.hand_length,
+              "side": settings.side, "grasp_type": settings.type or "any", "hand_length": settings.hand_length,
               "device": settings.device}
     return Work(item, wishes, settings.parent, engine, engine_link.hello(engine, settings.side))
 

@@ -62,7 +62,7 @@ class Candidate:
 
     Attributes:
         rest_vertices: (V, 3) the mesh before skinning (template, shape, pose correctives), hand's own frame.
-        rotations: (16, 4) wxyz local rotation of each joint, in the hand's own (template) axes; the first is the wrist's.
+        rotations: (16, 4) wxyz local rotation of each joint, about the hand's own (template) axes, wrist first.
         translation: (3,) MANO's: added to a point after the wrist's rotation about the wrist joint.
         vertices: (V, 3) the posed mesh in the object's frame: what is shown while the rest is computed.
         score: higher is better.

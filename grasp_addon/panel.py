@@ -12,8 +12,11 @@ from .generate import status
 from .naming import readable
 
 LINE: Final = 36  # characters that fit the sidebar as it opens
-SHOWN_MEASURES: Final = (("overlap", "volume_cm3", "Overlap", "{:.2f} cm³"), ("depth", "depth_mm", "Depth", "{:.1f} mm"),
-                         ("contacts", "parts", "Contacts", "{:.0f}"))
+SHOWN_MEASURES: Final = (
+    ("overlap", "volume_cm3", "Overlap", "{:.2f} cm³"),
+    ("depth", "depth_mm", "Depth", "{:.1f} mm"),
+    ("contacts", "parts", "Contacts", "{:.0f}"),
+)
 
 
 class GRASP_PT_generate(bpy.types.Panel):

@@ -22,6 +22,27 @@ from .naming import readable
 
 MOST_CANDIDATES: Final = 64
 METHODS: Final = {"synthesis": "Synthesis"}
+# What synthesis makes, as core/synthesis/taxonomy.py names it: offered before an engine was asked.
+TYPES: Final = {
+    "large_diameter": "Large Diameter",
+    "medium_wrap": "Medium Wrap",
+    "small_diameter": "Small Diameter",
+    "adducted_thumb": "Adducted Thumb",
+    "index_extension": "Index Finger Extension",
+    "fixed_hook": "Fixed Hook",
+    "power_sphere": "Power Sphere",
+    "power_disk": "Power Disk",
+    "precision_disk": "Precision Disk",
+    "precision_sphere": "Precision Sphere",
+    "prismatic_four": "Prismatic 4 Finger",
+    "quadpod": "Quadpod",
+    "tripod": "Tripod",
+    "palmar_pinch": "Palmar Pinch",
+    "lateral": "Lateral",
+    "parallel_extension": "Parallel Extension",
+    "extension": "Extension Type",
+    "writing_tripod": "Writing Tripod",
+}
 _kept: dict[str, list[tuple[str, str, str, int]]] = {}  # Blender keeps no reference to the texts of dynamic items
 
 
@@ -38,8 +59,10 @@ def _methods(_self: object, _context: object) -> list[tuple[str, str, str, int]]
 
 
 def _types(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
-    names = ("any", *(n for n in engine_link.known().types if n != "any"))
-    _kept["types"] = [(n, readable(n), f"Only grasps of this type: {readable(n)}", _number(n, "any")) for n in names]
+    offered = engine_link.known().types or tuple(TYPES)
+    names = ("any", *(n for n in offered if n != "any"))
+    _kept["types"] = [(n, TYPES.get(n, readable(n)), f"Grasps of this type: {TYPES.get(n, readable(n))}",
+                       _number(n, "any")) for n in names]
     return _kept["types"]
 
 

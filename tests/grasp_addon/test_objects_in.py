@@ -1,0 +1,113 @@
+"""The selection as arrays: whatever is selected, in world scale, in a frame that turns with it."""
+
+from __future__ import annotations
+
+import math
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Euler, Matrix
+
+from grasp_addon.errors import GraspError
+from grasp_addon.objects_in import rigid_part, selected_object
+
+
+def read() -> tuple[np.ndarray, object]:
+    """(V, 3) world positions that the sent arrays stand for, and what is sent."""
+    bpy.context.view_layer.update()
+    item = selected_object(bpy.context)
+    return item.vertices @ item.frame[:3, :3].T + item.frame[:3, 3], item
+
+
+def volume(item: object) -> float:
+    a, b, c = item.vertices[item.faces].transpose(1, 0, 2)
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def test_turning_and_moving_changes_nothing_that_is_sent(mug: bpy.types.Object) -> None:
+    mug.scale = (1, 2, 0.5)
+    _, before = read()
+    mug.rotation_euler, mug.location = (2, -1, 0.3), (5, 6, 7)
+    world, after = read()
+    assert np.abs(after.vertices - before.vertices).max() < 1e-6
+    assert np.abs(world - [mug.matrix_world @ v.co for v in mug.data.vertices]).max() < 1e-6
+
+
+@pytest.mark.parametrize("scale", [(1, 1, 1), (2, 0.5, 1), (-1, 1, 1), (-1, -2, -1)])
+def test_sheared_and_mirrored_stay_themselves(scale: tuple, mug: bpy.types.Object) -> None:
+    parent = bpy.data.objects.new("Parent", None)
+    bpy.context.collection.objects.link(parent)
+    parent.scale, parent.rotation_euler = scale, (0.3, 0.4, 0.5)
+    mug.parent = parent
+    world, item = read()
+    assert np.abs(world - [mug.matrix_world @ v.co for v in mug.data.vertices]).max() < 1e-6
+    assert np.allclose(item.frame[:3, :3] @ item.frame[:3, :3].T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(item.frame[:3, :3]) == pytest.approx(1)
+    assert volume(item) > 0, "faces stay outward in a mirror"
+
+
+def test_polar_part_of_a_known_product() -> None:
+    turn = np.array(Euler((0.3, 1.0, -2.0)).to_matrix().to_4x4())
+    stretch = np.diag([1.0, 3.0, 0.2, 1.0])
+    frame, found = rigid_part(turn @ stretch)
+    assert np.allclose(frame, turn, atol=1e-6)
+    assert np.allclose(found, stretch, atol=1e-6)
+
+
+def test_modifiers_ngons_and_several_objects(mug: bpy.types.Object) -> None:
+    alone = read()[1]
+    mug.modifiers.new("Array", "ARRAY")
+    assert len(read()[1].faces) == 2 * len(alone.faces)
+    bpy.ops.mesh.primitive_monkey_add(size=0.1)
+    mug.select_set(True)
+    world, both = read()
+    assert both.name == "Suzanne"
+    assert len(both.faces) == 2 * len(alone.faces) + 968
+    assert np.ptp(world, axis=0).max() > 0.3
+
+
+def test_curves_text_and_collection_instances(mug: bpy.types.Object) -> None:
+    bpy.ops.object.text_add()
+    bpy.context.object.data.extrude = 0.1
+    assert len(read()[1].faces) > 10
+    group = bpy.data.collections.new("Props")
+    group.objects.link(mug)
+    instance = bpy.data.objects.new("Prop", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", group
+    bpy.context.collection.objects.link(instance)
+    instance.matrix_world = Matrix.Translation((0, 0, 9)) @ Matrix.Rotation(math.pi / 3, 4, "X")
+    bpy.ops.object.select_all(action="DESELECT")
+    instance.select_set(True)
+    bpy.context.view_layer.objects.active = instance
+    world, item = read()
+    assert item.name == "Prop"
+    assert len(item.vertices) == len(mug.data.vertices)
+    assert np.abs(world - [instance.matrix_world @ mug.matrix_world @ v.co for v in mug.data.vertices]).max() < 1e-5
+
+
+def test_sentences() -> None:
+    bpy.ops.object.select_all(action="DESELECT")
+    with pytest.raises(GraspError, match="Nothing is selected"):
+        read()
+    bpy.ops.object.camera_add()
+    with pytest.raises(GraspError, match="is a camera"):
+        read()
+    bpy.ops.object.select_all(action="DESELECT")
+    for name, points, sentence in (("Nothing", [], "has no faces"),
+                                   ("Broken", [(0, 0, 0), (1, 0, 0), (0, math.nan, 0)], "1 vertices of Broken")):
+        mesh = bpy.data.meshes.new(name)
+        mesh.from_pydata(points, [], [(0, 1, 2)] if points else [])
+        item = bpy.data.objects.new(name, mesh)
+        bpy.context.collection.objects.link(item)
+        item.select_set(True)
+        bpy.context.view_layer.objects.active = item
+        with pytest.raises(GraspError, match=sentence):
+            read()
+        item.select_set(False)
+
+
+def test_flattened_to_nothing_is_said(mug: bpy.types.Object) -> None:
+    mug.scale.x = 0
+    with pytest.raises(GraspError, match="scaled to nothing"):
+        read()
