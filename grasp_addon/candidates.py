@@ -52,6 +52,7 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
             measure = entry.measures.add()
             measure.name, measure.value = name, value
         key = mesh.shape_key_add(name=key_name(entry.number, candidate.type), from_mix=False)
+        key.value = 0.0  # Blender 5.0 makes keys at 1
         entry.key = key.name
         rest = transformed(placed, candidate.rest_vertices.astype(np.float64))
         key.data.foreach_set("co", np.ascontiguousarray(rest, np.float32).ravel())

@@ -69,7 +69,8 @@ def test_works_from_the_file_alone(count: int, tmp_path: object) -> None:
         bpy.ops.wm.open_mainfile(filepath=path, use_scripts=False)
         mesh = bpy.data.objects[mesh_name]
         blocks = mesh.data.shape_keys.key_blocks
-        blocks[1].value, blocks[3].value = 0.0, 1.0
+        assert [b.value for b in blocks[1:]] == [0.0] * count
+        blocks[3].value = 1.0
         bpy.context.view_layer.update()
         shown = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
         points = np.array([v.co for v in shown.data.vertices])
