@@ -47,7 +47,7 @@ def main() -> int:
     for version in arguments.versions:
         python = environment(version, arguments.environments / f"bpy{version.replace('.', '')}")
         print(f"Blender {RELEASES[version]}", flush=True)
-        command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests", "tests/grasp_addon",
+        command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", ".", "tests/grasp_addon",
                    *arguments.pytest]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(version)

@@ -41,7 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         running = {}
         for name, paths in SUITES.items():
-            command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", "tests",
+            command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", ".",
                        f"--junitxml={folder}/{name}.xml", *paths, *options.pytest]
             log = open(Path(folder, f"{name}.log"), "w+", encoding="utf-8")  # noqa: SIM115  closed below
             running[name] = log, subprocess.Popen(command, cwd=ROOT, env=single_threaded(), stdout=log, stderr=log)

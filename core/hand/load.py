@@ -79,7 +79,7 @@ def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     for key, shape in shapes.items():
         if out[key].shape != shape:
             raise HandError(f"{name}: {key} has shape {out[key].shape} where a hand has {shape}.")
-    parents = np.asarray(out.pop("kintree_table")).astype(np.int64)
+    parents = _indices(out.pop("kintree_table"), name, "kintree_table")
     if parents.ndim != 2 or parents.shape[1] != 16:
         raise HandError(f"{name}: kintree_table has shape {parents.shape} where a hand has (2, 16).")
     parents = parents[0].copy()
@@ -87,13 +87,20 @@ def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     if (parents[1:] >= np.arange(1, 16)).any() or (parents[1:] < 0).any():
         raise HandError(f"{name}: its joints do not form a hand (kintree_table).")
     out["parents"] = parents
-    faces = out["f"].astype(np.int64)
+    faces = _indices(out["f"], name, "f")
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.size == 0 or faces.min() < 0 or faces.max() >= count:
         raise HandError(f"{name}: its faces do not fit its {count} vertices.")
     if "cap_faces" not in out:
         faces, out["cap_faces"] = _close(faces)
     out["f"] = faces
     return out
+
+
+def _indices(values: np.ndarray, name: str, key: str) -> np.ndarray:
+    """Whole numbers as int64."""
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise HandError(f"{name}: {key} does not hold whole numbers.")
+    return values.astype(np.int64)
 
 
 def _close(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -126,7 +126,7 @@ class HandModel(nn.Module):
         self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
     ) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms of axis-angle poses (B, 3), (B, 45), (B, 3), (B, 16, 3) joints."""
-        rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(-1, 16, 3))
+        rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(len(hand_pose), 16, 3))
         return self._chain_transforms(rotations, transl, rest_joints)
 
     def _chain_transforms(
@@ -149,11 +149,11 @@ class HandModel(nn.Module):
     ) -> HandOutput:
         """Poses B hands: axis-angle (B, 3) and (B, 45), metres (B, 3), shape (B, 10)."""
         shaped, joints = self.rest(betas)
-        rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(-1, 16, 3))
-        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(-1, 135)
+        rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(len(hand_pose), 16, 3))
+        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(len(hand_pose), 135)
         rest = shaped + (feature @ self.posedirs).reshape(shaped.shape)
         transforms = self._chain_transforms(rotations, transl, joints)
-        blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(len(rest), -1, 3, 4)
+        blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(*rest.shape[:2], 3, 4)
         vertices = (blend[..., :3] * rest[:, :, None]).sum(-1) + blend[..., 3]
         posed = (transforms[:, :, :3, :3] @ joints[..., None])[..., 0] + transforms[:, :, :3, 3]
         keypoints = torch.cat([posed, vertices[:, self.tip_vertices]], 1)

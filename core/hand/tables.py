@@ -37,7 +37,12 @@ class HandTables:
 
 
 def build_tables(
-    vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray, joints: np.ndarray, frames: np.ndarray, tips: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    weights: np.ndarray,
+    joints: np.ndarray,
+    frames: np.ndarray,
+    tips: np.ndarray,
     cap: np.ndarray,
 ) -> HandTables:
     """All tables of a right hand at rest.
@@ -189,15 +194,35 @@ def _spheres(vertices, faces, weights, joints, tips, parts):  # noqa: ANN001, AN
     knuckle = joints[4] - joints[0]
     ends = np.array([joints[1], joints[4], joints[10], joints[7]])
     palm = [joints[0] + s * (end - joints[0]) for s in (0.5, 0.85) for end in ends]
-    palm += [joints[0] + 0.22 * knuckle, joints[0] + 0.55 * (joints[13] - joints[0]), 0.45 * joints[13] + 0.55 * joints[14]]
+    thumb, next_thumb = joints[13], joints[14]
+    palm += [joints[0] + 0.22 * knuckle, joints[0] + 0.55 * (thumb - joints[0]), 0.45 * thumb + 0.55 * next_thumb]
     palm = _centre_in_flesh(np.array(palm), tree, knuckle / np.linalg.norm(knuckle), 0.008)
     centres.append(palm)
     near = skin.query(palm, k=24)[1]
     blends.append(weights[near].mean(1))
     owners += [5] * SPHERES
     points = np.concatenate(centres)
-    radii = tree.query(points)[0]
+    radii = _distance_to_skin(points, vertices, faces)
     return _regress(vertices, points), radii, np.array(owners, dtype=np.int64), np.concatenate(blends)
+
+
+def _distance_to_skin(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(P,) exact distances to the nearest triangle: to its plane where the foot lies inside, else to its edges."""
+    corner = vertices[faces]
+    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-15)
+    nearest = []
+    for point in points:
+        best, inside = np.inf, np.ones(len(faces), bool)
+        for k in range(3):
+            start, edge = corner[:, k], corner[:, (k + 1) % 3] - corner[:, k]
+            offset = point - start
+            share = ((offset * edge).sum(1) / np.maximum((edge**2).sum(1), 1e-18)).clip(0, 1)
+            best = min(best, np.linalg.norm(offset - share[:, None] * edge, axis=1).min())
+            inside &= (np.cross(edge, offset) * normal).sum(1) >= 0
+        height = np.abs(((point - corner[:, 0]) * normal).sum(1))
+        nearest.append(min(best, height[inside].min() if inside.any() else np.inf))
+    return np.array(nearest)
 
 
 def _regress(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:
