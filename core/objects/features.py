@@ -96,11 +96,12 @@ def rims(obj: GraspObject, count: int, generator: torch.Generator) -> RimPoints:
     lopsided = np.linalg.norm(mean, axis=1)
     rows = np.flatnonzero((number >= 6) & (lopsided > 0.22 * reach))
     outward = -mean[rows] / lopsided[rows, None]
+    rows, outward = _smoothed(middle, normal, rows, outward, reach)
     length, _ = obj.surface.first_hit(middle[rows], outward)
     ends = length < reach
     rows, outward, length = rows[ends], outward[ends], length[ends]
     edge = middle[rows] + outward * length[:, None]
-    free = np.ones(len(rows), bool)
+    free = ~_turns(obj, edge, normal[rows], width[rows], reach)
     for step in (0.004, 0.012):
         beyond = torch.from_numpy(edge + outward * step).to(obj.points)
         free &= obj.grid.query(beyond)[0].cpu().numpy() > 0.6 * step
@@ -111,6 +112,37 @@ def rims(obj: GraspObject, count: int, generator: torch.Generator) -> RimPoints:
     return RimPoints(
         *_tensors(edge, outward, np.cross(across, outward), across, width[rows], like=obj.points)
     )
+
+
+def _smoothed(
+    middle: np.ndarray, normal: np.ndarray, rows: np.ndarray, outward: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (M,) and their outward directions (M, 3), averaged over rim neighbours."""
+    from scipy.spatial import cKDTree
+
+    if not len(rows):
+        return rows, outward
+    pairs = cKDTree(middle[rows]).query_pairs(reach, output_type="ndarray")
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    both = both[(outward[both[:, 0]] * outward[both[:, 1]]).sum(1) > 0]
+    mean = outward.copy()
+    np.add.at(mean, both[:, 0], outward[both[:, 1]])
+    mean -= (mean * normal[rows]).sum(1, keepdims=True) * normal[rows]
+    length = np.linalg.norm(mean, axis=1)
+    kept = length > 1e-6
+    return rows[kept], mean[kept] / length[kept, None]
+
+
+def _turns(obj: GraspObject, edge: np.ndarray, normal: np.ndarray, width: np.ndarray, reach: float) -> np.ndarray:
+    """Whether at each edge (N, 3) the surface leaves the wall's plane: a cup's foot is a corner, no rim."""
+    from scipy.spatial import cKDTree
+
+    points = obj.points.cpu().double().numpy()
+    turns = np.zeros(len(edge), bool)
+    for row, near in enumerate(cKDTree(points).query_ball_point(edge, 1.3 * reach) if len(edge) else ()):
+        aside = np.abs((points[near] - edge[row]) @ normal[row])
+        turns[row] = (aside > width[row] / 2 + 0.4 * reach).mean() > 0.15 if near else True
+    return turns
 
 
 def rods(obj: GraspObject, count: int, generator: torch.Generator) -> RodPoints:
@@ -124,15 +156,16 @@ def rods(obj: GraspObject, count: int, generator: torch.Generator) -> RodPoints:
     centre = obj.points.cpu().double().numpy()[narrow] - normal * width[narrow, None] / 2
     directions = _half_sphere(32)
     axis = np.zeros_like(centre)
-    for _ in range(2):
+    for _ in range(3):
         ahead, behind = _chords(surface, centre, np.broadcast_to(directions, (len(centre), *directions.shape)))
         chord = np.minimum(ahead + behind, 0.3)
         spread = np.einsum("nk,ki,kj->nij", chord**4, directions, directions)
         axis = np.linalg.eigh(spread)[1][:, :, -1] if len(centre) else axis
         around = _around(axis, 8)
         ahead, behind = _chords(surface, centre, around)
-        shift = around * ((ahead - behind) / 2)[..., None]
-        centre = centre + np.where(np.isfinite(shift), shift, 0.0).mean(1) * 2
+        seen = np.isfinite(ahead) & np.isfinite(behind)
+        shift = around * np.where(seen, np.where(seen, ahead, 0) - np.where(seen, behind, 0), 0)[..., None] / 2
+        centre = centre + shift.mean(1) * 2
     around = _around(axis, 8)
     ahead, behind = _chords(surface, centre, around)
     across = ahead + behind
@@ -145,11 +178,26 @@ def rods(obj: GraspObject, count: int, generator: torch.Generator) -> RodPoints:
         & np.isfinite(along)
         & surface.inside(centre)
     )
-    rows = np.flatnonzero(good)[:count]
+    rows = np.flatnonzero(good)
+    rows = rows[_alone(obj, centre[rows], axis[rows], across[rows].max(1, initial=0) / 2)][:count]
     centre, axis, around = centre[rows], axis[rows], around[rows]
     inner, gap = _inner_side(surface, centre, around, ahead[rows], behind[rows])
     radius = np.stack([across[rows].min(1, initial=np.inf), across[rows].max(1, initial=0)], 1) / 2
     return RodPoints(*_tensors(centre, axis, radius, along[rows], inner, gap, like=obj.points))
+
+
+def _alone(obj: GraspObject, centre: np.ndarray, axis: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Whether the surface around each centre (N, 3) keeps to the axis (N,): a curved wall looks narrow from inside."""
+    from scipy.spatial import cKDTree
+
+    points = obj.points.cpu().double().numpy()
+    around = cKDTree(points).query_ball_point(centre, np.maximum(3 * radius, 0.012))
+    alone = np.zeros(len(centre), bool)
+    for row, near in enumerate(around):
+        offset = points[near] - centre[row]
+        aside = np.linalg.norm(offset - (offset @ axis[row])[:, None] * axis[row], axis=1)
+        alone[row] = len(near) >= 6 and (aside > 1.7 * radius[row]).mean() < 0.2
+    return alone
 
 
 def _inner_side(

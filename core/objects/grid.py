@@ -17,6 +17,8 @@ MARGIN = 0.025
 BAND = 0.012
 """Within this distance of the surface every node holds the exact distance, metres."""
 BASE_CELLS = 64**3
+THIN_BAND = 0.005
+"""The same where thin walls make the cells small."""
 THIN_CELLS = 2_000_000
 FINEST = 0.0006
 """No cell is smaller, metres."""
@@ -135,7 +137,8 @@ def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = Fals
     nodes = cells + 1
     axes = [origin[i] + spacing * np.arange(nodes[i]) for i in range(3)]
     values = _coarse_field(surface, axes)
-    band = np.abs(values[..., 0]).ravel() < BAND + 2 * spacing
+    fine = spacing < 0.99 * choose_spacing(high - low, thin=1.0)
+    band = np.abs(values[..., 0]).ravel() < (THIN_BAND if fine else BAND) + 2 * spacing
     index = np.flatnonzero(band)
     points = _node_positions(axes, index)
     distance, face, closest = surface.closest(points)

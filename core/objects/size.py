@@ -43,7 +43,7 @@ def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
     # A ray along one normal can leave a closed shape through a crack; the box bounds the width too.
     width = np.minimum(thickness, np.linalg.norm(extent))
     narrow = float((width <= WIDEST).mean())
-    enough = narrow * area >= 5e-4 and (narrow >= 0.1 or largest < 3 * HAND)
+    enough = narrow * area >= 5e-4 and (narrow >= 0.25 or largest < 3 * HAND)
     if not enough and float(np.min(extent)) > WIDEST * 0.8:
         typical = float(np.median(width))
         raise ObjectTooLarge(

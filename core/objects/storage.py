@@ -43,7 +43,7 @@ def load_object(path: str | Path) -> GraspObject:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             grid = DistanceGrid(
                 torch.from_numpy(stored["grid_values"]),
                 torch.from_numpy(stored["grid_origin"]),

@@ -10,6 +10,10 @@ from core.objects.exact import ExactSurface
 
 COVERED_STEP = 0.001
 """How far past a free edge one looks for the surface that continues there, metres."""
+OPENING_SHARE = 0.25
+"""An opening narrower than this share of its part's size is a hole in a solid (an eye socket, a bottle's neck)."""
+MOST_PARTS = 200
+"""Open parts that are compared with the rest of the object; more are taken as they are."""
 
 
 def face_normals_areas(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +127,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np.ndarray:
-    """Which faces (F,) bool belong to a part with an opening wider than `width` metres.
+    """Which faces (F,) bool belong to a part with an opening wider than `width` metres and a quarter of its size.
 
     The width of a loop of free edges is four times its area over its length (a circle's diameter, a
     slit's double width). A free edge that another surface continues (a separate lid) is not free.
@@ -137,8 +141,7 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     end = np.roll(faces, -1, axis=1).reshape(-1)[free]
     along = vertices[end] - vertices[start]
     length = np.linalg.norm(along, axis=1)
-    normals, _ = face_normals_areas(vertices, faces[face])
-    past = _unit(np.cross(along, normals))
+    past = _unit(np.cross(along, face_normals_areas(vertices, faces[face])[0]))
     probe = (vertices[start] + vertices[end]) / 2 + COVERED_STEP * past
     distance, _, _ = ExactSurface(vertices, faces).closest(probe)
     covered = distance < 0.6 * COVERED_STEP
@@ -154,27 +157,49 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     cross = np.cross(vertices[start] - centre[loop], vertices[end] - centre[loop])
     area = np.linalg.norm(np.stack([np.bincount(loop, weights=cross[:, i]) for i in range(3)], 1), axis=1) / 2
     opening = 4 * area / np.maximum(perimeter, 1e-30)
-    uncovered = np.bincount(loop, weights=length * ~covered, minlength=loops) / np.maximum(perimeter, 1e-30)
-    wide = (opening > width) & (uncovered > 0.4)
     parts, part_count = face_components(faces)
+    of_loop = np.zeros(loops, np.int64)
+    of_loop[loop] = parts[face]
+    wide = (opening > width) & (opening > OPENING_SHARE * _sizes(vertices, faces, parts, part_count)[of_loop])
+    candidates = np.unique(of_loop[wide])
+    normals, _ = face_normals_areas(vertices, faces)
+    spread = _flat(normals, vertices, faces, parts, part_count)
+    for part in np.union1d(candidates, parts[face[spread[parts[face]] & ~covered]])[:MOST_PARTS]:
+        others = parts != part
+        rows = np.flatnonzero((parts[face] == part) & ~covered)
+        if others.any() and len(rows):
+            middle = (vertices[start[rows]] + vertices[end[rows]]) / 2
+            covered[rows] = ExactSurface(vertices, faces[others]).closest(middle)[0] < 0.6 * COVERED_STEP
+    uncovered = np.bincount(loop, weights=length * ~covered, minlength=loops) / np.maximum(perimeter, 1e-30)
+    wide &= uncovered > 0.4
     is_open = np.zeros(part_count, bool)
     is_open[parts[face[wide[loop]]]] = True
     # A flat part encloses nothing, however small it is.
-    return is_open[parts] | _flat(vertices, faces, parts, part_count, face[~covered])[parts]
+    loose = np.bincount(parts[face], weights=length * ~covered, minlength=part_count)
+    loose /= np.maximum(np.bincount(parts[face], weights=length, minlength=part_count), 1e-30)
+    return (is_open | (spread & (loose > 0.4)))[parts]
+
+
+def _sizes(vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray, count: int) -> np.ndarray:
+    """Longest side (P,) of each part's bounding box."""
+    low = np.full((count, 3), np.inf)
+    high = np.full((count, 3), -np.inf)
+    np.minimum.at(low, parts, vertices[faces].min(1))
+    np.maximum.at(high, parts, vertices[faces].max(1))
+    return (high - low).max(1)
 
 
 def _flat(
-    vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray, count: int, free_faces: np.ndarray
+    normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray, count: int
 ) -> np.ndarray:
-    """Parts (P,) with uncovered free edges whose faces all look the same way or its opposite."""
-    normals, areas = face_normals_areas(vertices, faces)
+    """Parts (P,) whose faces all look the same way or its opposite."""
+    _, areas = face_normals_areas(vertices, faces)
     outer = np.einsum("fi,fj->fij", normals, normals) * areas[:, None, None]
-    spread = np.zeros((count, 3, 3))
-    np.add.at(spread, parts, outer)
+    summed = np.stack(
+        [np.bincount(parts, weights=outer[:, i, j], minlength=count) for i in range(3) for j in range(3)], 1
+    ).reshape(count, 3, 3)
     total = np.bincount(parts, weights=areas, minlength=count)
-    has_free = np.zeros(count, bool)
-    has_free[parts[free_faces]] = True
-    return has_free & (np.linalg.eigvalsh(spread)[:, -1] > 0.98 * total)
+    return np.linalg.eigvalsh(summed)[:, -1] > 0.98 * total
 
 
 def thicken(

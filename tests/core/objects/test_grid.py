@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from core.objects import prepare_object
+
+
+@pytest.fixture(scope="module")
+def ball():
+    mesh = trimesh.creation.icosphere(5, 0.04)
+    return prepare_object(np.array(mesh.vertices), np.array(mesh.faces))
+
+
+def test_distances_near_the_surface_are_exact_within_a_tenth_of_a_millimetre(ball):
+    generator = torch.Generator().manual_seed(0)
+    depth = (torch.rand(4096, generator=generator) - 0.5) * 0.02
+    points = ball.points + ball.normals * depth[:, None]
+    distance, normal = ball.grid.query(points)
+    assert (distance - ball.signed_distance(points)[0]).abs().max() < 1e-4
+    assert ((normal * points).sum(1) / points.norm(dim=1)).min() > 0.99
+
+
+def test_distances_keep_growing_outside_the_grid(ball):
+    points = torch.nn.functional.normalize(torch.randn(512, 3, generator=torch.Generator().manual_seed(1)), dim=1)
+    points = points * torch.linspace(0.05, 1.0, 512)[:, None]
+    distance, normal = ball.grid.query(points.reshape(2, 256, 3))
+    assert tuple(distance.shape) == (2, 256)
+    error = (distance.reshape(-1) - (points.norm(dim=1) - 0.04)).abs()
+    assert (error / points.norm(dim=1)).max() < 0.04
+    assert (normal.reshape(-1, 3).norm(dim=1) - 1).abs().max() < 1e-4
+
+
+def test_gradient_is_the_direction(ball):
+    points = (ball.points[:64] * 1.2).requires_grad_()
+    ball.grid.distance(points).mul(2).sum().backward()
+    assert torch.allclose(points.grad, 2 * ball.grid.query(points)[1])
+
+
+def test_channels_first_view(ball):
+    assert tuple(ball.grid.channels.shape) == (4, *ball.grid.shape)
+
+
+def test_long_objects_get_long_grids_and_thin_ones_fine_cells():
+    rod = trimesh.creation.box((0.3, 0.02, 0.02))
+    grid = prepare_object(np.array(rod.vertices), np.array(rod.faces)).grid
+    assert grid.shape[0] > 3 * grid.shape[1]
+    assert grid.spacing < 0.003
+    sheet = trimesh.creation.box((0.15, 0.15, 0.001))
+    fine = prepare_object(np.array(sheet.vertices), np.array(sheet.faces)).grid
+    assert fine.spacing < 0.0012
+    assert np.prod(fine.shape) < 2_600_000
