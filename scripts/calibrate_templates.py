@@ -133,7 +133,7 @@ def main() -> None:
             continue
         low, high = kind.widths
         rows = []
-        for fraction in (0.1, 0.4, 0.7, 0.95):
+        for fraction in (0.12, 0.5, 0.88):
             width = low + fraction * (high - low)
             rng = torch.Generator().manual_seed(arguments.seed)
             row = calibrate(kind, width, lambda obj: Closer(hand, probe, betas, obj.grid), arguments.starts, rng)

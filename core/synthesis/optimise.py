@@ -6,6 +6,7 @@ Lengths inside the energy are in centimetres; the object is read through its dis
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class Weights:
     """The terms of the energy."""
 
-    contact: float = 1.0
+    contact: float = 2.0
     facing: float = 0.15
     penetration: float = 6.0
     closure: float = 5.0
@@ -58,6 +59,42 @@ STAGES = (
 )
 # Where contact is aimed: half a millimetre inside, as soft skin gives.
 AIM = 0.05
+
+
+class Adam:
+    """Kingma and Ba's Adam (2015, algorithm 1), a rate for each variable.
+
+    Not torch.optim's: constructing that one imports torch's compiler, 1.3 s before the first grasp.
+    """
+
+    def __init__(self, variables: list[tuple[torch.Tensor, float]], beta1: float = 0.9, beta2: float = 0.98) -> None:
+        self.variables = [(variable, rate) for variable, rate in variables if rate > 0]
+        self.beta1, self.beta2, self.steps = beta1, beta2, 0
+        self.first = [torch.zeros_like(variable) for variable, _ in self.variables]
+        self.second = [torch.zeros_like(variable) for variable, _ in self.variables]
+
+    @torch.no_grad()
+    def step(self, factor: float) -> None:
+        """One step at `factor` times the rates; clears the gradients."""
+        self.steps += 1
+        for (variable, rate), first, second in zip(self.variables, self.first, self.second, strict=True):
+            gradient = torch.nan_to_num(variable.grad)
+            first.lerp_(gradient, 1 - self.beta1)
+            second.lerp_(gradient.square(), 1 - self.beta2)
+            mean = first / (1 - self.beta1**self.steps)
+            spread = (second / (1 - self.beta2**self.steps)).sqrt() + 1e-8
+            variable -= factor * rate * mean / spread
+            variable.grad = None
+
+
+def best_of_each(types: tuple[str, ...], energy: torch.Tensor, keep: float) -> torch.Tensor:
+    """Rows, in order, of the best `keep` share of each type (at least one): types' energies do not compare."""
+    rows: list[int] = []
+    for name in dict.fromkeys(types):
+        mine = [i for i, other in enumerate(types) if other == name]
+        mine.sort(key=lambda i: float(energy[i]))
+        rows += mine[: max(1, math.ceil(len(mine) * keep))]
+    return torch.tensor(sorted(rows))
 
 
 @dataclass(frozen=True)
@@ -124,9 +161,9 @@ class Closer:
         done = 0
         energy = torch.zeros(len(poses))
         for stage in stages:
-            if stage.whole_skin and keep < 1 and len(poses) > 4:
-                rows = energy.argsort()[: max(4, int(len(poses) * keep))]
-                poses, energy = poses[rows.sort().values], energy[rows.sort().values]
+            if stage.whole_skin and keep < 1:
+                rows = best_of_each(poses.types, energy, keep)
+                poses, energy = poses[rows], energy[rows]
             poses, energy, stopped = self._stage(poses, stage, done, total, go_on)
             done += stage.steps
             if stopped:
@@ -138,11 +175,7 @@ class Closer:
         turn = torch.zeros_like(start.wrist, requires_grad=True)
         shift = torch.zeros_like(start.wrist, requires_grad=True)
         dofs = start.dofs.clone().requires_grad_(stage.joints > 0)
-        groups = [{"params": [turn], "lr": stage.rotation}, {"params": [shift], "lr": stage.translation}]
-        if stage.joints > 0:
-            groups.append({"params": [dofs], "lr": stage.joints})
-        adam = torch.optim.Adam(groups, betas=(0.9, 0.98))
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, stage.steps, eta_min=0.0)
+        adam = Adam([(turn, stage.rotation), (shift, stage.translation), (dofs, stage.joints)])
         pads = self._pad_weights(start.types)
         stopped = False
         fixed = None if stage.joints > 0 else self._local(dofs.detach())
@@ -154,10 +187,8 @@ class Closer:
             return replace(start, rotation=rotation, wrist=wrist, dofs=dofs)
 
         for step in range(stage.steps):
-            adam.zero_grad(set_to_none=True)
             self.energy(moved(), pads, stage.whole_skin, fixed).sum().backward()
-            adam.step()
-            cosine.step()
+            adam.step(0.5 * (1 + math.cos(math.pi * step / stage.steps)))
             with torch.no_grad():
                 dofs.data = torch.minimum(torch.maximum(dofs.data, self.limits[:, 0]), self.limits[:, 1])
             if go_on is not None and not go_on((done + step + 1) / total):
@@ -200,16 +231,16 @@ class Closer:
         pad_distance = distance[:, probe.pads]
         pad_normal = outward[:, probe.pads]
         reach = huber_loss(pad_distance, torch.full_like(pad_distance, -AIM), reduction="none", delta=1.0)
-        if whole_skin:  # what cannot reach by now should not pull the hand askew
-            reach = reach.clamp_max(0.6)
-            contact = 2.5 * w.contact * (pads * reach).sum(1)
+        if whole_skin:  # close in on the surface; what cannot reach by now should not pull the hand askew
+            sharp = 0.15 * (pad_distance + AIM).abs().clamp_max(1.0)
+            contact = 4 * w.contact * (pads * (reach.clamp_max(0.6) + sharp)).sum(1)
         else:
-            contact = w.contact * (pads * reach).sum(1)
-        near = pads * torch.exp(-(pad_distance / 0.5).square())
-        facing = w.facing * (near * (1 + (normals * pad_normal).sum(-1))).sum(1)
+            contact = w.contact * (pads * (reach + 0.1 * (pad_distance + AIM).abs())).sum(1)
+        facing = w.facing * (pads * (1 + (normals * pad_normal).sum(-1))).sum(1)
 
-        # Wrench that equal pushes along the contacts' normals leave over (0: they balance).
-        share = near / near.sum(1, keepdim=True).add(1e-3)
+        # Wrench that pushes along the surface's normals at all wanted pads leave over (0: they balance). Pads count
+        # whether they touch yet or not: counting touching ones alone would punish the first to arrive.
+        share = pads / pads.sum(1, keepdim=True)
         place = points[:, probe.pads] * 100
         middle = (share[..., None] * place).sum(1, keepdim=True)
         arm = (place - middle) / 4

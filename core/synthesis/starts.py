@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
     from core.synthesis.optimise import Closer
 
-ROLLS = 8
+MOST_SCORE = 1.6  # a start whose pads are farther than this (cm, and sunk spheres) seldom closes
 NO_WALL = 0.5  # metres: thickness where a ray through the object hits nothing
 
 
@@ -50,7 +50,7 @@ class StartMaker:
         """The types whose widths occur on the object; a type the animator asked for is always tried."""
         if self.request.type != "any":
             return [grasp_type for grasp_type in TYPES if grasp_type.name == self.request.type]
-        return [t for t in TYPES if any(len(g.width) for g in self._grips(t, 64, gate=True))]
+        return [t for t in TYPES if sum(len(g.width) for g in self._grips(t, 64, gate=True)) >= 8]
 
     def make(self, count: int, kinds: list[GraspType], sample: int = 72) -> Poses:
         """`count` starts shared among `kinds`, the best-ranked first within each, the kinds taking turns."""
@@ -160,7 +160,7 @@ class StartMaker:
         landmarks = rotation @ torch.tensor([[-0.09, -0.04, 0.0], [-0.02, 0.0, 0.04]]).T + wrist[..., None]
         chosen: list[int] = []
         for row in score.argsort().tolist():
-            if score[row] > 3.0 and len(chosen) >= 2:
+            if score[row] > MOST_SCORE and len(chosen) >= 2:
                 break
             if all((landmarks[row] - landmarks[other]).norm(dim=0).mean() > 0.022 for other in chosen):
                 chosen.append(row)
