@@ -23,7 +23,7 @@ from scipy.optimize import nnls
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from core.hand.correctives import fit_correctives
+from hand_correctives import fit_correctives  # noqa: E402
 
 PARENTS = [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14]
 FINGERS = {1: 2, 4: 3, 7: 5, 10: 4, 13: 1}  # MANO's first joint of each finger -> Anny's finger number

@@ -42,6 +42,11 @@ def load_hand(source: str | Path | None = None, side: str = "right", device: str
     return HandModel(_mirrored(arrays) if own != side else arrays, side, "mano").to(device)
 
 
+def hand_from_arrays(arrays: dict[str, np.ndarray], side: str = "right", name: str = "embedded") -> HandModel:
+    """A hand of the given side from MANO's arrays, checked and closed; HandError when they do not fit."""
+    return HandModel(_checked(arrays, name), side, name)
+
+
 @cache
 def _embedded(side: str) -> HandModel:
     if not EMBEDDED.is_file():
