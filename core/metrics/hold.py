@@ -139,7 +139,7 @@ class Bench:
         self._holders = [self._model.body(f"hand {number}").id for number in range(len(hands))]
 
     @staticmethod
-    def _add_hulls(spec: Any, body: Any, hulls: Any, surface: tuple[float, int, int], name: str) -> None:  # noqa: ANN401
+    def _add_hulls(spec: Any, body: Any, hulls: Any, surface: tuple[float, int, int], name: str) -> None:
         import mujoco
 
         friction, kind, other = surface

@@ -44,7 +44,8 @@ def ball_grasp(hand):
         distance = vertices.norm(dim=1) - 0.033
         nearest = torch.stack([distance[region].min() for region in hand.contact_regions])
         deep = (-0.0007 - distance).relu()
-        loss = ((nearest + 0.0005) * 100).square().sum() + 3 * (deep * 100).square().sum() + 0.02 * (dofs - start).square().sum()
+        loss = ((nearest + 0.0005) * 100).square().sum() + 3 * (deep * 100).square().sum()
+        loss = loss + 0.02 * (dofs - start).square().sum()
         loss.backward()
         adam.step()
         schedule.step()
