@@ -8,8 +8,8 @@ import bpy
 
 MARK: Final = "generate_grasps"
 NAME: Final = "Grasp Skin"
-SKIN: Final = (0.62, 0.33, 0.235, 1.0)
-BLUSH: Final = (0.52, 0.215, 0.155, 1.0)
+SKIN: Final = (0.72, 0.41, 0.295, 1.0)
+BLUSH: Final = (0.62, 0.29, 0.21, 1.0)
 
 
 def skin_material() -> bpy.types.Material:

@@ -17,6 +17,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 RELEASES: Final = {"4.2": "4.2.23", "4.5": "4.5.15", "5.0": "5.0.1"}
 PACKAGES: Final = ("numpy<2", "pytest")  # bpy 5.0.1 needs numpy 1
 
+# bpy 4.2.23's wheel crashes while Python ends, once a property group with any Python callback was registered.
+RUN: Final = "import os, pytest, sys; code = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(code)"
+
 
 def python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -47,7 +50,7 @@ def main() -> int:
     for version in arguments.versions:
         python = environment(version, arguments.environments / f"bpy{version.replace('.', '')}")
         print(f"Blender {RELEASES[version]}", flush=True)
-        command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", ".", "tests/grasp_addon",
+        command = [python, "-c", RUN, "-c", "tests/pytest.ini", "--rootdir", ".", "tests/grasp_addon",
                    *arguments.pytest]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 
@@ -122,3 +123,16 @@ class MadeEngine:
 
     def close(self) -> None:
         self.alive = False
+
+
+class SlowEngine(MadeEngine):
+    """The same, a candidate each 0.4 s, so that progress can be watched."""
+
+    def poll(self) -> list[tuple[dict, dict]]:
+        if not self.waiting or time.monotonic() < getattr(self, "next", 0.0):
+            return []
+        self.next = time.monotonic() + 0.4
+        message, arrays = self.waiting.pop(0)
+        left = sum(m["type"] == "candidate" for m, _ in self.waiting)
+        return [({"id": message["id"], "type": "progress", "stage": "Closing the fingers", "fraction": 1 / (1 + left)},
+                 {}), (message, arrays)]

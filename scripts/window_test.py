@@ -1,0 +1,228 @@
+"""Drives a real Blender in its window as an animator would, and takes screenshots of what is seen.
+
+    python scripts/window_test.py --blender "real-blender run" --background "real-blender background" \\
+        --engine PYTHON --out FOLDER
+
+Builds the zip, installs it into an empty Blender, sets the engine in the preferences, selects a mesh, clicks Generate
+Grasps, watches, scrubs, bakes at two frames and undoes. `--engine made` rehearses with the tests' made-up hand.
+Screenshots need ImageMagick's `import` beside Blender. Exit status 0 when every step held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULE = "bl_ext.user_default.generate_grasps"
+
+
+def outside() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--blender", default=os.environ.get("REAL_BLENDER", "blender"), help="opens the window")
+    parser.add_argument("--background", default=os.environ.get("REAL_BLENDER_BACKGROUND"),
+                        help="without a window; BLENDER --background when not given")
+    parser.add_argument("--engine", required=True, help='the engine\'s Python, or "made"')
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=240.0)
+    options = parser.parse_args()
+    background = shlex.split(options.background or f"{options.blender} --background")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {**os.environ, "BLENDER_USER_RESOURCES": scratch, "GRASP_WINDOW": json.dumps(
+            {"engine": options.engine, "out": str(options.out.resolve()), "root": str(ROOT)})}
+
+        def run(command: list[str]) -> None:
+            subprocess.run(command, check=True, env=environment, cwd=ROOT, timeout=options.seconds)
+
+        run([*background, "--command", "extension", "build", "--source-dir", str(ROOT), "--output-dir", scratch])
+        archive = next(Path(scratch).glob("*.zip"))
+        run([*background, "--command", "extension", "validate", str(archive)])
+        run([*background, "--command", "extension", "install-file", "--repo", "user_default", "--enable",
+             str(archive)])
+        run([*shlex.split(options.blender), "--enable-event-simulate", "--python-exit-code", "1", "--python",
+             str(Path(__file__).resolve())])
+    report = json.loads((options.out / "report.json").read_text())
+    print(json.dumps(report, indent=1))
+    return 0 if report["ok"] else 1
+
+
+def inside() -> None:
+    import bpy
+
+    setup = json.loads(os.environ["GRASP_WINDOW"])
+    report: dict[str, Any] = {"ok": False, "steps": []}
+    steps = animator(bpy, setup, report)
+
+    def tick() -> float | None:
+        try:
+            return next(steps)
+        except StopIteration:
+            report["ok"] = True
+        except Exception as error:  # noqa: BLE001  whatever failed is the report
+            import traceback
+
+            report["error"] = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+            shot(setup, "failed")
+        Path(setup["out"], "report.json").write_text(json.dumps(report, indent=1))
+        bpy.ops.wm.quit_blender()
+        return None
+
+    bpy.app.timers.register(tick, first_interval=4.0)
+
+
+def shot(setup: dict, name: str) -> None:
+    subprocess.run(["import", "-window", "root", str(Path(setup["out"], f"{name}.png"))], check=False)
+
+
+def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
+    """The steps; each yields how many seconds the window gets to draw."""
+    import addon_utils
+
+    def step(name: str, held: bool) -> None:
+        report["steps"].append([name, bool(held)])
+        if not held:
+            raise AssertionError(name)
+
+    def click(area: Any, region: Any, x: float, y: float) -> None:  # noqa: ANN401
+        window = bpy.context.window_manager.windows[0]
+        place = {"x": int(region.x + x), "y": int(region.y + y)}
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", **place)
+        window.event_simulate(type="LEFTMOUSE", value="PRESS", **place)
+        window.event_simulate(type="LEFTMOUSE", value="RELEASE", **place)
+
+    def key(kind: str, **modifiers: bool) -> None:
+        window, (area, region) = bpy.context.window_manager.windows[0], view("WINDOW")
+        place = {"x": region.x + region.width // 4, "y": region.y + region.height // 4}
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", **place)
+        window.event_simulate(type=kind, value="PRESS", **place, **modifiers)
+        window.event_simulate(type=kind, value="RELEASE", **place)
+
+    def view(kind: str) -> Any:  # noqa: ANN401
+        area = next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == "VIEW_3D")
+        return area, next(r for r in area.regions if r.type == kind)
+
+    def press(operator: Any, **arguments: Any) -> None:  # noqa: ANN401
+        area, region = view("WINDOW")
+        window = bpy.context.window_manager.windows[0]
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            operator("INVOKE_DEFAULT", True, **arguments)
+
+    # Registering is measured on modules that are loaded, and on fresh ones.
+    step("enabled after the install", MODULE in bpy.context.preferences.addons)
+    addon_utils.disable(MODULE)
+    step("no trace after unregistering", not hasattr(bpy.types.Scene, "grasp") and not hasattr(bpy.types.Object, "grasp")
+         and not any(n.startswith("GRASP_") for n in dir(bpy.types)) and not bpy.app.handlers.frame_change_pre)
+    for name in [n for n in sys.modules if n.startswith(MODULE)]:
+        del sys.modules[name]
+    start = time.perf_counter()
+    addon_utils.enable(MODULE, default_set=True)
+    report["register_ms"] = round(1000 * (time.perf_counter() - start), 1)
+    step("registers within 50 ms", report["register_ms"] <= 50)
+
+    grasp_addon = sys.modules[f"{MODULE}.grasp_addon"]
+    if setup["engine"] == "made":
+        sys.path[:0] = [setup["root"], str(Path(setup["root"], "tests", "grasp_addon"))]
+        from made_hand import SlowEngine
+
+        made = SlowEngine()
+        grasp_addon.engine_link.client = lambda *_: made
+        grasp_addon.preferences.engine_command = lambda _context: (["made"], {})
+    else:
+        bpy.ops.preferences.addon_show(module=MODULE)
+        yield 2.0
+        bpy.context.preferences.addons[MODULE].preferences.python = setup["engine"]
+        step("the handshake answers", bpy.ops.grasp.check_engine() == {"FINISHED"})
+        yield 1.0
+        shot(setup, "preferences")
+        if len(bpy.context.window_manager.windows) > 1:
+            with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
+                bpy.ops.wm.window_close()
+        yield 1.0
+
+    bpy.context.preferences.view.show_splash = False
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    bpy.ops.mesh.primitive_cylinder_add(radius=0.035, depth=0.12)
+    bpy.context.object.name = "Can"
+    area, _ = view("WINDOW")
+    area.spaces.active.show_region_ui = True
+    area.spaces.active.clip_start = 0.001
+    bpy.context.scene.grasp.count = 8
+    yield 1.0
+    area, ui = view("UI")
+    ui.active_panel_category = "Grasp"
+    area, region = view("WINDOW")
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area, region=region):
+        bpy.ops.view3d.view_selected()
+    area.spaces.active.region_3d.view_distance = 0.7
+    yield 2.0
+    shot(setup, "1_before")
+
+    # The button is looked for from the top of the panel downwards, with real clicks.
+    _, ui = view("UI")
+    generate = grasp_addon.generate
+    unit = 20 * bpy.context.preferences.system.ui_scale
+    for row in range(3, 20):
+        if generate.status.work or grasp_addon.scrub.rigs():
+            break
+        click(area, ui, ui.width * 0.45, ui.height - row * unit)
+        yield 0.5
+        key("ESC") if not generate.status.work else None
+        yield 0.3
+    step("a click on Generate Grasps starts it", generate.status.work is not None)
+    bpy.context.scene.grasp.count = 8
+    shown, until = False, time.monotonic() + 150
+    while generate.status.work and time.monotonic() < until:
+        if not shown and len(generate.status.work.found) >= 2:
+            yield 0.4
+            shot(setup, "2_progress")
+            shown = True
+        yield 0.3
+    step("candidates were shown while it worked", shown)
+    rigs = grasp_addon.scrub.rigs()
+    step("a hand with candidates came", len(rigs) == 1 and len(rigs[0].grasp.candidates) > 0)
+    yield 1.0
+    shot(setup, "3_result")
+    press(bpy.ops.grasp.show, direction="NEXT")
+    yield 1.0
+    step("the next candidate is shown", grasp_addon.scrub.shown(grasp_addon.scrub.rigs()[0]) == 2)
+    shot(setup, "4_scrubbed")
+    press(bpy.ops.grasp.bake)
+    bpy.context.scene.frame_set(30)
+    press(bpy.ops.grasp.show, candidate=3)
+    press(bpy.ops.grasp.bake)
+    rig = grasp_addon.scrub.rigs()[0]
+    for item in bpy.context.selected_objects:
+        item.select_set(False)
+    rig.select_set(True)
+    bpy.context.view_layer.objects.active = rig
+    bpy.context.scene.frame_set(15)
+    yield 1.5
+    shot(setup, "5_baked")
+    step("keys at both frames", {round(p.co.x) for c in grasp_addon.animation.curves(rig)
+                                 for p in c.keyframe_points} == {1, 30})
+    for _ in range(30):
+        if not grasp_addon.scrub.rigs():
+            break
+        key("Z", ctrl=True)
+        yield 0.4
+    yield 0.5
+    shot(setup, "6_undone")
+    step("undo takes the hand away", not grasp_addon.scrub.rigs())
+    step("and leaves the object", "Can" in bpy.data.objects)
+
+
+if __name__ == "__main__":
+    if "GRASP_WINDOW" in os.environ and "bpy" in sys.modules:
+        inside()
+    else:
+        sys.exit(outside())
