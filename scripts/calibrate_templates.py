@@ -136,7 +136,7 @@ def main() -> None:
         for fraction in (0.12, 0.5, 0.88):
             width = low + fraction * (high - low)
             rng = torch.Generator().manual_seed(arguments.seed)
-            row = calibrate(kind, width, lambda obj: Closer(hand, probe, betas, obj.grid), arguments.starts, rng)
+            row = calibrate(kind, width, lambda obj: Closer(hand, probe, betas, obj), arguments.starts, rng)
             rows.append(row)
             sys.stdout.write(f"{kind.name:20s} {width * 100:5.1f} cm  energy {row['energy']:7.3f}\n")
             sys.stdout.flush()

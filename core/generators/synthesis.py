@@ -45,7 +45,7 @@ class Synthesis:
         if not progress(0.01, "Reading the hand and the object"):
             return Grasps.empty(self.name, hand=hand.side)
         probe = HandProbe(hand, betas)
-        closer = Closer(hand, probe, betas, obj.grid)
+        closer = Closer(hand, probe, betas, obj)
         maker = StartMaker(obj, closer, request, rng)
         kinds = maker.usable()
         if not kinds:

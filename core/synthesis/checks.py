@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from core.synthesis.optimise import vertex_normals
 from core.synthesis.probe import PARTS
 from core.synthesis.taxonomy import BY_NAME
 
@@ -21,7 +22,8 @@ TOUCH = 0.002
 @dataclass(frozen=True)
 class Checked:
     """N grasps measured: depth_mm, overlap_cm3 (skin area times depth), parts (N, 6), residual of the wrench test,
-    squeeze (cm, fingers into each other), bones through a wall, unnatural (rms degrees off the template), accepted.
+    squeeze (cm, fingers into each other), bones through a wall, unnatural (rms degrees off the template), through (skin points that came out beyond a wall),
+    accepted.
     """
 
     depth_mm: torch.Tensor
@@ -31,6 +33,7 @@ class Checked:
     crowding: torch.Tensor
     bones: torch.Tensor
     unnatural: torch.Tensor
+    through: torch.Tensor
     accepted: torch.Tensor
 
 
@@ -54,6 +57,7 @@ def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
     gap = (centres[:, closer.pairs[:, 0]] - centres[:, closer.pairs[:, 1]]).norm(dim=-1)
     crowding = (closer.touch - gap).relu().amax(1)
     bones = bones_through(obj, closer, poses)
+    through = skin_through(obj, closer, skin, distance)
     residual = torch.tensor([wrench_residual(skin[i], distance[i], normal[i], hand.parts) for i in range(count)])
     unnatural = torch.rad2deg((poses.dofs - poses.template).square().mean(1).sqrt())
     power = torch.tensor([BY_NAME[name].power for name in poses.types])
@@ -62,9 +66,22 @@ def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
     touching = (parts & named).sum(1)
     wanted = torch.minimum(named.sum(1), torch.where(power, 4, 3))
     opposed = parts[:, 0] | parts[:, 5]
-    accepted = ((depth.amax(1) <= 0.0018) & (overlap <= 0.35) & (bones == 0) & (touching >= wanted) & opposed
+    accepted = ((depth.amax(1) <= 0.0018) & (overlap <= 0.35) & (bones == 0) & (through == 0) & (touching >= wanted) & opposed
                 & (parts.sum(1) >= wanted) & (residual < 0.1) & (crowding <= 0.35) & (unnatural < 22))
-    return Checked(depth.amax(1) * 1000, overlap, parts, residual, crowding, bones, unnatural, accepted)
+    return Checked(depth.amax(1) * 1000, overlap, parts, residual, crowding, bones, unnatural, through, accepted)
+
+
+def skin_through(obj: GraspObject, closer: Closer, skin: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
+    """(N,) skin points outside the object with a wall between them and the flesh 4 mm below."""
+    count = torch.zeros(len(skin), dtype=torch.long)
+    near = (distance > 0.0001) & (distance < 0.003)
+    if not near.any():
+        return count
+    normals = torch.stack([vertex_normals(one, closer.hand.faces) for one in skin])[near]
+    origin = skin[near] - 0.004 * normals
+    hit, _ = obj.surface.first_hit(origin.double().numpy(), normals.double().numpy())
+    beyond = torch.as_tensor(np.asarray(hit) < 0.0039)
+    return count.index_add_(0, near.nonzero()[:, 0], beyond.long())
 
 
 def bones_through(obj: GraspObject, closer: Closer, poses: Poses) -> torch.Tensor:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.hand import HandModel
-    from core.objects import DistanceGrid
+    from core.objects import GraspObject
     from core.synthesis.probe import HandProbe
 
 
@@ -30,6 +30,7 @@ class Weights:
     """The terms of the energy."""
 
     contact: float = 2.0
+    touch: float = 2.0
     facing: float = 0.15
     penetration: float = 6.0
     closure: float = 5.0
@@ -57,8 +58,9 @@ STAGES = (
     Stage(80, 0.02, 0.07, 0.04),
     Stage(36, 0.006, 0.025, 0.012, whole_skin=True),
 )
-# Where contact is aimed: half a millimetre inside, as soft skin gives.
-AIM = 0.05
+# Where contact is aimed, cm: half a millimetre inside, as soft skin gives; on thin walls, just on them.
+AIM, AIM_THIN = 0.05, -0.01
+THIN = 0.004  # metres
 
 
 class Adam:
@@ -85,6 +87,14 @@ class Adam:
             spread = (second / (1 - self.beta2**self.steps)).sqrt() + 1e-8
             variable -= factor * rate * mean / spread
             variable.grad = None
+
+
+def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """(V, 3) area-weighted unit normals of (V, 3) vertices."""
+    corners = vertices[faces]
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = torch.zeros_like(vertices).index_add_(0, faces.reshape(-1), normal.repeat_interleave(3, 0))
+    return torch.nn.functional.normalize(total, dim=1)
 
 
 def best_of_each(types: tuple[str, ...], energy: torch.Tensor, keep: float) -> torch.Tensor:
@@ -120,12 +130,14 @@ class Closer:
 
     Args:
         hand: the hand model. probe: its sample points, on the same device. betas: (10,) its shape.
-        grid: the object's distance grid.
+        obj: the prepared object.
     """
 
-    def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, grid: DistanceGrid,
+    def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, obj: GraspObject,
                  weights: Weights | None = None) -> None:
-        self.hand, self.probe, self.grid = hand, probe, grid
+        self.hand, self.probe, self.grid = hand, probe, obj.grid
+        self.thin = bool((obj.thickness < THIN).float().mean() > 0.05)
+        self.aim = AIM_THIN if self.thin else AIM
         self.betas = betas.reshape(1, 10)
         self.weights = weights or Weights()
         self.centre = 0.8 * probe.joints[4] + torch.tensor([0.0, -0.035, 0.0])
@@ -137,6 +149,9 @@ class Closer:
         self.pairs = (apart & other & upper).nonzero()
         self.touch = 0.92 * (radii[self.pairs[:, 0]] + radii[self.pairs[:, 1]]) * 100
         self.limits = hand.dof_limits
+        # Each part that a type names should touch somewhere, the thumb above all.
+        self.part_rows = [(probe.pad_part == part).nonzero()[:, 0] for part in range(6)]
+        self.part_weight = torch.tensor([1.6, 1.0, 1.0, 0.8, 0.6, 0.6])
 
     def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms with the wrist at the origin, unturned."""
@@ -230,12 +245,15 @@ class Closer:
 
         pad_distance = distance[:, probe.pads]
         pad_normal = outward[:, probe.pads]
-        reach = huber_loss(pad_distance, torch.full_like(pad_distance, -AIM), reduction="none", delta=1.0)
+        reach = huber_loss(pad_distance, torch.full_like(pad_distance, -self.aim), reduction="none", delta=1.0)
         if whole_skin:  # close in on the surface; what cannot reach by now should not pull the hand askew
-            sharp = 0.15 * (pad_distance + AIM).abs().clamp_max(1.0)
+            sharp = 0.15 * (pad_distance + self.aim).abs().clamp_max(1.0)
             contact = 4 * w.contact * (pads * (reach.clamp_max(0.6) + sharp)).sum(1)
         else:
-            contact = w.contact * (pads * (reach + 0.1 * (pad_distance + AIM).abs())).sum(1)
+            contact = w.contact * (pads * (reach + 0.1 * (pad_distance + self.aim).abs())).sum(1)
+        nearest = torch.stack([torch.where(pads[:, rows] > 0, pad_distance[:, rows], 9.0).amin(1)
+                               for rows in self.part_rows], 1)
+        touch = w.touch * (self.part_weight * (nearest + self.aim / 2).abs() * (nearest < 1.5)).sum(1)
         facing = w.facing * (pads * (1 + (normals * pad_normal).sum(-1))).sum(1)
 
         # Wrench that pushes along the surface's normals at all wanted pads leave over (0: they balance). Pads count
@@ -253,6 +271,8 @@ class Closer:
         depth = (-distance[:, probe.spheres.stop:]).relu()
         if whole_skin:
             depth = (depth - 0.02).relu()
+            if self.thin:
+                depth = depth + self._through(poses, distance[:, probe.spheres.stop:], outward[:, probe.spheres.stop:])
             penetration = 25 * (self.vertex_area * depth).sum(1) + 20 * depth.amax(1).square() + 40 * depth.square().sum(1)
         else:
             penetration = w.penetration * (probe.skin_area * (depth + depth.square())).sum(1) * 0.3
@@ -260,7 +280,7 @@ class Closer:
         centres = points[:, probe.spheres] * 100
         gap = (centres[:, self.pairs[:, 0]] - centres[:, self.pairs[:, 1]]).norm(dim=-1)
         crowding = w.crowding * (self.touch - gap).relu().square().sum(1)
-        return contact + facing + closure + flesh + penetration + crowding + self.naturalness(poses)
+        return contact + touch + facing + closure + flesh + penetration + crowding + self.naturalness(poses)
 
     def naturalness(self, poses: Poses) -> torch.Tensor:
         """(B,) how far the fingers are from their template and from how tendons tie them."""
@@ -279,6 +299,21 @@ class Closer:
         low, high = self.limits[:, 0] + 0.03, self.limits[:, 1] - 0.03
         limits = w.limits * ((low - poses.dofs).relu() + (poses.dofs - high).relu()).square().sum(1)
         return prior + coupling + alike + limits
+
+    def _through(self, poses: Poses, distance: torch.Tensor, outward: torch.Tensor) -> torch.Tensor:
+        """(B, V) cm by which skin has come out on a thin wall's far side.
+
+        There the nearest surface faces the way the skin does; the wall lies behind, so getting farther from that
+        surface is getting deeper.
+        """
+        if not hasattr(self, "_rest_normals"):
+            self._rest_normals = vertex_normals(self.hand.v_template, self.hand.faces)
+        with torch.no_grad():
+            rotations = self.transforms(poses.dofs)[:, :, :3, :3]
+            blend = (self.hand.lbs_weights @ rotations.reshape(len(poses), 16, 9)).reshape(len(poses), -1, 3, 3)
+            normals = (blend @ self._rest_normals[:, :, None])[..., 0] @ poses.rotation.transpose(1, 2)
+            beyond = ((normals * outward).sum(-1) > 0.4) & (distance > -0.02) & (distance < 0.2)
+        return torch.where(beyond, (distance + 0.1).clamp_min(0), torch.zeros_like(distance))
 
     def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signed distance in cm, differentiable through the stored normal, and that normal."""

@@ -38,11 +38,20 @@ class Grips:
         return Grips(self.centre[rows], self.facing[rows], self.second[rows], self.width[rows], self.by_approach)
 
 
+def outer_width(obj: GraspObject, reach: float = 0.15) -> torch.Tensor:
+    """(N,) metres from each of the object's points, along its inward normal, to the far outside of the object."""
+    far = (obj.points - reach * obj.normals).double().numpy()
+    hit, _ = obj.surface.first_hit(far, obj.normals.double().numpy())
+    width = reach - torch.as_tensor(hit).float()
+    return torch.where(torch.isfinite(width) & (width > 0.001), width, obj.thickness)
+
+
 class StartMaker:
     """Finds starts on one object for one hand; surface points, rods and rims are found once."""
 
     def __init__(self, obj: GraspObject, closer: Closer, request: GraspRequest, rng: torch.Generator) -> None:
         self.obj, self.closer, self.request, self.rng = obj, closer, request, rng
+        self.span = outer_width(obj)
         self.rods = rods(obj, 96, rng)
         self.rims = rims(obj, 96, rng)
 
@@ -92,8 +101,10 @@ class StartMaker:
     def _surface_grips(self, sample: int) -> Grips:
         rows = torch.randint(len(self.obj.points), (4 * sample,), generator=self.rng)
         normal = self.obj.normals[rows]
-        width = self.obj.thickness[rows]
-        centre = self.obj.points[rows] - normal * width.clamp_max(NO_WALL)[:, None] / 2
+        # A cup is held by its wall or round its whole body.
+        whole = torch.rand(len(rows), generator=self.rng) < 0.5
+        width = torch.where(whole, self.span[rows], self.obj.thickness[rows]).clamp_max(NO_WALL)
+        centre = self.obj.points[rows] - normal * width[:, None] / 2
         return Grips(centre, normal, self._tangents(normal), width)
 
     def _rod_grips(self, sample: int) -> Grips:
