@@ -1,4 +1,9 @@
-"""The one place where the add-on meets the engine's process: start it, ask it, read what has come."""
+"""The one place where the add-on meets the engine's process: start it, ask it, read what has come.
+
+`engine.client.EngineClient(command, environment)` carries the messages: `send(message, arrays) -> id`, `poll()` gives
+the (message, arrays) that have come, without waiting, `alive` and `close()`. A request's "type" is the message's kind,
+so the type of grasp travels as "grasp_type", both ways.
+"""
 
 from __future__ import annotations
 

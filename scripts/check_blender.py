@@ -1,6 +1,6 @@
 """Runs the add-on's tests, the rig's exactness among them, in several Blenders (bpy wheels), each in its own venv.
 
-    python scripts/check_blender.py [--versions 4.2 4.5 5.0] [--environments FOLDER] [-- PYTEST ARGUMENTS]
+python scripts/check_blender.py [--versions 4.2 4.5 5.0] [--environments FOLDER] [-- PYTEST ARGUMENTS]
 """
 
 from __future__ import annotations

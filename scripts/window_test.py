@@ -1,4 +1,4 @@
-"""Drives a real Blender in its window as an animator would, and takes screenshots of what is seen.
+r"""Drives a real Blender in its window as an animator would, and takes screenshots of what is seen.
 
     python scripts/window_test.py --blender "real-blender run" --background "real-blender background" \\
         --engine PYTHON --out FOLDER
@@ -67,7 +67,7 @@ def inside() -> None:
             return next(steps)
         except StopIteration:
             report["ok"] = True
-        except Exception as error:  # noqa: BLE001  whatever failed is the report
+        except Exception as error:
             import traceback
 
             report["error"] = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
@@ -83,7 +83,7 @@ def shot(setup: dict, name: str) -> None:
     subprocess.run(["import", "-window", "root", str(Path(setup["out"], f"{name}.png"))], check=False)
 
 
-def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
+def animator(bpy: Any, setup: dict, report: dict) -> Any:
     """The steps; each yields how many seconds the window gets to draw."""
     import addon_utils
 
@@ -92,7 +92,7 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
         if not held:
             raise AssertionError(name)
 
-    def click(area: Any, region: Any, x: float, y: float) -> None:  # noqa: ANN401
+    def click(area: Any, region: Any, x: float, y: float) -> None:
         window = bpy.context.window_manager.windows[0]
         place = {"x": int(region.x + x), "y": int(region.y + y)}
         window.event_simulate(type="MOUSEMOVE", value="NOTHING", **place)
@@ -100,17 +100,17 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
         window.event_simulate(type="LEFTMOUSE", value="RELEASE", **place)
 
     def key(kind: str, **modifiers: bool) -> None:
-        window, (area, region) = bpy.context.window_manager.windows[0], view("WINDOW")
+        window, (_area, region) = bpy.context.window_manager.windows[0], view("WINDOW")
         place = {"x": region.x + region.width // 4, "y": region.y + region.height // 4}
         window.event_simulate(type="MOUSEMOVE", value="NOTHING", **place)
         window.event_simulate(type=kind, value="PRESS", **place, **modifiers)
         window.event_simulate(type=kind, value="RELEASE", **place)
 
-    def view(kind: str) -> Any:  # noqa: ANN401
+    def view(kind: str) -> Any:
         area = next(a for a in bpy.context.window_manager.windows[0].screen.areas if a.type == "VIEW_3D")
         return area, next(r for r in area.regions if r.type == kind)
 
-    def press(operator: Any, **arguments: Any) -> None:  # noqa: ANN401
+    def press(operator: Any, **arguments: Any) -> None:
         area, region = view("WINDOW")
         window = bpy.context.window_manager.windows[0]
         with bpy.context.temp_override(window=window, area=area, region=region):
@@ -119,8 +119,8 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
     # Registering is measured on modules that are loaded, and on fresh ones.
     step("enabled after the install", MODULE in bpy.context.preferences.addons)
     addon_utils.disable(MODULE)
-    step("no trace after unregistering", not hasattr(bpy.types.Scene, "grasp") and not hasattr(bpy.types.Object, "grasp")
-         and not any(n.startswith("GRASP_") for n in dir(bpy.types)) and not bpy.app.handlers.frame_change_pre)
+    step("no trace after unregistering", not hasattr(bpy.types.Scene, "grasp")
+         and not hasattr(bpy.types.Object, "grasp") and not any(n.startswith("GRASP_") for n in dir(bpy.types)) and not bpy.app.handlers.frame_change_pre)
     for name in [n for n in sys.modules if n.startswith(MODULE)]:
         del sys.modules[name]
     start = time.perf_counter()
@@ -148,7 +148,8 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
                 bpy.ops.wm.window_close()
         yield 1.0
 
-    bpy.context.preferences.view.show_splash = False
+    key("ESC")  # the splash screen
+    yield 0.5
     bpy.ops.object.select_all(action="DESELECT")
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     bpy.ops.mesh.primitive_cylinder_add(radius=0.035, depth=0.12)
@@ -171,13 +172,11 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
     _, ui = view("UI")
     generate = grasp_addon.generate
     unit = 20 * bpy.context.preferences.system.ui_scale
-    for row in range(3, 20):
+    for row in (12.8 + 0.4 * n for n in range(12)):  # below the settings, which a click would change
         if generate.status.work or grasp_addon.scrub.rigs():
             break
         click(area, ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.5
-        key("ESC") if not generate.status.work else None
-        yield 0.3
     step("a click on Generate Grasps starts it", generate.status.work is not None)
     bpy.context.scene.grasp.count = 8
     shown, until = False, time.monotonic() + 150
@@ -205,6 +204,8 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:  # noqa: ANN401
         item.select_set(False)
     rig.select_set(True)
     bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="POSE")  # the timeline shows the keys of the bones that are selected
+    bpy.ops.pose.select_all(action="SELECT")
     bpy.context.scene.frame_set(15)
     yield 1.5
     shot(setup, "5_baked")
