@@ -1,0 +1,51 @@
+"""The generators by name. Each is imported when it is asked for, so that listing them costs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.generators.base import Generator
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a generator is called and where it is.
+
+    Attributes:
+        name: the word used in requests. label: what an animator reads. summary: one line.
+        module, cls: where its class is.
+        on_gpu: whether a graphics card helps; others compute on the processor.
+    """
+
+    name: str
+    label: str
+    summary: str
+    module: str
+    cls: str
+    on_gpu: bool = True
+
+
+METHODS: Final = {
+    method.name: method
+    for method in (
+        Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
+               "core.generators.synthesis", "Synthesis", on_gpu=False),
+    )
+}
+
+
+def make_generator(name: str, device: torch.device | str = "cpu") -> Generator:
+    """The generator `name`, on `device` where it can use it.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if name not in METHODS:
+        raise ValueError(f"There is no method '{name}': use one of {', '.join(METHODS)}.")
+    method = METHODS[name]
+    return getattr(import_module(method.module), method.cls)(device if method.on_gpu else "cpu")

@@ -1,0 +1,149 @@
+"""The door for a shell: `python -m core methods` and `python -m core generate MESH --out GRASPS.npz`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.generators import METHODS
+
+if TYPE_CHECKING:
+    from core.grasps import Grasps
+
+
+class Quiet:
+    """A `Progress` that shows one line on a terminal and nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, fraction: float, stage: str) -> bool:
+        if self.shown:
+            print(f"\r{100 * fraction:3.0f} %  {stage:60.60}", end="", file=sys.stderr, flush=True)
+        return True
+
+    def accepted(self, grasps: Grasps) -> None:
+        """Nothing: a file is written whole or not at all."""
+
+    def end(self) -> None:
+        if self.shown:
+            print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m core", description="Grasps for a mesh, without Blender.")
+    commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("methods", help="what can propose grasps")
+    generate = commands.add_parser("generate", help="propose grasps for a mesh and write them to a file")
+    generate.add_argument("mesh", type=Path, metavar="MESH", help="obj, ply, stl, glb or what else trimesh reads")
+    generate.add_argument("--method", default="synthesis", metavar="NAME", help="see `methods`")
+    generate.add_argument("--count", type=int, default=16, help="how many grasps")
+    generate.add_argument("--seed", type=int, default=0, help="another gives others")
+    generate.add_argument("--hand", choices=("right", "left"), default="right")
+    generate.add_argument("--hand-file", type=Path, metavar="FILE", help="your own MANO_RIGHT or MANO_LEFT")
+    how = generate.add_mutually_exclusive_group()
+    how.add_argument("--no-fit", action="store_true", help="leave out the fit (synthesis has none)")
+    how.add_argument("--raw", action="store_true", help="the first grasps as the generator gives them, not chosen")
+    generate.add_argument("--intent", default="any", help="any, use, hold, handover or lift")
+    generate.add_argument("--type", default="any", help="a grasp type, such as medium_wrap")
+    generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    generate.add_argument("--unit", choices=("m", "cm", "mm"), default="m", help="of the mesh's numbers")
+    generate.add_argument("--out", type=Path, required=True, metavar="GRASPS.npz")
+    return top
+
+
+def methods() -> None:
+    width = max(map(len, METHODS))
+    for method in METHODS.values():
+        print(f"{method.name:{width}}  {method.summary}")
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Writes the grasps' file; raises what `main` turns into a sentence."""
+    import numpy as np
+
+    from core.generators.base import GraspRequest
+    from core.hand import load_hand
+    from core.objects import load_mesh, prepare_object
+    from core.objects.load import UNITS
+    from core.pipeline import check_wishes, choose_device, pose_hands, propose
+
+    check_wishes(options.method, options.count, options.type, options.intent)
+    if options.seed < 0:
+        raise ValueError(f"--seed is a whole number from 0, not {options.seed}.")
+    check_out(options.out)
+    device = choose_device(options.device)
+    progress = Quiet()
+    try:
+        hand = load_hand(options.hand_file, options.hand)
+        obj = prepare_object(*load_mesh(options.mesh, options.unit), progress=progress)
+        request = GraspRequest(obj, hand, options.count, options.type, options.intent)
+        grasps = propose(request, options.method, options.seed, progress, device, options.raw)
+    finally:
+        progress.end()
+    if len(grasps) == 0:
+        raise LookupError("no hand could be closed on it well enough: try another type or seed, and check --unit")
+    posed = pose_hands(hand, grasps, obj, 1 / UNITS[options.unit])
+    write_whole(options.out, {
+        "vertices": posed.vertices.astype(np.float32), "joints": posed.joints.astype(np.float32),
+        "faces": hand.faces.cpu().numpy().astype(np.int32),
+        **{name: value.cpu().numpy() for name, value in grasps.parameters().items()},
+        "centroid": obj.centroid, "score": grasps.score.cpu().numpy(), "type": np.array(grasps.type),
+        "method": np.array(grasps.method), "seed": np.array(str(grasps.seed)), "hand": np.array(grasps.hand),
+        "unit": np.array(options.unit),
+    })
+
+
+def check_out(path: Path) -> None:
+    """ValueError before any work, where the file could not be written after it."""
+    if path.suffix != ".npz":
+        raise ValueError(f"--out is a file that ends in .npz, not {path}.")
+    if path.is_dir():
+        raise ValueError(f"--out {path} is a folder: name a file in it.")
+    if not path.parent.is_dir():
+        raise ValueError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+
+
+def write_whole(path: Path, arrays: dict) -> None:
+    """Writes an npz beside its place and moves it there, so that it is there whole or not at all."""
+    import numpy as np
+
+    handle, name = tempfile.mkstemp(suffix=".npz", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.chmod(name, 0o666 & ~current_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; 0, or a message on stderr and 1 (2 for a command line that cannot be read)."""
+    from core.worker import sentence_of
+
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "methods":
+            methods()
+        else:
+            generate(options)
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, LookupError, MemoryError) as error:
+        name = options.mesh.name + ": " if isinstance(error, LookupError) else ""
+        print(name + sentence_of(error), file=sys.stderr)
+        return 1
+    return 0

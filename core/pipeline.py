@@ -1,0 +1,124 @@
+"""What is behind the button: propose, keep the best that differ, hand on in the caller's frame and unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from core.generators import METHODS, make_generator
+from core.grasps import Grasps
+
+if TYPE_CHECKING:
+    from core.generators.base import GraspRequest, Progress
+    from core.hand import HandModel
+    from core.objects import GraspObject
+
+HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
+
+
+def choose_device(name: str) -> str:
+    """"cpu" or "cuda" for "auto", "cpu" or "cuda".
+
+    Raises:
+        ValueError: a graphics card was asked for and there is none, or the word is another.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"A device is auto, cpu or cuda, not '{name}'.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("The engine's PyTorch finds no CUDA graphics card: choose Automatic or CPU.")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def grasp_types() -> dict[str, str]:
+    """Name to label of the grasp types a request may ask for."""
+    from core.synthesis.taxonomy import TYPES
+
+    return {kind.name: kind.label for kind in TYPES}
+
+
+def check_wishes(method: str, count: int, grasp_type: str, intent: str) -> None:
+    """ValueError with a sentence where a request asks for what there is not."""
+    if method not in METHODS:
+        raise ValueError(f"There is no method '{method}': use one of {', '.join(METHODS)}.")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10000:
+        raise ValueError(f"A count is a whole number from 1 to 10000, not {count!r}.")
+    if grasp_type != "any" and grasp_type not in grasp_types():
+        raise ValueError(f"There is no grasp type '{grasp_type}': use any, {', '.join(grasp_types())}.")
+    if intent not in ("any", "use", "hold", "handover", "lift"):
+        raise ValueError(f"There is no intent '{intent}': use any, use, hold, handover or lift.")
+
+
+def propose(request: GraspRequest, method: str, seed: int, progress: Progress, device: str = "cpu",
+            raw: bool = False) -> Grasps:
+    """Grasps for a request, best first.
+
+    Args:
+        request: object, hand, count and wishes.
+        method: a name of `METHODS`.
+        seed: repeats a result on a device.
+        progress: told how far it is; may stop it.
+        device: "cpu" or "cuda".
+        raw: the first `count` as the generator gives them, not chosen.
+
+    Returns:
+        At most `request.count` grasps.
+    """
+    generator = make_generator(method, device)
+    with torch.random.fork_rng():  # what draws from the global generator is repeated too
+        torch.manual_seed(seed)
+        grasps = generator.sample(request, torch.Generator().manual_seed(seed), progress)
+    grasps = replace(grasps, method=method, seed=seed, hand=request.hand.side)
+    return grasps[: request.count] if raw else best_that_differ(grasps, request.count)
+
+
+def best_that_differ(grasps: Grasps, count: int) -> Grasps:
+    """`count` of the grasps, by score: the best of each type has a place first, then the second best, and so on."""
+    order = grasps.score.argsort(descending=True, stable=True).tolist()
+    turn: dict[str, int] = {}
+    ranked = []
+    for place, row in enumerate(order):
+        kind = grasps.type[row]
+        turn[kind] = turn.get(kind, 0) + 1
+        ranked.append((turn[kind], place, row))
+    kept = sorted(sorted(ranked)[:count], key=lambda entry: entry[1])
+    return grasps[torch.tensor([row for _, _, row in kept], dtype=torch.long)]
+
+
+@dataclass(frozen=True)
+class PosedHands:
+    """N grasps as posed hands in the frame and unit of the mesh they were made for.
+
+    Attributes:
+        vertices: (N, V, 3) float64. joints: (N, 21, 3) float64.
+        rest_vertices: (N, V, 3) float64 the mesh before skinning, the hand's own frame, same unit.
+        rotations: (N, 16, 4) float64 wxyz, w >= 0, of each joint against its parent; the first is the wrist's.
+        translation: (N, 3) float64 MANO's, the object's centroid included.
+    """
+
+    vertices: np.ndarray
+    joints: np.ndarray
+    rest_vertices: np.ndarray
+    rotations: np.ndarray
+    translation: np.ndarray
+
+
+def pose_hands(hand: HandModel, grasps: Grasps, obj: GraspObject, scale: float = 1.0) -> PosedHands:
+    """The hands of `grasps` in the mesh's own frame; `scale` is how many of the mesh's units are a metre."""
+    from scipy.spatial.transform import Rotation
+
+    grasps = grasps.to(hand.v_template.device)
+    with torch.no_grad():
+        out = hand(**grasps.parameters())
+
+    def numbers(tensor: torch.Tensor) -> np.ndarray:
+        return tensor.cpu().double().numpy()
+
+    vectors = numbers(torch.cat([grasps.global_orient, grasps.hand_pose], 1)).reshape(-1, 3)
+    quaternions = Rotation.from_rotvec(vectors).as_quat()[:, [3, 0, 1, 2]].reshape(-1, 16, 4)
+    quaternions = np.where(quaternions[..., :1] < 0, -quaternions, quaternions)
+    return PosedHands(
+        (numbers(out.vertices) + obj.centroid) * scale, (numbers(out.joints) + obj.centroid) * scale,
+        numbers(out.rest_vertices) * scale, quaternions, (numbers(grasps.transl) + obj.centroid) * scale)

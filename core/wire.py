@@ -1,0 +1,120 @@
+"""The messages between a user's program and the worker: a line of JSON, then the arrays it announces, raw.
+
+A message is one JSON object on one line. Its field "arrays" lists {name, dtype, shape, bytes}; their little-endian
+bytes follow the line in that order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+DTYPES: Final = ("float32", "float64", "int32", "int64", "uint8")
+MOST_BYTES: Final = 4 << 30
+LONGEST_LINE: Final = 1 << 20
+CHUNK: Final = 1 << 20
+
+
+class WireError(ValueError):
+    """A message that cannot be read.
+
+    Attributes:
+        request: the message's id, where that much could be read.
+        lost: the place of the next message in the stream is not known; no more can be read.
+    """
+
+    def __init__(self, sentence: str, request: Any = None, lost: bool = False) -> None:
+        super().__init__(sentence)
+        self.request, self.lost = request, lost
+
+
+def write_message(stream: BinaryIO, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> None:
+    """Writes one message and flushes.
+
+    Args:
+        stream: binary, e.g. a pipe.
+        message: what JSON can hold; numbers that are not finite become null.
+        arrays: name to array, of the dtypes above.
+    """
+    payload = {}
+    for name, array in (arrays or {}).items():
+        array = np.asarray(array)
+        if array.dtype.name not in DTYPES:
+            raise TypeError(f"{name} is {array.dtype.name}; a message holds {', '.join(DTYPES)}")
+        payload[name] = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    head = dict(message)
+    if payload:
+        head["arrays"] = [{"name": name, "dtype": array.dtype.name, "shape": list(array.shape), "bytes": array.nbytes}
+                          for name, array in payload.items()]
+    line = json.dumps(_finite(head), allow_nan=False, separators=(",", ":"))
+    stream.write(line.encode() + b"\n")
+    for array in payload.values():
+        stream.write(array.tobytes())
+    stream.flush()
+
+
+def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+    """The next message and its arrays; None at the stream's end, WireError when it is not one."""
+    line = stream.readline(LONGEST_LINE + 1)
+    if not line:
+        return None
+    if not line.endswith(b"\n"):
+        if len(line) > LONGEST_LINE:
+            raise WireError(f"a message's line is longer than {LONGEST_LINE} bytes", lost=True)
+        return None  # cut off in the middle: the other side is gone
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise WireError(f"a line is not JSON ({error})") from error
+    if not isinstance(message, dict):
+        raise WireError("a message is not a JSON object")
+    request = message.get("id")
+    try:
+        heads = [_head(entry) for entry in message.pop("arrays", ())]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"a message announces arrays wrongly ({error})", request, lost=True) from error
+    if sum(size for *_, size in heads) > MOST_BYTES:
+        raise WireError(f"a message of more than {MOST_BYTES >> 30} GiB", request, lost=True)
+    arrays, wrong = {}, ""
+    for name, dtype, shape, size in heads:
+        data = _read_exactly(stream, size)
+        if data is None:
+            return None
+        if dtype not in DTYPES or math.prod(shape) * np.dtype(dtype).itemsize != size:
+            wrong = f"array {name} of {dtype} {shape} does not fill {size} bytes"
+        else:
+            arrays[name] = np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape)
+    if wrong:
+        raise WireError(wrong, request)
+    return message, arrays
+
+
+def _head(entry: dict) -> tuple[str, str, tuple[int, ...], int]:
+    shape, size = tuple(entry["shape"]), entry["bytes"]
+    if any(not isinstance(n, int) or n < 0 for n in (*shape, size)):
+        raise ValueError("shapes and sizes are whole numbers")
+    return str(entry["name"]), str(entry["dtype"]), shape, size
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytearray | None:
+    """`size` bytes, as they arrive, so that a size nobody sends reserves no memory; None when the stream ends first."""
+    data = bytearray()
+    while len(data) < size:
+        chunk = stream.read(min(CHUNK, size - len(data)))
+        if not chunk:
+            return None
+        data += chunk
+    return data
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value
