@@ -117,7 +117,7 @@ def hello(engine: Any, side: str) -> Request:
 
 def generate(engine: Any, item: ObjectIn, settings: dict) -> Request:
     arrays = {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
-    return Request(engine, engine.send({**settings, "type": "generate", "grasp_type": settings["type"]}, arrays))
+    return Request(engine, engine.send({**settings, "type": "generate"}, arrays))
 
 
 def learn(message: dict) -> Known:

@@ -1,6 +1,6 @@
 r"""Drives a real Blender in its window as an animator would, and takes screenshots of what is seen.
 
-    python scripts/window_test.py --blender "real-blender run" --background "real-blender background" \\
+    python scripts/window_test.py --blender "real-blender run" --background "real-blender background" \
         --engine PYTHON --out FOLDER
 
 Builds the zip, installs it into an empty Blender, sets the engine in the preferences, selects a mesh, clicks Generate
@@ -92,12 +92,15 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
         if not held:
             raise AssertionError(name)
 
-    def click(area: Any, region: Any, x: float, y: float) -> None:
+    def hover(region: Any, x: float, y: float) -> None:
+        for shift in (3, 0):
+            bpy.context.window_manager.windows[0].event_simulate(
+                type="MOUSEMOVE", value="NOTHING", x=int(region.x + x) + shift, y=int(region.y + y))
+
+    def click(region: Any, x: float, y: float) -> None:
         window = bpy.context.window_manager.windows[0]
-        place = {"x": int(region.x + x), "y": int(region.y + y)}
-        window.event_simulate(type="MOUSEMOVE", value="NOTHING", **place)
-        window.event_simulate(type="LEFTMOUSE", value="PRESS", **place)
-        window.event_simulate(type="LEFTMOUSE", value="RELEASE", **place)
+        for value in ("PRESS", "RELEASE"):
+            window.event_simulate(type="LEFTMOUSE", value=value, x=int(region.x + x), y=int(region.y + y))
 
     def key(kind: str, **modifiers: bool) -> None:
         window, (_area, region) = bpy.context.window_manager.windows[0], view("WINDOW")
@@ -119,8 +122,9 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     # Registering is measured on modules that are loaded, and on fresh ones.
     step("enabled after the install", MODULE in bpy.context.preferences.addons)
     addon_utils.disable(MODULE)
-    step("no trace after unregistering", not hasattr(bpy.types.Scene, "grasp")
-         and not hasattr(bpy.types.Object, "grasp") and not any(n.startswith("GRASP_") for n in dir(bpy.types)) and not bpy.app.handlers.frame_change_pre)
+    left = [n for n in dir(bpy.types) if n.startswith("GRASP_")]
+    left += [t for t in ("Scene", "Object") if hasattr(getattr(bpy.types, t), "grasp")]
+    step("no trace after unregistering", not left and not bpy.app.handlers.frame_change_pre)
     for name in [n for n in sys.modules if n.startswith(MODULE)]:
         del sys.modules[name]
     start = time.perf_counter()
@@ -168,15 +172,18 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     yield 2.0
     shot(setup, "1_before")
 
-    # The button is looked for from the top of the panel downwards, with real clicks.
+    # The button is looked for downwards, with real clicks.
     _, ui = view("UI")
     generate = grasp_addon.generate
     unit = 20 * bpy.context.preferences.system.ui_scale
-    for row in (12.8 + 0.4 * n for n in range(12)):  # below the settings, which a click would change
-        if generate.status.work or grasp_addon.scrub.rigs():
-            break
-        click(area, ui, ui.width * 0.45, ui.height - row * unit)
+    for row in (10.7 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
+        hover(ui, ui.width * 0.45, ui.height - row * unit)
+        yield 0.3
+        click(ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.5
+        if generate.status.work or grasp_addon.scrub.rigs():
+            report["button_row"] = round(row, 1)
+            break
     step("a click on Generate Grasps starts it", generate.status.work is not None)
     bpy.context.scene.grasp.count = 8
     shown, until = False, time.monotonic() + 150
