@@ -170,6 +170,8 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
         bpy.ops.view3d.view_selected()
     area.spaces.active.region_3d.view_distance = 0.7
     yield 2.0
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
+        bpy.ops.ed.undo_push(message="The scene, set up")  # what a script does is no step of its own
     shot(setup, "1_before")
 
     # The button is looked for downwards, with real clicks.
