@@ -58,7 +58,7 @@ STAGES = (
     Stage(80, 0.02, 0.07, 0.04),
     Stage(36, 0.006, 0.025, 0.012, whole_skin=True),
 )
-# Where contact is aimed, cm: half a millimetre inside, as soft skin gives; on thin walls, just on them.
+# Where contact is aimed, cm: half a millimetre inside, as soft skin gives; on thin walls just off them.
 AIM, AIM_THIN = 0.05, -0.01
 THIN = 0.004  # metres
 
@@ -87,6 +87,19 @@ class Adam:
             spread = (second / (1 - self.beta2**self.steps)).sqrt() + 1e-8
             variable -= factor * rate * mean / spread
             variable.grad = None
+
+
+def through_wall(distance: torch.Tensor, outward: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+    """(B, K) cm by which skin has come out on a thin wall's far side.
+
+    There the nearest surface faces the way the skin does; the wall lies behind, so getting farther from that surface
+    is getting deeper.
+
+    Args:
+        distance: (B, K) cm. outward: (B, K, 3) the object's normals. normals: (B, K, 3) the skin's.
+    """
+    beyond = ((normals * outward).sum(-1) > 0.4).detach() & (distance > -0.02) & (distance < 0.2)
+    return torch.where(beyond, (distance + 0.1).clamp_min(0), torch.zeros_like(distance))
 
 
 def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -139,7 +152,7 @@ class Closer:
         self.thin = bool((obj.thickness < THIN).float().mean() > 0.05)
         self.aim = AIM_THIN if self.thin else AIM
         self.betas = betas.reshape(1, 10)
-        self.weights = weights or Weights()
+        self.weights = weights or Weights(flesh=16.0 if self.thin else 8.0)
         self.centre = 0.8 * probe.joints[4] + torch.tensor([0.0, -0.035, 0.0])
         rest = probe.rest[probe.spheres]
         radii = probe.radii
@@ -254,7 +267,7 @@ class Closer:
         nearest = torch.stack([torch.where(pads[:, rows] > 0, pad_distance[:, rows], 9.0).amin(1)
                                for rows in self.part_rows], 1)
         touch = w.touch * (self.part_weight * (nearest + self.aim / 2).abs() * (nearest < 1.5)).sum(1)
-        facing = w.facing * (pads * (1 + (normals * pad_normal).sum(-1))).sum(1)
+        facing = w.facing * (pads * (1 + (normals[:, probe.pads] * pad_normal).sum(-1))).sum(1)
 
         # Wrench that pushes along the surface's normals at all wanted pads leave over (0: they balance). Pads count
         # whether they touch yet or not: counting touching ones alone would punish the first to arrive.
@@ -271,8 +284,10 @@ class Closer:
         depth = (-distance[:, probe.spheres.stop:]).relu()
         if whole_skin:
             depth = (depth - 0.02).relu()
-            if self.thin:
-                depth = depth + self._through(poses, distance[:, probe.spheres.stop:], outward[:, probe.spheres.stop:])
+        if self.thin:
+            facing_skin = self._skin_normals(poses) if whole_skin else normals[:, probe.pads.stop :]
+            depth = depth + through_wall(distance[:, probe.spheres.stop :], outward[:, probe.spheres.stop :], facing_skin)
+        if whole_skin:
             penetration = 25 * (self.vertex_area * depth).sum(1) + 20 * depth.amax(1).square() + 40 * depth.square().sum(1)
         else:
             penetration = w.penetration * (probe.skin_area * (depth + depth.square())).sum(1) * 0.3
@@ -300,20 +315,14 @@ class Closer:
         limits = w.limits * ((low - poses.dofs).relu() + (poses.dofs - high).relu()).square().sum(1)
         return prior + coupling + alike + limits
 
-    def _through(self, poses: Poses, distance: torch.Tensor, outward: torch.Tensor) -> torch.Tensor:
-        """(B, V) cm by which skin has come out on a thin wall's far side.
-
-        There the nearest surface faces the way the skin does; the wall lies behind, so getting farther from that
-        surface is getting deeper.
-        """
+    @torch.no_grad()
+    def _skin_normals(self, poses: Poses) -> torch.Tensor:
+        """(B, V, 3) the whole skin's outward normals, object frame."""
         if not hasattr(self, "_rest_normals"):
             self._rest_normals = vertex_normals(self.hand.v_template, self.hand.faces)
-        with torch.no_grad():
-            rotations = self.transforms(poses.dofs)[:, :, :3, :3]
-            blend = (self.hand.lbs_weights @ rotations.reshape(len(poses), 16, 9)).reshape(len(poses), -1, 3, 3)
-            normals = (blend @ self._rest_normals[:, :, None])[..., 0] @ poses.rotation.transpose(1, 2)
-            beyond = ((normals * outward).sum(-1) > 0.4) & (distance > -0.02) & (distance < 0.2)
-        return torch.where(beyond, (distance + 0.1).clamp_min(0), torch.zeros_like(distance))
+        rotations = self.transforms(poses.dofs)[:, :, :3, :3]
+        blend = (self.hand.lbs_weights @ rotations.reshape(len(poses), 16, 9)).reshape(len(poses), -1, 3, 3)
+        return (blend @ self._rest_normals[:, :, None])[..., 0] @ poses.rotation.transpose(1, 2)
 
     def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signed distance in cm, differentiable through the stored normal, and that normal."""

@@ -108,8 +108,8 @@ class HandProbe:
 
         self.rest = torch.cat([centre[chosen], sphere_rest, centre[skin]])
         self.weights = torch.cat([weight[chosen], hand.sphere_weights.float(), weight[skin]])
-        self.pad_normals = normal[chosen]
-        self.skin_normals = normal[skin]
+        self.normals = torch.cat([normal[chosen], normal[skin]])
+        self.facing_weights = torch.cat([weight[chosen], weight[skin]])
 
     def _bone_directions(self, hand: HandModel) -> tuple[torch.Tensor, torch.Tensor]:
         """(16, 3) the way each bone's flexion carries it (its pulp's side), and (16, 3) its bending axis.
@@ -136,9 +136,9 @@ class HandProbe:
         return (blend[..., :3] @ self.rest[..., None])[..., 0] + blend[..., 3]
 
     def normals_under(self, transforms: torch.Tensor) -> torch.Tensor:
-        """(B, pads, 3) the pads' outward normals under the same transforms."""
-        blend = torch.einsum("pj,bjkl->bpkl", self.weights[self.pads], transforms[:, :, :3, :3])
-        return torch.nn.functional.normalize((blend @ self.pad_normals[..., None])[..., 0], dim=-1)
+        """(B, pads + skin, 3) outward normals of the pads, then of the skin points, under the same transforms."""
+        blend = torch.einsum("pj,bjkl->bpkl", self.facing_weights, transforms[:, :, :3, :3])
+        return torch.nn.functional.normalize((blend @ self.normals[..., None])[..., 0], dim=-1)
 
 
 def farthest_points(points: torch.Tensor, count: int) -> torch.Tensor:
