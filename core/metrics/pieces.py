@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from scipy.spatial import ConvexHull
@@ -25,14 +26,18 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
 
 #: height of a patch over its plane, metres: the hulls fill no hollow deeper than this
-FLAT: Final = 0.001
+FLAT: Final = 0.0015
 #: cosine between a patch's plane and its triangles
 FACING: Final = 0.8
 DEEPEST: Final = 0.005
 #: a patch that lies inside another's body by this is left out
 COVERED: Final = 0.0003
 THINNEST: Final = 0.00025
-VERSION: Final = 1
+_SPREADS: Final = {
+    1: np.full((1, 3), 1 / 3),
+    **{n: np.array([(i, j, n - i - j) for i in range(n + 1) for j in range(n + 1 - i)]) / n for n in (3, 8)},
+}
+VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,15 @@ def cut(obj: GraspObject) -> Pieces:
     depth, _ = obj.surface.first_hit(middles - 1e-6 * normals, -normals)
     depth = np.clip(depth / 2, THINNEST, DEEPEST)
     hulls: list[np.ndarray] = []
-    planes: list[np.ndarray] = []
+    planes, lows, highs = [], [], []
     waiting = flat_patches(vertices, faces, normals)
     waiting.sort(key=len)
     while waiting:
         patch = waiting.pop()
         top = vertices[np.unique(faces[patch])]
-        if any((top @ plane[:, :3].T + plane[:, 3]).max() < COVERED for plane in _near(top, hulls, planes)):
+        low, high = (np.array(sides).reshape(-1, 3) for sides in (lows, highs))
+        around = (low <= top.min(0) + COVERED) & (high >= top.max(0) - COVERED)
+        if any((top @ planes[k][:, :3].T + planes[k][:, 3]).max() < COVERED for k in np.nonzero(around.all(1))[0]):
             continue
         normal = _plane_normal(vertices, faces[patch])
         flat = top - np.outer((top - top.mean(0)) @ normal, normal)
@@ -106,13 +113,66 @@ def cut(obj: GraspObject) -> Pieces:
         if hull is not None:
             hulls.append(corners[hull.vertices])
             planes.append(hull.equations)
-    return Pieces(tuple(hulls), centre, inertia)
+            lows.append(corners.min(0))
+            highs.append(corners.max(0))
+    return Pieces(tuple(merge(obj, hulls)), centre, inertia)
 
 
-def _near(points: np.ndarray, hulls: list[np.ndarray], planes: list[np.ndarray]) -> list[np.ndarray]:
-    """Planes of those hulls whose box holds all points (P, 3), by `COVERED`."""
-    low, high = points.min(0) + COVERED, points.max(0) - COVERED
-    return [plane for hull, plane in zip(hulls, planes) if (hull.min(0) <= low).all() and (hull.max(0) >= high).all()]
+def merge(obj: GraspObject, hulls: list[np.ndarray]) -> list[np.ndarray]:
+    """Joins convex bodies (P, 3) of `obj` as long as their common hull stays within `FLAT` of the solid.
+
+    Small neighbours first. Fewer bodies make the physics faster; a solid without hollows becomes one.
+    """
+    bodies = dict(enumerate(hulls))
+    boxes = {name: (hull.min(0), hull.max(0)) for name, hull in bodies.items()}
+    waiting: list[tuple[float, int, int]] = []
+
+    def meet(name: int) -> None:
+        """Queues those pairs with `name` that touch, and between whose corners there is no hollow."""
+        others = np.array([other for other in bodies if other != name], int)
+        if not len(others):
+            return
+        low, high = boxes[name]
+        lows = np.array([boxes[other][0] for other in others])
+        highs = np.array([boxes[other][1] for other in others])
+        others = others[((lows <= high + 0.0005) & (highs >= low - 0.0005)).all(1)]
+        others = others[others < name] if name < len(hulls) else others
+        if not len(others):
+            return
+        mine = _few(bodies[name])
+        between = [((mine[:, None] + _few(bodies[other])[None]) / 2).reshape(-1, 3) for other in others.tolist()]
+        rough = _rough(obj, np.concatenate(between))
+        highest = np.maximum.reduceat(rough, np.cumsum([0, *map(len, between[:-1])]))
+        for other in others[highest <= FLAT + obj.grid.spacing].tolist():
+            size = np.linalg.norm(np.maximum(high, boxes[other][1]) - np.minimum(low, boxes[other][0]))
+            heappush(waiting, (float(size), name, other))
+
+    for name in list(bodies):
+        meet(name)
+    fresh = len(hulls)
+    while waiting:
+        _, one, other = heappop(waiting)
+        if one not in bodies or other not in bodies:
+            continue
+        points = np.concatenate([bodies[one], bodies[other]])
+        hull = _hull(points)
+        if hull is None or _bulge(obj, points[hull.simplices]) > FLAT:
+            continue
+        del bodies[one], bodies[other]
+        bodies[fresh] = points[hull.vertices]
+        boxes[fresh] = (bodies[fresh].min(0), bodies[fresh].max(0))
+        meet(fresh)
+        fresh += 1
+    return list(bodies.values())
+
+
+def _few(points: np.ndarray, most: int = 8) -> np.ndarray:
+    return points[:: -(-len(points) // most)]
+
+
+def _rough(obj: GraspObject, points: np.ndarray) -> np.ndarray:
+    """Signed distance (P,) of points (P, 3), by the grid."""
+    return obj.grid.query(torch.from_numpy(points).float())[0].cpu().numpy()
 
 
 def _spans_a_hollow(obj: GraspObject, flat: np.ndarray, normal: np.ndarray) -> bool:
@@ -127,7 +187,7 @@ def _spans_a_hollow(obj: GraspObject, flat: np.ndarray, normal: np.ndarray) -> b
     middle = border.mean(0)
     edges = np.concatenate([border, (border + np.roll(border, 1, 0)) / 2])
     points = np.concatenate([middle + share * (edges - middle) for share in (0.0, 0.33, 0.67, 1.0)])
-    return bool(obj.surface.closest(points)[0].max() > 1.5 * FLAT)
+    return bool(obj.surface.closest(points)[0].max() > FLAT + 0.0005)
 
 
 def _halves(patch: np.ndarray, middles: np.ndarray) -> list[np.ndarray]:
@@ -229,9 +289,18 @@ def _hull(points: np.ndarray) -> ConvexHull | None:
 
 
 def _bulge(obj: GraspObject, triangles: np.ndarray) -> float:
-    """The largest distance of a hull's triangles (T, 3, 3) from the object's surface, metres."""
-    grid = [(i / 6, j / 6, (6 - i - j) / 6) for i in range(7) for j in range(7 - i)]
-    return float(obj.surface.closest((np.array(grid) @ triangles).reshape(-1, 3))[0].max())
+    """The largest distance of a hull's triangles (T, 3, 3) outside the object, metres; 0 stands for at most `FLAT`."""
+    longest = np.linalg.norm(triangles - np.roll(triangles, 1, 1), axis=2).max(1)
+    points = np.concatenate([
+        (_SPREADS[parts] @ triangles[rows]).reshape(-1, 3)
+        for parts, rows in ((1, longest < 0.004), (3, (longest >= 0.004) & (longest < 0.02)), (8, longest >= 0.02))])
+    rough = _rough(obj, points)
+    if rough.max() > FLAT + obj.grid.spacing:
+        return float(rough.max())
+    doubtful = points[rough > FLAT - obj.grid.spacing]
+    distance = obj.surface.closest(doubtful)[0]
+    far = distance > FLAT
+    return float(distance[far][~obj.surface.inside(doubtful[far])].max(initial=0.0))
 
 
 def _read(path: Path) -> Pieces | None:
