@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import addon_utils
 import bpy
 import numpy as np
 from mathutils import Vector
@@ -24,6 +23,8 @@ SECOND = 24  # frames
 
 def enable_addon() -> None:
     """Registers the add-on from the repository and gives it this Python as its engine."""
+    import addon_utils  # bpy brings it along
+
     sys.path.insert(0, str(ROOT))
     if addon_utils.enable("grasp_addon", default_set=True) is None:
         sys.exit("The add-on did not register; the reason is above.")
