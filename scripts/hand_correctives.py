@@ -2,8 +2,9 @@
 
 Linear blend skinning loses volume where a joint bends and pulls a crease into the thumb's web. The fit starts at
 dual quaternion skinning (Kavan et al. 2007) by least squares, and then descends on what flesh does: around every
-joint and in all the volume stays, edges stretch little, and the corrections are smooth over the skin. Each vertex answers only to the joints that move it, so a far joint can
-never disturb it, and R - I is bounded, so nothing can spike outside the range of the fit.
+joint and in all the volume stays, edges stretch little, and the corrections are smooth over the skin. Each vertex
+answers only to the joints that move it, so a far joint can never disturb it, and R - I is bounded, so nothing can
+spike outside the range of the fit.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from scipy.spatial.transform import Rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.hand import HandModel, articulation  # noqa: E402
-from core.hand.load import hand_from_arrays  # noqa: E402
-from core.rotations import axis_angle_to_matrix  # noqa: E402
+from core.hand import HandModel, articulation
+from core.hand.load import hand_from_arrays
+from core.rotations import axis_angle_to_matrix
 
 POSES = 420
 RIDGE = 0.012
@@ -50,8 +51,9 @@ def dual_quaternion_skin(rest: np.ndarray, weights: np.ndarray, transforms: np.n
     main = weights.argmax(1)
     sign = np.where(real @ real.T < 0, -1.0, 1.0)[main]  # (V, 16) each bone on the side of the vertex's main one
     t = transforms[:, :3, 3]
-    dual = 0.5 * np.concatenate([-(t * real[:, 1:]).sum(1, keepdims=True),
-                                 real[:, :1] * t + np.cross(t, real[:, 1:])], 1)
+    dual = 0.5 * np.concatenate(
+        [-(t * real[:, 1:]).sum(1, keepdims=True), real[:, :1] * t + np.cross(t, real[:, 1:])], 1
+    )
     share = weights * sign
     r, d = share @ real, share @ dual
     length = np.linalg.norm(r, axis=1, keepdims=True)

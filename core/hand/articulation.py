@@ -35,6 +35,15 @@ _RELAXED_DEGREES: Final = (
     12, 22, 8, 10, 14,
 )  # fmt: skip
 
+#: a loose fist, the thumb across the index; found by search, no finger through another
+_FIST_DEGREES: Final = (
+    68, 6, 95, 47,
+    72, 2, 90, 50,
+    73, -1, 90, 50,
+    70, -1, 86, 48,
+    32, 31, -4, 24, 50,
+)  # fmt: skip
+
 
 def dof_limits() -> torch.Tensor:
     """(21, 2) least and largest angle of every degree of freedom in radians."""
@@ -47,6 +56,11 @@ def dof_limits() -> torch.Tensor:
 def relaxed_dofs() -> torch.Tensor:
     """(21,) radians: the hand at ease, fingers curling a little more toward the little finger."""
     return torch.deg2rad(torch.tensor(_RELAXED_DEGREES, dtype=torch.float32))
+
+
+def fist_dofs() -> torch.Tensor:
+    """(21,) radians: a relaxed fist, the thumb across the index."""
+    return torch.deg2rad(torch.tensor(_FIST_DEGREES, dtype=torch.float32))
 
 
 def joint_frames(joints: torch.Tensor) -> torch.Tensor:

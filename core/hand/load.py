@@ -68,8 +68,11 @@ def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     missing = [key for key in NEEDED if key not in arrays]
     if missing:
         raise HandError(f"{name} is not a hand in MANO's form: it has no {', '.join(missing)}.")
-    out = {key: np.asarray(value) for key, value in arrays.items()
-           if key in (*NEEDED, "quads", "cap_faces", "uv", "uv_quads")}
+    out = {
+        key: np.asarray(value)
+        for key, value in arrays.items()
+        if key in (*NEEDED, "quads", "cap_faces", "uv", "uv_quads")
+    }
     for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights"):
         try:
             out[key] = out[key].astype(np.float32)
@@ -79,8 +82,13 @@ def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
             raise HandError(f"{name}: {key} holds values that are not numbers.")
     out["shapedirs"] = out["shapedirs"][..., :10]
     count = len(out["v_template"])
-    shapes = {"v_template": (count, 3), "shapedirs": (count, 3, 10), "posedirs": (count, 3, 135),
-              "J_regressor": (16, count), "weights": (count, 16)}
+    shapes = {
+        "v_template": (count, 3),
+        "shapedirs": (count, 3, 10),
+        "posedirs": (count, 3, 135),
+        "J_regressor": (16, count),
+        "weights": (count, 16),
+    }
     for key, shape in shapes.items():
         if out[key].shape != shape:
             raise HandError(f"{name}: {key} has shape {out[key].shape} where a hand has {shape}.")

@@ -58,9 +58,13 @@ def _allowed() -> dict[tuple[str, str], Any]:
     reconstruct = np.array(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     table: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype,
-        ("copy_reg", "_reconstructor"): _rebuild, ("copyreg", "_reconstructor"): _rebuild,
-        ("__builtin__", "object"): object, ("builtins", "object"): object, ("_codecs", "encode"): _latin,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("copy_reg", "_reconstructor"): _rebuild,
+        ("copyreg", "_reconstructor"): _rebuild,
+        ("__builtin__", "object"): object,
+        ("builtins", "object"): object,
+        ("_codecs", "encode"): _latin,
     }
     for module in _MULTIARRAY:
         table[module, "_reconstruct"] = reconstruct
@@ -111,11 +115,16 @@ def read_mano_pickle(path: Path) -> dict[str, np.ndarray]:
             content = _Reader(file, encoding="latin1").load()
         if not isinstance(content, dict):
             raise HandError(f"{path.name} is not a hand in MANO's form.")
-        return {str(key): np.asarray(plain) for key, value in content.items()
-                if isinstance(plain := _plain(value), np.ndarray | list | float | int)}
+        return {
+            str(key): np.asarray(plain)
+            for key, value in content.items()
+            if isinstance(plain := _plain(value), np.ndarray | list | float | int)
+        }
     except HandError:
         raise
     except pickle.UnpicklingError as error:
-        raise HandError(f"{path.name} was refused: it is not plain hand data ({error}). Nothing in it was run.") from error
+        raise HandError(
+            f"{path.name} was refused: it is not plain hand data ({error}). Nothing in it was run."
+        ) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise HandError(f"{path.name} is damaged and cannot be read as a hand ({type(error).__name__}).") from error

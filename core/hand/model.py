@@ -82,8 +82,13 @@ class HandModel(nn.Module):
         self._make_tables()
 
     def _keep(self, name: str, values: np.ndarray | None, dtype: torch.dtype) -> None:
-        tensor = None if values is None else torch.as_tensor(np.ascontiguousarray(values).astype(
-            {torch.float32: np.float32, torch.long: np.int64}[dtype]))
+        tensor = (
+            None
+            if values is None
+            else torch.as_tensor(
+                np.ascontiguousarray(values).astype({torch.float32: np.float32, torch.long: np.int64}[dtype])
+            )
+        )
         self.register_buffer(name, tensor, persistent=False)
 
     def _make_tables(self) -> None:
@@ -150,7 +155,9 @@ class HandModel(nn.Module):
         """Poses B hands: axis-angle (B, 3) and (B, 45), metres (B, 3), shape (B, 10)."""
         shaped, joints = self.rest(betas)
         rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(len(hand_pose), 16, 3))
-        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(len(hand_pose), 135)
+        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(
+            len(hand_pose), 135
+        )
         rest = shaped + (feature @ self.posedirs).reshape(shaped.shape)
         transforms = self._chain_transforms(rotations, transl, joints)
         blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(*rest.shape[:2], 3, 4)

@@ -55,8 +55,10 @@ def build_tables(
     normals = vertex_normals(vertices, faces)
     shares = np.stack([weights[:, first : first + 3].sum(1) for first in FIRST] + [weights[:, 0]], 1)
     parts = shares.argmax(1)
-    regions = (*(_pad(vertices, normals, weights, joints, frames, f, tips[f]) for f in range(5)),
-               np.setdiff1d(_palm_pad(vertices, normals, weights, joints), cap))
+    regions = (
+        *(_pad(vertices, normals, weights, joints, frames, f, tips[f]) for f in range(5)),
+        np.setdiff1d(_palm_pad(vertices, normals, weights, joints), cap),
+    )
     corners, barycentric = _anchors(vertices, faces, joints, frames, tips, regions[5], parts)
     regressor, radii, sphere_parts, blend = _spheres(vertices, faces, weights, joints, tips, parts)
     return HandTables(tips, parts, regions, corners, barycentric, regressor, radii, sphere_parts, blend)

@@ -7,6 +7,7 @@ import struct
 import sys
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -19,7 +20,9 @@ def hand_arrays(open_wrist: bool = False) -> dict[str, np.ndarray]:
     """The embedded hand in the types and names of MANO's files; with an open wrist when asked."""
     with np.load(EMBEDDED) as file:
         arrays = {name: file[name] for name in file.files}
-    out = {key: arrays[key].astype(np.float64) for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")}
+    out = {
+        key: arrays[key].astype(np.float64) for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
+    }
     out["f"] = arrays["f"].astype(np.uint32)
     out["kintree_table"] = np.array([[2**32 - 1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14], range(16)], np.int64)
     out["hands_components"], out["hands_mean"] = np.eye(45), np.linspace(-0.3, 0.3, 45)
@@ -36,7 +39,7 @@ def hand_arrays(open_wrist: bool = False) -> dict[str, np.ndarray]:
 class _Python2Pickler(pickle._Pickler):
     """Writes text and bytes as Python 2's str, as MANO's files have them."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def _save_text(self, value) -> None:
         data = value if isinstance(value, bytes) else value.encode("latin1")
@@ -46,7 +49,9 @@ class _Python2Pickler(pickle._Pickler):
     dispatch[str] = _save_text
 
 
-def write_pickle(path: Path, arrays: dict, protocol: int = 2, wrapped: tuple[str, ...] = ("shapedirs", "posedirs")) -> Path:
+def write_pickle(
+    path: Path, arrays: dict, protocol: int = 2, wrapped: tuple[str, ...] = ("shapedirs", "posedirs")
+) -> Path:
     """A pickle as Python 2 wrote it: sparse regressor under scipy's old names, some arrays wrapped by chumpy."""
     chumpy, ch = types.ModuleType("chumpy"), types.ModuleType("chumpy.ch")
     ch.Ch = type("Ch", (), {"__module__": "chumpy.ch"})

@@ -34,7 +34,9 @@ def test_equal_to_smplx(tmp_path, open_wrist, correctives):
     path = tmp_path / "mano" / "MANO_RIGHT.npz"
     np.savez(path, **arrays)
     orient, pose, transl, betas = draw(7)
-    theirs = smplx.create(str(tmp_path), "mano", ext="npz", use_pca=False, flat_hand_mean=True, is_rhand=True, batch_size=7)
+    theirs = smplx.create(
+        str(tmp_path), "mano", ext="npz", use_pca=False, flat_hand_mean=True, is_rhand=True, batch_size=7
+    )
     expected = theirs(betas=betas, global_orient=orient, hand_pose=pose, transl=transl)
     out = load_hand(path)(orient, pose, transl, betas)
     assert (out.vertices - expected.vertices).abs().max() < 1e-5

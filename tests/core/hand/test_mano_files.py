@@ -77,7 +77,7 @@ def test_a_pickle_that_runs_code_is_refused_and_nothing_runs(tmp_path, kind):
     for content in (attack, dict(hand_arrays(), extra=attack)):
         path = tmp_path / "MANO_RIGHT.pkl"
         path.write_bytes(pickle.dumps(content, 2))
-        with pytest.raises(HandError, match="refused.*Nothing in it was run"):
+        with pytest.raises(HandError, match=r"refused.*Nothing in it was run"):
             load_hand(path)
         assert not [file for file in tmp_path.iterdir() if file != path]
 
@@ -86,8 +86,15 @@ def test_a_pickle_that_runs_code_is_refused_and_nothing_runs(tmp_path, kind):
 def test_damaged_files_get_a_sentence(tmp_path, damage):
     path = write_pickle(tmp_path / "MANO_RIGHT.pkl", hand_arrays())
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "text": b"hello hand", "cut": whole[: len(whole) // 2], "zip": b"PK\x03\x04" + whole[:99],
-                      "list": pickle.dumps([1, 2], 2)}[damage])
+    path.write_bytes(
+        {
+            "empty": b"",
+            "text": b"hello hand",
+            "cut": whole[: len(whole) // 2],
+            "zip": b"PK\x03\x04" + whole[:99],
+            "list": pickle.dumps([1, 2], 2),
+        }[damage]
+    )
     with pytest.raises(HandError, match=r"MANO_RIGHT\.pkl"):
         load_hand(path)
 

@@ -66,7 +66,9 @@ def test_spheres_lie_inside_the_flesh(hand, rest):
     torch.testing.assert_close(hand.sphere_rest(torch.zeros(1, 10))[0], centres[0], atol=1e-6, rtol=0)
     for posed, skin, slack in zip(centres, out.vertices, (5e-4, 2.5e-3)):
         sign = igl.SIGNED_DISTANCE_TYPE_WINDING_NUMBER
-        inside = -igl.signed_distance(posed.double().numpy(), skin.double().numpy(), hand.faces.numpy(), sign_type=sign)[0]
+        inside = -igl.signed_distance(
+            posed.double().numpy(), skin.double().numpy(), hand.faces.numpy(), sign_type=sign
+        )[0]
         assert (inside > 0).all()
         assert (inside + slack > hand.sphere_radii.numpy()).all()
     assert hand.sphere_radii.min() > 0.003
