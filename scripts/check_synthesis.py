@@ -117,14 +117,10 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
 
 def generate(obj: Any, hand: Any, count: int, seed: int, watch: Watch) -> Any:
     """`count` grasps, best first, as the button makes them."""
-    import torch
-
-    from core.generators import create
     from core.generators.base import GraspRequest
+    from core.pipeline import propose
 
-    rng = torch.Generator().manual_seed(seed)
-    found = create("synthesis").sample(GraspRequest(obj, hand, count), rng, watch)
-    return found[found.score.argsort(descending=True)[:count]]
+    return propose(GraspRequest(obj, hand, count), "synthesis", seed, watch)
 
 
 def is_power(name: str) -> bool:
