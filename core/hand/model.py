@@ -78,6 +78,11 @@ class HandModel(nn.Module):
         quads, uv = arrays.get("quads"), arrays.get("uv")
         self._keep("quads", quads, torch.long)
         self._keep("uvs", None if uv is None else uv[arrays["uv_quads"]], torch.float32)
+        # The regressor is linear, so the joints of a shape need no vertices.
+        shape, regress = np.asarray(arrays["shapedirs"], np.float64), np.asarray(arrays["J_regressor"], np.float64)
+        self._keep("_shape_rows", shape.reshape(-1, 10).T, torch.float32)
+        self._keep("_joint_rows", np.einsum("jv,vkd->djk", regress, shape).reshape(10, 48), torch.float32)
+        self._keep("_rest_joints", regress @ np.asarray(arrays["v_template"], np.float64), torch.float32)
         self._chain = np.asarray(arrays["parents"]).tolist()
         self._make_tables()
 
@@ -124,8 +129,8 @@ class HandModel(nn.Module):
 
     def rest(self, betas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, V, 3) shaped vertices without correctives and (B, 16, 3) joints, for betas (B, 10)."""
-        shaped = self.v_template + torch.einsum("vkd,bd->bvk", self.shapedirs, betas)
-        return shaped, self.J_regressor @ shaped
+        shaped = self.v_template + (betas @ self._shape_rows).view(-1, *self.v_template.shape)
+        return shaped, self._rest_joints + (betas @ self._joint_rows).view(-1, 16, 3)
 
     def transforms(
         self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
@@ -161,7 +166,8 @@ class HandModel(nn.Module):
         rest = shaped + (feature @ self.posedirs).reshape(shaped.shape)
         transforms = self._chain_transforms(rotations, transl, joints)
         blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(*rest.shape[:2], 3, 4)
-        vertices = (blend[..., :3] * rest[:, :, None]).sum(-1) + blend[..., 3]
+        x, y, z = rest.split(1, dim=-1)
+        vertices = blend[..., 0] * x + blend[..., 1] * y + blend[..., 2] * z + blend[..., 3]
         posed = (transforms[:, :, :3, :3] @ joints[..., None])[..., 0] + transforms[:, :, :3, 3]
         keypoints = torch.cat([posed, vertices[:, self.tip_vertices]], 1)
         return HandOutput(vertices, keypoints, transforms, rest, joints, shaped)
