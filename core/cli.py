@@ -70,8 +70,9 @@ def generate(options: argparse.Namespace) -> None:
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
     from core.objects.load import UNITS
-    from core.pipeline import check_wishes, choose_device, pose_hands, propose
+    from core.pipeline import check_wishes, choose_device, pose_hands, propose, use_few_threads
 
+    use_few_threads()
     check_wishes(options.method, options.count, options.type, options.intent)
     if options.seed < 0:
         raise ValueError(f"--seed is a whole number from 0, not {options.seed}.")

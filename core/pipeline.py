@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
 
 
+def use_few_threads() -> None:
+    """One thread for the processor's small tensors: measured, two are slower, and far slower beside other programs."""
+    torch.set_num_threads(1)
+
+
 def choose_device(name: str) -> str:
     """"cpu" or "cuda" for "auto", "cpu" or "cuda".
 

@@ -115,7 +115,11 @@ class Worker:
         self._objects: OrderedDict[Any, GraspObject] = OrderedDict()
 
     def run(self) -> None:
+        """Serves until the stream ends or says bye."""
         threading.Thread(target=self._read, daemon=True).start()
+        from core.pipeline import use_few_threads  # torch takes a second: the reader is there before it
+
+        use_few_threads()
         while (entry := self._waiting.get()) is not None:
             job, arrays = entry
             try:

@@ -6,6 +6,7 @@ only move bytes between pipes and queues, since a pipe cannot be read without wa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -101,18 +102,13 @@ class EngineClient:
             self._process.wait()
 
     def _write(self) -> None:
-        pipe = self._process.stdin
-        try:
+        with contextlib.suppress(OSError), self._process.stdin as pipe:  # an engine that is gone: the reader says so
             while (data := self._out.get()) is not None:
                 pipe.write(data)
                 pipe.flush()
-            pipe.close()
-        except (OSError, ValueError):  # the engine is gone; the reader says so
-            pass
 
     def _read(self) -> None:
-        pipe = self._process.stdout
-        try:
+        with self._process.stdout as pipe, contextlib.suppress(OSError):
             while line := pipe.readline():
                 try:
                     message = json.loads(line)
@@ -123,13 +119,12 @@ class EngineClient:
                     self._process.kill()
                     break
                 self._in.put((message, arrays))
-        except OSError:
-            pass
         self._in.put(None)
 
     def _collect_log(self) -> None:
-        for line in self._process.stderr:
-            self.log.append(line.decode(errors="replace").rstrip())
+        with self._process.stderr as pipe:
+            for line in pipe:
+                self.log.append(line.decode(errors="replace").rstrip())
 
 
 def _array(pipe: BinaryIO, head: dict) -> np.ndarray:

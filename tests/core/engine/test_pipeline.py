@@ -1,0 +1,41 @@
+"""Choosing among grasps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from core.generators import METHODS, make_generator
+from core.grasps import Grasps
+from core.pipeline import best_that_differ, check_wishes
+
+
+def grasps(scores, types):
+    count = len(scores)
+    return Grasps(torch.arange(3.0 * count).reshape(count, 3), torch.zeros(count, 45), torch.zeros(count, 3),
+                  torch.zeros(count, 10), torch.tensor(scores), tuple(types))
+
+
+def test_every_type_has_a_place_before_any_has_two():
+    chosen = best_that_differ(grasps([9.0, 8.0, 7.0, 3.0, 1.0], ["a", "a", "a", "b", "c"]), 3)
+    assert chosen.type == ("a", "b", "c")
+    assert chosen.score.tolist() == [9.0, 3.0, 1.0]
+
+
+def test_the_rest_goes_by_score_and_the_best_is_first():
+    chosen = best_that_differ(grasps([1.0, 5.0, 9.0, 7.0], ["a", "a", "b", "b"]), 3)
+    assert chosen.score.tolist() == [9.0, 7.0, 5.0]
+    assert len(best_that_differ(grasps([1.0, 2.0], ["a", "b"]), 16)) == 2
+
+
+def test_methods_can_be_made():
+    for name in METHODS:
+        assert make_generator(name).name == name
+    with pytest.raises(ValueError, match="no method 'nothing'"):
+        make_generator("nothing")
+
+
+def test_wishes_are_checked():
+    check_wishes("synthesis", 16, "any", "any")
+    with pytest.raises(ValueError, match="no intent 'steal'"):
+        check_wishes("synthesis", 16, "any", "steal")
