@@ -305,7 +305,7 @@ def _bulge(obj: GraspObject, triangles: np.ndarray) -> float:
 
 def _read(path: Path) -> Pieces | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             hulls = np.split(archive["corners"].astype(np.float64), archive["ends"][:-1])
             return Pieces(tuple(hulls), archive["centre"], archive["inertia"])
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):

@@ -64,12 +64,17 @@ def strict_measures(
         "depth_mm": torch.from_numpy(depth * 1e3).float(),
         "bones_crossing": bones_crossing(obj, posed.joints),
         "parts": torch.from_numpy(parts),
-        "contact": torch.from_numpy((parts.sum(1) >= 2) & (parts[:, THUMB] | parts[:, PALM])),
+        "contact": in_contact(torch.from_numpy(parts)),
     }
     if hold:
         result = hold_test(obj, hand, grasps, friction=friction, cache=cache)
         measures |= {"held": result.held, "slip_cm": result.slip_cm}
     return measures
+
+
+def in_contact(parts: torch.Tensor) -> torch.Tensor:
+    """(N,) bool for (N, 6) touching parts: two parts or more, and one of them the thumb or the palm."""
+    return (parts.sum(1) >= 2) & (parts[:, THUMB] | parts[:, PALM])
 
 
 def near_surface(obj: GraspObject, points: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -51,3 +52,16 @@ def ball_grasp(hand):
         schedule.step()
     pose = hand.pose_from_dofs(dofs).detach()
     return Grasps(turn, pose, transl.detach(), torch.zeros(1, 10), torch.zeros(1), type=("power_sphere",))
+
+
+@pytest.fixture(scope="session")
+def bowl():
+    """Half a hollow ball of 8 cm with a wall of one millimetre, open upward."""
+    angle = np.linspace(0, np.pi / 2, 33)
+    arc = np.stack([np.sin(angle), -np.cos(angle)], 1)
+    return prepared(trimesh.creation.revolve(np.concatenate([0.040 * arc, 0.039 * arc[::-1]]), sections=96))
+
+
+@pytest.fixture(scope="session")
+def pieces_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pieces")

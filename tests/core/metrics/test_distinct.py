@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from core.metrics.distinct import Symmetry, different_grasps, find_symmetry
+from core.objects import prepare_object
+
+TURN = Rotation.from_rotvec([0.4, 1.1, -0.7]).as_matrix()
+
+
+def mug():
+    handle = trimesh.creation.torus(0.03, 0.006)
+    handle.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    handle.apply_translation([0.05, 0, 0.012])
+    return trimesh.util.concatenate([trimesh.creation.cylinder(0.04, 0.1), handle])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("mesh, kind, count", [
+    (trimesh.creation.cylinder(0.03, 0.1), "axis", 72),
+    (trimesh.creation.cone(0.03, 0.1), "axis", 36),
+    (trimesh.creation.icosphere(4, 0.03), "sphere", 1),
+    (trimesh.creation.box((0.03, 0.06, 0.1)), "discrete", 4),
+    (trimesh.creation.box((0.05, 0.05, 0.12)), "discrete", 8),
+    (trimesh.creation.box((0.06, 0.06, 0.06)), "discrete", 24),
+    (mug(), "none", 1),
+])
+def test_symmetry_of_primitives(mesh, kind, count, turned):
+    vertices = mesh.vertices @ TURN.T if turned else mesh.vertices
+    symmetry = find_symmetry(prepare_object(vertices, mesh.faces))
+    assert (symmetry.kind, len(symmetry.rotations)) == (kind, count)
+    assert np.allclose(symmetry.rotations[0], np.eye(3))
+
+
+def joints_beside(*rotations):
+    """A made-up hand 6 cm beside the z axis, turned about the origin."""
+    hand = np.random.default_rng(0).normal(0, 0.04, (21, 3)) + [0.06, 0, 0]
+    return torch.tensor(np.stack([hand @ Rotation.from_rotvec(turn).as_matrix().T for turn in rotations]))
+
+
+def symmetry_of(mesh):
+    return find_symmetry(prepare_object(mesh.vertices, mesh.faces))
+
+
+def test_a_hand_carried_round_a_can_is_one_grasp():
+    joints = joints_beside([0, 0, 0], [0, 0, 1.0], [0, 0, 4.0], [0, 1.0, 0])
+    assert different_grasps(joints, symmetry_of(trimesh.creation.cylinder(0.03, 0.1))) == [0, 3]
+    assert different_grasps(joints, symmetry_of(mug())) == [0, 1, 2, 3]
+
+
+def test_any_turn_about_a_ball_is_one_grasp():
+    joints = joints_beside([0, 0, 0], [0.5, -1.0, 1.0], [2.0, 0, 1.0])
+    assert different_grasps(joints, symmetry_of(trimesh.creation.icosphere(4, 0.03))) == [0]
+    moved = torch.cat([joints, 1.7 * joints[:1]])
+    assert different_grasps(moved, symmetry_of(trimesh.creation.icosphere(4, 0.03))) == [0, 3]
+
+
+def test_half_a_turn_of_a_box_is_one_grasp_and_a_quarter_is_not():
+    joints = joints_beside([0, 0, 0], [0, 0, np.pi], [0, 0, np.pi / 2])
+    assert different_grasps(joints, symmetry_of(trimesh.creation.box((0.03, 0.06, 0.1)))) == [0, 2]
+
+
+def test_three_centimetres_are_different():
+    none = Symmetry(np.zeros(3), np.eye(3)[None], "none")
+    joints = torch.zeros(4, 21, 3)
+    joints[:, :, 0] = torch.tensor([0.0, 0.029, 0.031, 0.062])[:, None]
+    assert different_grasps(joints, none) == [0, 2, 3]

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from core.grasps import Grasps
+from core.metrics.hold import Bench, hold_test, squeeze, squeezed_bodies
+from core.metrics.pieces import convex_pieces
+from core.metrics.strict import strict_measures
+from core.objects import prepare_object
+
+
+@pytest.fixture(scope="module")
+def cube(pieces_folder):
+    mesh = trimesh.creation.box((0.04, 0.04, 0.04))
+    return convex_pieces(prepare_object(mesh.vertices, mesh.faces), pieces_folder)
+
+
+def plates(gap):
+    """Two plates left and right of a 4 cm cube, `gap` metres off it each (negative: squeezing)."""
+    plate = trimesh.creation.box((0.01, 0.06, 0.06)).vertices
+    return [plate + [sign * (0.025 + gap), 0, 0] for sign in (-1, 1)]
+
+
+@pytest.mark.parametrize("friction, gap, held", [(0.6, -0.001, True), (0.0, -0.001, False), (0.6, 0.003, False)])
+def test_a_cube_between_plates(cube, friction, gap, held):
+    slip = Bench(cube, [plates(gap)], friction).slip(0)
+    assert (slip < 0.02) == held
+
+
+def test_free_fall_ends_at_once(cube):
+    """Nothing holds: the test stops in the first ten steps beyond two centimetres, where s = g t^2 / 2 says."""
+    bench = Bench(cube, [[plate + [1.0, 0, 0] for plate in plates(0.0)]], 0.6)
+    slip = bench.slip(0)
+    assert 0.02 <= slip < 0.02 + np.sqrt(2 * 9.81 * 0.02) * 0.021 + 0.002
+    assert bench._data.time == pytest.approx(0.2 + np.sqrt(2 * 0.02 / 9.81), abs=0.021)
+
+
+def test_one_model_holds_many_hands_apart(cube):
+    good, none = plates(-0.001), [plate + [1.0, 0, 0] for plate in plates(0.0)]
+    bench = Bench(cube, [none, good, none], 0.6)
+    assert [bench.slip(index) < 0.02 for index in (0, 1, 2, 1)] == [False, True, False, True]
+    assert bench.slip(1) == Bench(cube, [good], 0.6).slip(0)
+
+
+def test_the_constants(cube):
+    import mujoco
+
+    model = Bench(cube, [plates(0.0)], 0.6)._model
+    body = model.body("object").id
+    assert model.body_mass[body] == pytest.approx(0.2)
+    assert model.body_inertia[body] == pytest.approx([0.2 * 0.04**2 / 6] * 3, rel=1e-3)
+    assert model.opt.timestep == pytest.approx(0.002)
+    assert model.opt.impratio == 5
+    assert model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC
+    assert (model.geom_condim == 4).all()
+    assert model.geom_friction[:, 0] == pytest.approx(0.6)
+    assert model.geom_solref == pytest.approx(np.tile([0.01, 1.0], (model.ngeom, 1)))
+    assert model.geom_solimp[:, :3] == pytest.approx(np.tile([0.8, 0.95, 0.003], (model.ngeom, 1)))
+
+
+def test_a_grasped_ball_is_held_and_a_ball_beside_the_hand_is_not(ball, hand, ball_grasp, pieces_folder):
+    beside = replace(ball_grasp, transl=ball_grasp.transl + torch.tensor([[0.0, 0.15, 0.0]]))
+    result = hold_test(ball, hand, Grasps.cat([beside, ball_grasp]), cache=pieces_folder)
+    assert result.held.tolist() == [False, True]
+    assert result.slip_cm[0] >= 2 > result.slip_cm[1]
+    measures = strict_measures(ball, hand, ball_grasp, cache=pieces_folder)
+    assert measures["held"].tolist() == [True]
+    assert measures["slip_cm"][0] == result.slip_cm[1]
+
+
+def test_fewer_directions_never_see_more(ball, hand, ball_grasp, pieces_folder):
+    one = hold_test(ball, hand, ball_grasp, directions=1, cache=pieces_folder)
+    six = hold_test(ball, hand, ball_grasp, directions=6, cache=pieces_folder)
+    assert one.slip_cm[0] <= six.slip_cm[0]
+    with pytest.raises(ValueError, match="1 to 6"):
+        hold_test(ball, hand, ball_grasp, directions=7, cache=pieces_folder)
+
+
+def test_no_grasps(ball, hand):
+    assert len(hold_test(ball, hand, Grasps.empty()).held) == 0
+
+
+def test_squeeze_is_flexion_of_knuckles_and_middle_joints(hand):
+    dofs = torch.deg2rad(torch.tensor([[30.0, 5, 40, 20] * 4 + [20, 30, 5, 10, 20]]))
+    more = torch.rad2deg(hand.dofs_from_pose(squeeze(hand, hand.pose_from_dofs(dofs))) - dofs)[0]
+    expected = torch.tensor([2.0, 0, 1.4, 0] * 4 + [0, 0, 0, 2.0, 1.4])
+    assert torch.allclose(more, expected, atol=0.02)
+
+
+def test_sixteen_bodies_of_all_vertices(hand, ball_grasp):
+    (bodies,) = squeezed_bodies(hand, ball_grasp)
+    assert len(bodies) == 16
+    assert sum(map(len, bodies)) == len(hand.v_template)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial import ConvexHull
+
+from core.metrics import pieces as module
+from core.metrics.pieces import cache_folder, convex_pieces, cut, mass_properties
+from core.objects import prepare_object
+
+
+def prepared(mesh):
+    return prepare_object(mesh.vertices, mesh.faces)
+
+
+def surface_points(pieces):
+    found = []
+    for hull in pieces.hulls:
+        found.append(trimesh.sample.sample_surface(trimesh.convex.convex_hull(hull), 60, seed=0)[0])
+    return np.concatenate(found)
+
+
+def uncovered(pieces, points):
+    """Distance of points (P, 3) outside the union of hulls, at least."""
+    best = np.full(len(points), np.inf)
+    for hull in pieces.hulls:
+        planes = ConvexHull(hull).equations
+        best = np.minimum(best, (points @ planes[:, :3].T + planes[:, 3]).max(1))
+    return best
+
+
+def test_convex_objects_are_one_piece(ball):
+    assert len(cut(ball).hulls) == 1
+    assert len(cut(prepared(trimesh.creation.box((0.03, 0.05, 0.1)))).hulls) == 1
+
+
+def test_a_thin_bowl_stays_open_and_whole(bowl):
+    pieces = cut(bowl)
+    assert bowl.surface.signed(surface_points(pieces))[0].max() < 0.0022
+    assert uncovered(pieces, bowl.points.numpy()[:500].astype(float)).max() < 0.0005
+    hollow = np.array([[0, 0, -0.02], [0.02, 0, -0.01], [0, -0.03, -0.015]]) - bowl.centroid
+    assert uncovered(pieces, hollow).min() > 0.003
+
+
+def test_a_ring_keeps_its_hole():
+    ring = prepared(trimesh.creation.torus(0.03, 0.006))
+    pieces = cut(ring)
+    assert 4 < len(pieces.hulls) < 60
+    assert ring.surface.signed(surface_points(pieces))[0].max() < 0.0022
+    assert uncovered(pieces, ring.points.numpy()[:500].astype(float)).max() < 0.0005
+
+
+def test_mass_properties_agree_with_trimesh():
+    mesh = trimesh.creation.cone(0.03, 0.1, sections=64)
+    obj = prepared(mesh)
+    centre, inertia = mass_properties(obj)
+    solid = trimesh.Trimesh(obj.surface.vertices, obj.surface.faces, process=False)
+    assert centre == pytest.approx(solid.center_mass, abs=1e-6)
+    assert inertia == pytest.approx(solid.moment_inertia / solid.volume, rel=1e-3, abs=1e-9)
+
+
+def test_an_open_sheet_has_a_possible_inertia():
+    sheet = trimesh.creation.box((0.08, 0.06, 0.03))
+    sheet.update_faces(sheet.face_normals[:, 2] < 0.5)
+    _, inertia = mass_properties(prepared(sheet))
+    values = np.linalg.eigvalsh(inertia)
+    assert values[0] > 0
+    assert values[0] + values[1] >= values[2]
+
+
+def test_pieces_are_kept(ball, tmp_path, monkeypatch):
+    first = convex_pieces(ball, tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+    monkeypatch.setattr(module, "cut", lambda obj: pytest.fail("made again"))
+    again = convex_pieces(ball, tmp_path)
+    assert np.array_equal(first.hulls[0], again.hulls[0])
+    assert np.array_equal(first.inertia, again.inertia)
+
+
+def test_a_damaged_file_is_made_again(ball, tmp_path):
+    convex_pieces(ball, tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:200])
+    assert len(convex_pieces(ball, tmp_path).hulls) == 1
+    assert len(convex_pieces(ball, tmp_path).hulls) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_done_without(ball, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    assert len(convex_pieces(ball, blocked / "below").hulls) == 1
+
+
+def test_the_users_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "generate-grasps" / "pieces"
+    monkeypatch.setattr(module.sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert cache_folder() == tmp_path / "local" / "generate-grasps" / "pieces"
