@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder of the results")
     parser.add_argument("--mesh", type=Path, default=ROOT / "scripts" / "samples" / "mug.obj", help="an OBJ, +Y up")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=48, help="of Cycles, a pixel")
+    parser.add_argument("--samples", type=int, default=32, help="of Cycles, a pixel")
     options = parser.parse_args()
     python = ready_environment(options.venv.resolve())
     options.out.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from mathutils import Vector
-from studio import aim_camera, digits_of, frozen, light, points_of, render, set_table
+from studio import aim_camera, best_turn, digits_of, frozen, light, points_of, render, set_table
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT = 16
@@ -48,25 +47,30 @@ def generate(seed: int) -> bpy.types.Object:
 
 
 def choose(armature: bpy.types.Object, target: bpy.types.Object) -> list[int]:
-    """Places in the list of the three best that leave the table free, of different types and sides where there are."""
-    ground = min((target.matrix_world @ Vector(corner)).z for corner in target.bound_box)
+    """Places in the list of the three to be shown: seen best, of different types and sides, clear of the table."""
+    digits = digits_of(armature.grasp.mesh)
+    body = frozen(target, "Look")
+    ground = points_of(body)[:, 2].min()
     rows = []
     for place, entry in enumerate(armature.grasp.candidates, 1):
         bpy.ops.grasp.show(candidate=place)
         mesh = frozen(armature.grasp.mesh, "Look")
         points = points_of(mesh)
+        _, seen = best_turn(mesh, body, digits)
+        rows.append((seen + entry.score / 100, place, entry.type, points[:, 2].min() - ground, tuple(points.mean(0))))
         bpy.data.meshes.remove(mesh)
-        rows.append((place, entry.type, points[:, 2].min() - ground, points.mean(0)))
+    bpy.data.meshes.remove(body)
+    rows.sort(key=lambda row: -row[0])
     chosen = []
-    for free, new_type, apart in ((True, True, 0.05), (True, True, 0.0), (True, False, 0.02), (False, False, 0.0)):
+    for clear, new_type, apart in ((True, True, 0.06), (True, True, 0.0), (True, False, 0.02), (False, False, 0.0)):
         for row in rows:
-            if len(chosen) == SHOWN or row in chosen or (free and row[2] < 0.002):
+            if len(chosen) == SHOWN or row in chosen or (clear and row[3] < 0.002):
                 continue
-            if new_type and row[1] in [other[1] for other in chosen]:
+            if new_type and row[2] in [other[2] for other in chosen]:
                 continue
-            if all(np.linalg.norm(row[3] - other[3]) >= apart for other in chosen):
+            if all(np.linalg.norm(np.subtract(row[4], other[4])) >= apart for other in chosen):
                 chosen.append(row)
-    return [row[0] for row in chosen]
+    return [row[1] for row in chosen]
 
 
 def bake(chosen: list[int]) -> None:
@@ -84,7 +88,7 @@ def main() -> None:
     parser.add_argument("mesh", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=48)
+    parser.add_argument("--samples", type=int, default=32)
     options = parser.parse_args()
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -110,7 +114,7 @@ def main() -> None:
         thing.hide_render = True  # the rig stays where it was made; the picture is of copies
     stage = bpy.data.collections["Picture"]
     light(stage)
-    aim_camera(stage, things, width=1500)
+    aim_camera(stage, things, width=1280)
     render(options.out / "demo.png", options.samples)
     bpy.ops.wm.save_as_mainfile(filepath=str(options.out / "demo.blend"), compress=True)
     print(f"Wrote {options.out / 'demo.blend'} and {options.out / 'demo.png'}")

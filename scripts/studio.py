@@ -43,8 +43,8 @@ def digits_of(hand: bpy.types.Object) -> dict[str, list[int]]:
     return {f: [i for i, name in enumerate(heaviest) if name.startswith(f)][::4] for f in FINGERS}
 
 
-def best_turn(hand: bpy.types.Mesh, body: bpy.types.Mesh, digits: dict[str, list[int]]) -> float:
-    """The turn about the vertical (radians) in which the camera sees most of every finger and of the thumb."""
+def best_turn(hand: bpy.types.Mesh, body: bpy.types.Mesh, digits: dict[str, list[int]]) -> tuple[float, float]:
+    """The turn about the vertical (radians) in which the camera sees most of every digit; how much (0 to 1)."""
     trees = [BVHTree.FromPolygons([v.co for v in mesh.vertices], [tuple(p.vertices) for p in mesh.polygons])
              for mesh in (hand, body)]
 
@@ -56,9 +56,11 @@ def best_turn(hand: bpy.types.Mesh, body: bpy.types.Mesh, digits: dict[str, list
         eye = Matrix.Rotation(-turn, 3, "Z") @ VIEW
         shares = [sum(seen(hand.vertices[i], eye) for i in members) / max(len(members), 1)
                   for members in digits.values()]
-        return sum(min(share, 0.35) for share in shares)
+        return sum(min(share / 0.4, 1.0) for share in shares) / len(shares)
 
-    return max(np.radians(np.arange(0, 360, 15)).tolist(), key=score)
+    turns = np.radians(np.arange(0, 360, 15)).tolist()
+    scores = [score(turn) for turn in turns]
+    return turns[int(np.argmax(scores))], max(scores)
 
 
 def set_table(
@@ -79,7 +81,7 @@ def set_table(
     body.materials.clear()
     body.materials.append(glaze())
     body_points = points_of(body)
-    turns = [best_turn(hand, body, digits) for hand in hands]
+    turns = [best_turn(hand, body, digits)[0] for hand in hands]
     clouds = [np.concatenate([points_of(hand), body_points]) @ np.array(Matrix.Rotation(turn, 3, "Z")).T
               for hand, turn in zip(hands, turns)]
     spacing = 1.12 * max(np.ptp(cloud[:, 0]) for cloud in clouds)
