@@ -15,8 +15,8 @@ def record(**changes):
     good = {
         "object": "mug", "key": "mug|16", "grasps": 2, "prepare_s": 1.0, "total_s": 10.0, "first_s": 3.0,
         "different": 8, "types": 3, "volume_cm3": [0.1, 0.15], "depth_mm": [1.0, 1.1], "bones_crossing": [0, 0],
-        "parts": [4, 3], "power": [True, False], "symmetry": "none", "held_0.6": [True, True], "held_0.5": [True, False],
-        "held_0.7": [True, True],
+        "parts": [4, 3], "power": [True, False], "symmetry": "none", "held_0.6": [True, True],
+        "held_0.5": [True, False], "held_0.7": [True, True],
     }
     return good | changes
 
