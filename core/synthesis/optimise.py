@@ -54,12 +54,20 @@ class Stage:
 
 
 STAGES = (
-    Stage(50, 0.03, 0.12, 0.0),
-    Stage(80, 0.02, 0.07, 0.04),
-    Stage(36, 0.006, 0.025, 0.012, whole_skin=True),
+    Stage(36, 0.03, 0.12, 0.0),
+    Stage(64, 0.02, 0.07, 0.04),
+    Stage(32, 0.006, 0.025, 0.012, whole_skin=True),
+)
+# For the first candidates, which should be seen soon.
+QUICK = (
+    Stage(24, 0.04, 0.15, 0.0),
+    Stage(40, 0.025, 0.08, 0.05),
+    Stage(22, 0.007, 0.028, 0.014, whole_skin=True),
 )
 # Where contact is aimed, cm: half a millimetre inside, as soft skin gives; on thin walls just off them.
 AIM, AIM_THIN = 0.05, -0.01
+# Depth, cm, that the last stage lets pass.
+GIVE, GIVE_THIN = 0.02, 0.02
 THIN = 0.004  # metres
 
 
@@ -150,7 +158,7 @@ class Closer:
                  weights: Weights | None = None) -> None:
         self.hand, self.probe, self.grid = hand, probe, obj.grid
         self.thin = bool((obj.thickness < THIN).float().mean() > 0.05)
-        self.aim = AIM_THIN if self.thin else AIM
+        self.aim, self.give = (AIM_THIN, GIVE_THIN) if self.thin else (AIM, GIVE)
         self.betas = betas.reshape(1, 10)
         self.weights = weights or Weights(flesh=16.0 if self.thin else 8.0)
         self.centre = 0.8 * probe.joints[4] + torch.tensor([0.0, -0.035, 0.0])
@@ -283,7 +291,7 @@ class Closer:
         flesh = w.flesh * (0.92 * probe.radii * 100 - sphere_distance).relu().square().sum(1)
         depth = (-distance[:, probe.spheres.stop:]).relu()
         if whole_skin:
-            depth = (depth - 0.02).relu()
+            depth = (depth - self.give).relu()
         if self.thin:
             facing_skin = self._skin_normals(poses) if whole_skin else normals[:, probe.pads.stop :]
             depth = depth + through_wall(distance[:, probe.spheres.stop :], outward[:, probe.spheres.stop :], facing_skin)
