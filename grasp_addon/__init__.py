@@ -5,8 +5,10 @@ from __future__ import annotations
 import bpy
 
 from . import engine_link, generate, operators, panel, preferences, properties, scrub
+from .engine import install_panel
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *generate.CLASSES, *operators.CLASSES, *panel.CLASSES)
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *install_panel.CLASSES,
+           *generate.CLASSES, *operators.CLASSES, *panel.CLASSES)
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
 
@@ -18,6 +20,7 @@ def register() -> None:
 
 def unregister() -> None:
     engine_link.stop()
+    install_panel.stop()
     scrub.unregister()
     properties.unregister()
     _unregister_classes()

@@ -10,6 +10,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from . import engine_link
+from .engine import install_panel
 from .errors import GraspError
 
 PACKAGE: Final = __package__.rpartition(".")[0] or __package__
@@ -34,10 +35,6 @@ class GraspPreferences(bpy.types.AddonPreferences):
         layout.operator("grasp.check_engine", icon="CHECKMARK")
         if self.answer:
             layout.label(text=self.answer)
-        try:
-            from .engine import install_panel
-        except ImportError:
-            return
         install_panel.draw(layout)
 
 

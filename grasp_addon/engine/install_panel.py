@@ -1,0 +1,200 @@
+"""The preferences' part that gets an engine: a button, a dialog with size and place, a bar, a log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import bpy
+from bpy.props import EnumProperty
+
+from ..errors import GraspError
+from . import install
+
+if TYPE_CHECKING:
+    from .install import Installation
+
+PACKAGE: Final = __package__.rpartition(".grasp_addon")[0] or "grasp_addon"
+ROOT: Final = Path(__file__).resolve().parents[2]
+TICK: Final = 0.2
+_running: Installation | None = None
+
+
+def engine_folder() -> Path:
+    """Where an engine is installed: the extension's own folder, or a data folder when run from a checkout."""
+    try:
+        return Path(bpy.utils.extension_path_user(PACKAGE, path="engine", create=False))
+    except ValueError:
+        return Path(bpy.utils.user_resource("DATAFILES", path="generate_grasps/engine"))
+
+
+def draw(layout: bpy.types.UILayout) -> None:
+    """What is there, and what can be done about it."""
+    box = layout.box()
+    if _running is not None:
+        row = box.row(align=True)
+        row.progress(factor=_running.fraction, text=_running.stage)
+        row.operator("grasp.cancel_install", text="", icon="X")
+        for line in list(_running.lines)[-4:]:
+            box.label(text=line[:110])
+        return
+    state = install.read_state(engine_folder())
+    ready = state.state == "ready"
+    if ready:
+        box.label(text=f"An engine is installed in {engine_folder()}", icon="CHECKMARK")
+    elif state.reason:
+        box.label(text=state.reason[:160], icon="ERROR")
+    row = box.row()
+    if not ready:
+        row.operator("grasp.install_engine", text="Install Engine" if state.state == "none" else "Go On Installing",
+                     icon="IMPORT")
+    if state.state != "none":
+        row.operator("grasp.copy_install_log", icon="COPYDOWN")
+        row.operator("grasp.remove_engine", icon="TRASH")
+
+
+def use_installed(context: bpy.types.Context) -> None:
+    """Chooses the installed engine in the preferences."""
+    addon = context.preferences.addons.get(PACKAGE)
+    if addon:
+        addon.preferences.source, addon.preferences.python = "PYTHON", str(install.engine_python(engine_folder()))
+
+
+class GRASP_OT_install_engine(bpy.types.Operator):
+    """Make an environment for the engine in the extension's own folder and install its packages"""
+
+    bl_idname = "grasp.install_engine"
+    bl_label = "Install Engine"
+
+    build: EnumProperty(name="PyTorch", default="cpu", items=(
+        ("cpu", "For the Processor", "Small, and all that Synthesis needs"),
+        ("cuda", "For NVIDIA Cards", "Large; from the package index pip is set to")))
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if _running is not None:
+            cls.poll_message_set("The engine is being installed")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        if not self._online():
+            return {"CANCELLED"}
+        return context.window_manager.invoke_props_dialog(self, width=520, confirm_text="Install")
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.prop(self, "build", expand=True)
+        column = layout.column(align=True)
+        column.label(text=f"Fetches about {install.FETCHED[self.build]} of Python packages with pip, mostly PyTorch.")
+        column.label(text=f"Needs {install.GIGABYTES[self.build]:.0f} GB in {engine_folder()}")
+        column.label(text="Blender's own Python is left as it is.")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        global _running  # noqa: PLW0603
+        if not self._online():
+            return {"CANCELLED"}
+        folder = engine_folder()
+        try:
+            steps = install.installation_steps(sys.executable, folder, ROOT, self.build)
+            _running = install.Installation(folder, steps, install.GIGABYTES[self.build])
+        except GraspError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if bpy.app.background:
+            _running.wait()
+            return self._end(context)
+        self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        for window in context.window_manager.windows:
+            for area in window.screen.areas:
+                if area.type == "PREFERENCES":
+                    area.tag_redraw()
+        if not _running.done:
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        return self._end(context)
+
+    def _online(self) -> bool:
+        if not bpy.app.online_access:
+            self.report({"ERROR"}, "Installing needs the network: switch on Allow Online Access in the preferences "
+                                   "(System), or choose an existing Python")
+            return False
+        return True
+
+    def _end(self, context: bpy.types.Context) -> set[str]:
+        global _running
+        state, _running = _running.state, None
+        if state.state != "ready":
+            self.report({"WARNING" if state.state == "cancelled" else "ERROR"}, state.reason)
+            return {"CANCELLED"}
+        use_installed(context)
+        self.report({"INFO"}, "The engine is installed and chosen")
+        return {"FINISHED"}
+
+
+class GRASP_OT_cancel_install(bpy.types.Operator):
+    """Stop installing; what was fetched stays, to go on from"""
+
+    bl_idname = "grasp.cancel_install"
+    bl_label = "Stop Installing"
+    bl_options = {"INTERNAL"}  # noqa: RUF012
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        if _running is not None:
+            _running.cancel()
+        return {"FINISHED"}
+
+
+class GRASP_OT_copy_install_log(bpy.types.Operator):
+    """Copy what the installation said, for a report"""
+
+    bl_idname = "grasp.copy_install_log"
+    bl_label = "Copy Log"
+    bl_options = {"INTERNAL"}  # noqa: RUF012
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            context.window_manager.clipboard = (engine_folder() / install.LOG).read_text(encoding="utf-8")
+        except OSError:
+            self.report({"ERROR"}, "There is no log of an installation")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class GRASP_OT_remove_engine(bpy.types.Operator):
+    """Delete the installed engine from the extension's folder"""
+
+    bl_idname = "grasp.remove_engine"
+    bl_label = "Delete Engine"
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        from .. import engine_link
+
+        engine_link.stop()
+        try:
+            install.remove_engine(engine_folder())
+        except GraspError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+CLASSES: Final = (GRASP_OT_install_engine, GRASP_OT_cancel_install, GRASP_OT_copy_install_log, GRASP_OT_remove_engine)
+
+
+def stop() -> None:
+    """Ends an installation that runs; the add-on is being switched off."""
+    global _running  # noqa: PLW0603
+    if _running is not None:
+        _running.cancel()
+        _running = None
