@@ -22,8 +22,8 @@ TOUCH = 0.002
 @dataclass(frozen=True)
 class Checked:
     """N grasps measured: depth_mm, overlap_cm3 (skin area times depth), parts (N, 6), residual of the wrench test,
-    squeeze (cm, fingers into each other), bones through a wall, unnatural (rms degrees off the template), through (skin points that came out beyond a wall),
-    accepted.
+    squeeze (cm, fingers into each other), bones through a wall, unnatural (rms degrees off the template), through
+    (skin points that came out beyond a wall), accepted.
     """
 
     depth_mm: torch.Tensor
@@ -66,8 +66,9 @@ def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
     touching = (parts & named).sum(1)
     wanted = torch.minimum(named.sum(1), torch.where(power, 4, 3))
     opposed = parts[:, 0] | parts[:, 5]
-    accepted = ((depth.amax(1) <= 0.0018) & (overlap <= 0.35) & (bones == 0) & (through == 0) & (touching >= wanted) & opposed
-                & (parts.sum(1) >= wanted) & (residual < 0.1) & (crowding <= 0.35) & (unnatural < 22))
+    accepted = ((depth.amax(1) <= 0.0018) & (overlap <= 0.35) & (bones == 0) & (through == 0)
+                & (touching >= wanted) & opposed & (parts.sum(1) >= wanted) & (residual < 0.1)
+                & (crowding <= 0.35) & (unnatural < 22))
     return Checked(depth.amax(1) * 1000, overlap, parts, residual, crowding, bones, unnatural, through, accepted)
 
 
@@ -119,7 +120,8 @@ def wrench_residual(skin: torch.Tensor, distance: torch.Tensor, normal: torch.Te
     first /= np.linalg.norm(first, axis=1, keepdims=True) + 1e-12
     second = np.cross(push, first)
     angle = np.arange(edges) * 2 * np.pi / edges
-    cone = push[:, None] + friction * (np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None])
+    sideways = np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None]
+    cone = push[:, None] + friction * sideways
     wrench = np.concatenate([cone, np.cross(place[:, None], cone)], -1).reshape(-1, 6).T
     worst = 0.0
     for axis in range(3):

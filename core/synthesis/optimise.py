@@ -294,9 +294,11 @@ class Closer:
             depth = (depth - self.give).relu()
         if self.thin:
             facing_skin = self._skin_normals(poses) if whole_skin else normals[:, probe.pads.stop :]
-            depth = depth + through_wall(distance[:, probe.spheres.stop :], outward[:, probe.spheres.stop :], facing_skin)
+            on_skin = slice(probe.spheres.stop, None)
+            depth = depth + through_wall(distance[:, on_skin], outward[:, on_skin], facing_skin)
         if whole_skin:
-            penetration = 25 * (self.vertex_area * depth).sum(1) + 20 * depth.amax(1).square() + 40 * depth.square().sum(1)
+            deepest, all_depths = depth.amax(1).square(), depth.square().sum(1)
+            penetration = 25 * (self.vertex_area * depth).sum(1) + 20 * deepest + 40 * all_depths
         else:
             penetration = w.penetration * (probe.skin_area * (depth + depth.square())).sum(1) * 0.3
 

@@ -1,4 +1,4 @@
-"""The points on and in a hand that grasp optimisation reads: pads that touch, spheres and skin that must not sink in."""
+"""The points on and in a hand that optimisation reads: pads that touch, spheres and skin that must not sink in."""
 
 from __future__ import annotations
 

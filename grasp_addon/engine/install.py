@@ -77,7 +77,8 @@ def installation_steps(python: str, folder: Path, root: Path, build: str) -> lis
     own = str(engine_python(folder))
     pip = (own, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
     source = ("--index-url", TORCH_INDEX) if build == "cpu" else ()
-    trial = "import sys; sys.path.insert(0, sys.argv[1]); import core.worker, core.pipeline, igl, mujoco; print('ready')"
+    trial = ("import sys; sys.path.insert(0, sys.argv[1]); "
+             "import core.worker, core.pipeline, igl, mujoco; print('ready')")
     return [
         Step("Making an environment", (python, "-m", "venv", str(folder / "env"))),
         Step("Installing PyTorch", (*pip, torch, *source)),
