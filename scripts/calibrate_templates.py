@@ -17,8 +17,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.hand import load_hand
-from core.objects import prepare_object
+from core.hand import HandModel, load_hand
+from core.objects import GraspObject, prepare_object
 from core.rotations import axis_angle_to_matrix, frame_from
 from core.synthesis.optimise import Closer, Poses, Stage
 from core.synthesis.probe import HandProbe
@@ -28,7 +28,7 @@ X, Z = torch.tensor([1.0, 0, 0]), torch.tensor([0, 0, 1.0])
 STAGES = (Stage(60, 0.03, 0.12, 0.0), Stage(160, 0.02, 0.06, 0.04), Stage(70, 0.006, 0.02, 0.012, whole_skin=True))
 
 
-def body(kind: GraspType, width: float):
+def body(kind: GraspType, width: float) -> GraspObject:
     """An ideal body: facing along x, its long axis along z (a disc's own axis along x)."""
     import trimesh
 
@@ -65,9 +65,8 @@ def first_poses(kind: GraspType, closer: Closer, width: float, count: int, rng: 
         facing = palm - centre
     elif kind.power and kind.ideal != "slab":
         volar = torch.tensor([0.0, -1.0, 0.0])
-        centre = palm + (width / 2) * volar
-        if kind.name == "fixed_hook":
-            centre = middle("index prox", "middle prox", "ring prox", "index mid", "middle mid", "ring mid") + 0.5 * width * volar
+        hooked = ("index prox", "middle prox", "ring prox", "index mid", "middle mid", "ring mid")
+        centre = (middle(*hooked) if kind.name == "fixed_hook" else palm) + (width / 2) * volar
         facing = palm - centre
     else:
         thumb = middle("thumb tip")
@@ -79,14 +78,16 @@ def first_poses(kind: GraspType, closer: Closer, width: float, count: int, rng: 
         axis = torch.randn(count, 3, generator=rng)
     hand_frame = frame_from(facing, axis)
     body_frame = frame_from(X, Z)
-    rotation = axis_angle_to_matrix(0.15 * torch.randn(count, 3, generator=rng)) @ body_frame @ hand_frame.transpose(1, 2)
+    wobble = axis_angle_to_matrix(0.15 * torch.randn(count, 3, generator=rng))
+    rotation = wobble @ body_frame @ hand_frame.transpose(1, 2)
     wrist = -(rotation @ centre[..., None])[..., 0] + 0.004 * torch.randn(count, 3, generator=rng)
     return Poses(rotation, wrist, dofs, posture.clone(), (kind.name,) * count)
 
 
-def calibrate(kind: GraspType, width: float, closer_for, starts: int, rng: torch.Generator) -> dict:
+def calibrate(kind: GraspType, width: float, hand: HandModel, probe: HandProbe, starts: int,
+              rng: torch.Generator) -> dict:
     obj = body(kind, width)
-    closer = closer_for(obj)
+    closer = Closer(hand, probe, torch.zeros(10), obj)
     poses = first_poses(kind, closer, width, starts, rng)
     poses, energy = closer.run(poses, STAGES, keep=0.25)
     best = int(energy.argmin())
@@ -125,8 +126,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TEMPLATES)
     arguments = parser.parse_args()
     hand = load_hand()
-    betas = torch.zeros(10)
-    probe = HandProbe(hand, betas)
+    probe = HandProbe(hand)
     table = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for kind in TYPES:
         if kind.name not in arguments.types:
@@ -136,13 +136,13 @@ def main() -> None:
         for fraction in (0.12, 0.5, 0.88):
             width = low + fraction * (high - low)
             rng = torch.Generator().manual_seed(arguments.seed)
-            row = calibrate(kind, width, lambda obj: Closer(hand, probe, betas, obj), arguments.starts, rng)
+            row = calibrate(kind, width, hand, probe, arguments.starts, rng)
             rows.append(row)
             sys.stdout.write(f"{kind.name:20s} {width * 100:5.1f} cm  energy {row['energy']:7.3f}\n")
             sys.stdout.flush()
         table[kind.name] = rows
         ordered = {other.name: table[other.name] for other in TYPES if other.name in table}
-        lines = [f'"{name}": [\n  ' + ",\n  ".join(json.dumps(row) for row in rows) + "\n]" for name, rows in ordered.items()]
+        lines = [f'"{name}": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n]" for name, rows in ordered.items()]
         arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 

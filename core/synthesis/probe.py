@@ -77,7 +77,10 @@ class HandProbe:
                 lower, upper = (0.35, 0.93) if segment == 2 else (0.2, 0.85)
                 mine = (dominant == joint) & (along > lower) & (along < upper)
                 facing = normal @ volar[joint]
-                add(f"{finger} {label}", part, mine & (facing > min(0.72, float(facing[mine].quantile(0.6)))), count)
+                steep = mine & (facing > 0.72)
+                if steep.sum() < count:  # the thumb's root hardly shows: its most palmar skin
+                    steep = mine & (facing > facing[mine].quantile(0.85))
+                add(f"{finger} {label}", part, steep, count)
                 if finger in ("index", "middle") and segment > 0:
                     add(f"{finger} side {label}", part, mine & (normal @ axis[joint] > 0.72), 4)
         palm = (dominant == 0) & (normal[:, 1] < -0.6)
