@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.generators.base import GraspRequest, Progress
+    from core.objects import GraspObject
     from core.synthesis.optimise import Poses
 
-FIRST_ROUND, ROUND, MOST_ROUNDS, STRICT_ROUNDS = 14, 48, 6, 3
+FIRST_ROUND, ROUND, MOST_ROUNDS, STRICT_ROUNDS = 10, 48, 6, 3
 LIKELY = 0.6  # share of good grasps that hold
 # Harder than the protocol that judges (0.6), so that what passes here does not hang by a hair there.
 FRICTION = 0.5
@@ -51,43 +52,40 @@ class Synthesis:
         Raises:
             LookupError: when no place on the object fits a hand.
         """
-        hand, obj = request.hand, request.object
-        betas = torch.zeros(10) if request.betas is None else request.betas
         if not progress(0.01, "Reading the hand and the object"):
-            return Grasps.empty(self.name, hand=hand.side)
-        probe = HandProbe(hand, betas)
-        closer = Closer(hand, probe, betas, obj)
-        maker = StartMaker(obj, closer, request, rng)
+            return Grasps.empty(self.name, hand=request.hand.side)
+        with Offered(request, progress) as offered:
+            self._fill(request, rng, progress, offered)
+            return offered.grasps(self.name)
+
+    def _fill(self, request: GraspRequest, rng: torch.Generator, progress: Progress, offered: Offered) -> None:
+        """Rounds of closing and checking until enough hold, the rounds are over, or the work should stop."""
+        betas = torch.zeros(10) if request.betas is None else request.betas
+        closer = Closer(request.hand, HandProbe(request.hand, betas), betas, request.object)
+        maker = StartMaker(request.object, closer, request, rng)
         kinds = maker.usable()
         if not kinds:
             raise LookupError("no part of this object has a width that a hand can hold")
         goal = round(1.25 * request.count) + 1
         rounds = MOST_ROUNDS + request.count // 8
-        offered = Offered(request, progress)
-        try:
-            for turn in range(rounds):
+        for turn in range(rounds):
 
-                def go_on(fraction: float, turn: int = turn) -> bool:
-                    offered.collect()
-                    good = len(offered.held)
-                    done = max((turn + fraction) / rounds, good / goal)
-                    return progress(min(0.97, done), f"Closing hands on the object ({good} good so far)")
+            def go_on(fraction: float, turn: int = turn) -> bool:
+                offered.collect()
+                good = len(offered.held)
+                done = max((turn + fraction) / rounds, good / goal)
+                return progress(min(0.97, done), f"Closing hands on the object ({good} good so far)")
 
-                if not go_on(0.0):
-                    break
-                poses = maker.make(FIRST_ROUND if turn == 0 else ROUND, kinds, sample=32 if turn == 0 else 72)
-                poses, _ = closer.run(poses, QUICK if turn == 0 else STAGES, go_on)
-                offered.add(self._passing(request, closer, poses))
-                # What is waited for depends on counts alone, never on time: a seed repeats its result.
-                last = turn == rounds - 1
-                enough = offered.waited + LIKELY * offered.waiting >= goal
-                if not offered.wait(everything=enough or turn == 0 or last, go_on=lambda: go_on(1.0)):
-                    break
-                if offered.waited >= goal:
-                    break
-            return offered.grasps(self.name)
-        finally:
-            offered.close()
+            if not go_on(0.0):
+                return
+            poses = maker.make(FIRST_ROUND if turn == 0 else ROUND, kinds, sample=24 if turn == 0 else 72)
+            poses, _ = closer.run(poses, QUICK if turn == 0 else STAGES, go_on)
+            offered.add(self._passing(request, closer, poses))
+            # What is waited for depends on counts alone, never on time: a seed repeats its result.
+            enough = offered.waited + LIKELY * offered.waiting >= goal
+            everything = enough or turn in (0, rounds - 1)
+            if not offered.wait(everything, lambda: go_on(1.0)) or offered.waited >= goal:
+                return
 
     def _passing(self, request: GraspRequest, closer: Closer, poses: Poses) -> Grasps:
         """The poses that pass `core.synthesis.checks`, scored."""
@@ -119,6 +117,13 @@ class Offered:
         self._symmetry = find_symmetry(request.object)
         self._plain = Symmetry(self._symmetry.centre, np.eye(3)[None], "none")
         self._shaker = ThreadPoolExecutor(1)
+        self._shaker.submit(cut, request.object)
+
+    def __enter__(self) -> Offered:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shaker.shutdown(wait=True, cancel_futures=True)
 
     @property
     def waiting(self) -> int:
@@ -159,7 +164,7 @@ class Offered:
                 return False
             wait_for([self._pending[0][1]] if self._pending else [], timeout=0.1)
             self.collect()
-        self.waited = sum(1 for _ in self.held)
+        self.waited = len(self.held)
         return True
 
     def grasps(self, name: str) -> Grasps:
@@ -171,8 +176,12 @@ class Offered:
         chosen = self.held + spare[:few]
         return Grasps.cat(chosen) if chosen else Grasps.empty(name, hand=self.request.hand.side)
 
-    def close(self) -> None:
-        self._shaker.shutdown(wait=True, cancel_futures=True)
+
+def cut(obj: GraspObject) -> None:
+    """Has the object's convex pieces made (they are cached), while the first hands are closing."""
+    from core.metrics.pieces import convex_pieces
+
+    convex_pieces(obj)
 
 
 def holds(request: GraspRequest, one: Grasps) -> bool:

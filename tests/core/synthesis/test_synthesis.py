@@ -60,7 +60,7 @@ def bowl():
 def grasped(hand, rod):
     watch = Watch()
     rng = torch.Generator().manual_seed(3)
-    return Synthesis().sample(GraspRequest(rod, hand, 4), rng, watch), watch
+    return Synthesis().sample(GraspRequest(rod, hand, 2), rng, watch), watch
 
 
 def test_rotations_go_there_and_back():
@@ -110,7 +110,8 @@ def test_probe_pads_lie_on_the_palm_side(side):
     hand = load_hand(side=side)
     probe = HandProbe(hand)
     for finger in ("index", "middle", "ring", "little"):
-        assert (probe.normals[probe.groups[f"{finger} tip"].rows][:, 1] < -0.5).all()
+        for segment in ("tip", "mid", "prox"):
+            assert (probe.normals[probe.groups[f"{finger} {segment}"].rows][:, 1] < -0.5).all(), (finger, segment)
     assert (probe.normals[probe.groups["palm"].rows][:, 1] < -0.5).all()
     side_normals = probe.normals[probe.groups["index side mid"].rows]
     thumb = probe.joints[13] - probe.joints[7]
@@ -153,7 +154,8 @@ def test_skin_beyond_a_thin_wall_is_deeper_the_farther_it_is():
 def test_skin_through_a_wall_is_counted(hand, bowl):
     """A hand pushed through the bowl is seen although hardly any of its skin lies inside the thin wall."""
     closer = Closer(hand, HandProbe(hand), torch.zeros(10), bowl)
-    poses = Poses(torch.eye(3)[None], torch.tensor([[0.12, 0.0, 0.0]]), torch.zeros(1, 21), torch.zeros(1, 21), ("tripod",))
+    straight = torch.zeros(1, 21)
+    poses = Poses(torch.eye(3)[None], torch.tensor([[0.12, 0.0, 0.0]]), straight, straight, ("tripod",))
     skin = closer.skin(poses)
     distance, _ = bowl.signed_distance(skin.reshape(-1, 3))
     assert int(skin_through(bowl, closer, skin, torch.as_tensor(distance).float().reshape(1, -1))) > 0
@@ -193,16 +195,17 @@ def test_types_are_gated_by_width(hand, rod):
     assert "power_sphere" not in names
 
 
-def test_a_hollow_body_has_a_wall_and_a_whole_width(bowl):
-    wall = bowl.thickness.quantile(0.3)
-    whole = outer_width(bowl).quantile(0.9)
-    assert wall < 0.006
-    assert whole > 0.05
+def test_a_hollow_body_has_a_wall_and_a_whole_width():
+    mesh = trimesh.creation.annulus(r_min=0.036, r_max=0.04, height=0.1, sections=64)
+    tube = prepare_object(mesh.vertices, mesh.faces)
+    outside = tube.points[:, :2].norm(dim=1) > 0.039
+    assert tube.thickness[outside].median() == pytest.approx(0.004, abs=3e-4)
+    assert outer_width(tube)[outside].median() == pytest.approx(0.08, abs=1e-3)
 
 
 def test_grasps_of_a_rod_pass_what_they_promise(grasped, hand, rod):
     grasps, watch = grasped
-    assert len(grasps) >= 4
+    assert len(grasps) >= 2
     assert sum(len(one) for one in watch.shown) == len(grasps)
     assert grasps.measures["depth_mm"].max() <= 1.81
     assert ((grasps.score > 0) & (grasps.score <= 100)).all()
@@ -224,7 +227,7 @@ def test_grasps_differ_by_three_centimetres(grasped, hand):
 
 
 def test_a_seed_repeats_and_another_does_not(grasped, hand, rod):
-    again = Synthesis().sample(GraspRequest(rod, hand, 4), torch.Generator().manual_seed(3), Watch())
+    again = Synthesis().sample(GraspRequest(rod, hand, 2), torch.Generator().manual_seed(3), Watch())
     assert torch.equal(again.transl, grasped[0].transl)
     assert again.type == grasped[0].type
     other = Synthesis().sample(GraspRequest(rod, hand, 1), torch.Generator().manual_seed(4), Watch())
@@ -262,15 +265,12 @@ def test_a_bowl_is_held_by_its_wall(hand, bowl):
 
 def test_repeats_of_a_round_object_are_no_new_grasps(hand, rod):
     """Turned about the rod's axis a grasp is the same grasp, until the list would stay short."""
-    offered = Offered(GraspRequest(rod, hand, 4), Watch())
-    try:
-        quarter = axis_angle_to_matrix(torch.tensor([[0.0, 0, math.pi / 2]]))
-        turn = torch.cat([torch.eye(3)[None], quarter])
-        wrist = torch.tensor([[0.1, 0.02, 0.0]])
-        joint = hand.rest(torch.zeros(1, 10))[1][0, 0]
-        grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(2, 45),
-                        (turn @ wrist[0]) - joint, torch.zeros(2, 10), torch.tensor([2.0, 1.0]))
+    quarter = axis_angle_to_matrix(torch.tensor([[0.0, 0, math.pi / 2]]))
+    turn = torch.cat([torch.eye(3)[None], quarter])
+    wrist = torch.tensor([0.1, 0.02, 0.0])
+    joint = hand.rest(torch.zeros(1, 10))[1][0, 0]
+    grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(2, 45), turn @ wrist - joint, torch.zeros(2, 10),
+                    torch.tensor([2.0, 1.0]))
+    with Offered(GraspRequest(rod, hand, 4), Watch()) as offered:
         offered.add(grasps)
         assert offered.waiting == 1
-    finally:
-        offered.close()
