@@ -66,7 +66,7 @@ class Synthesis:
         kinds = maker.usable()
         if not kinds:
             raise LookupError("no part of this object has a width that a hand can hold")
-        goal = round(1.25 * request.count) + 1
+        goal = request.count + 2
         rounds = MOST_ROUNDS + request.count // 8
         for turn in range(rounds):
 

@@ -253,6 +253,8 @@ class Closer:
         """(B,) the energy of each pose."""
         w, probe = self.weights, self.probe
         local, local_normals = fixed if fixed is not None else self._local(poses.dofs)
+        if fixed is not None and not self.thin:  # while only the wrist moves, the spheres keep the flesh out
+            local, local_normals = local[:, : probe.spheres.stop], local_normals[:, : probe.pads.stop]
         turn = poses.rotation.transpose(1, 2)
         points = local @ turn + poses.wrist[:, None]
         normals = local_normals @ turn
@@ -299,8 +301,10 @@ class Closer:
         if whole_skin:
             deepest, all_depths = depth.amax(1).square(), depth.square().sum(1)
             penetration = 25 * (self.vertex_area * depth).sum(1) + 20 * deepest + 40 * all_depths
+        elif depth.shape[1]:
+            penetration = 0.3 * w.penetration * (probe.skin_area * (depth + depth.square())).sum(1)
         else:
-            penetration = w.penetration * (probe.skin_area * (depth + depth.square())).sum(1) * 0.3
+            penetration = depth.sum(1)
 
         centres = points[:, probe.spheres] * 100
         gap = (centres[:, self.pairs[:, 0]] - centres[:, self.pairs[:, 1]]).norm(dim=-1)
