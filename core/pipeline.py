@@ -20,7 +20,7 @@ HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
 
 
 def use_few_threads() -> None:
-    """One thread for the processor's small tensors: measured, two are slower, and far slower beside other programs."""
+    """One thread for the small tensors of the processor; the other core is the hold test's."""
     torch.set_num_threads(1)
 
 

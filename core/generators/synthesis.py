@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
     from core.synthesis.optimise import Poses
 
-FIRST_ROUND, ROUND, MOST_ROUNDS, STRICT_ROUNDS = 10, 48, 6, 3
+FIRST_ROUND, ROUND, MOST_ROUNDS, STRICT_ROUNDS, UNLIKE = 10, 48, 6, 6, 10
 LIKELY = 0.6  # share of good grasps that hold
 # Harder than the protocol that judges (0.6), so that what passes here does not hang by a hair there.
 FRICTION = 0.5
@@ -139,7 +139,8 @@ class Offered:
             joints = self.request.hand(**good.parameters()).joints
         known = len(self._joints)
         # At first no two that are one grasp on a round object; later the same grasp elsewhere on it may fill the list.
-        symmetry = self._symmetry if self._round <= STRICT_ROUNDS else self._plain
+        few = self.waited < UNLIKE and self._round <= STRICT_ROUNDS
+        symmetry = self._symmetry if few else self._plain
         rows = different_grasps(torch.stack([*self._joints, *joints]), symmetry, DIFFERENT)
         for row in rows:
             if row >= known:

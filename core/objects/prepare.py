@@ -11,11 +11,14 @@ import numpy as np
 import torch
 
 from core.objects.clean import clean_mesh
+from core.objects.errors import ObjectError
 from core.objects.exact import ExactSurface
 from core.objects.grid import DistanceGrid, build_grid
 from core.objects.sampling import sample_surface, thickness
 from core.objects.size import check_size
 
+MOST_FACES = 3_000_000
+"""Triangles beyond which a mesh would fill the memory."""
 POINTS = 4096
 
 
@@ -92,6 +95,10 @@ def prepare_object(
         ObjectTooLarge, ObjectTooSmall: see `check_graspable`.
         ObjectError: there is nothing to grasp; the sentence says why.
     """
+    if len(faces) > MOST_FACES:
+        raise ObjectError(
+            f"The object has {len(faces):,} triangles; the engine takes up to {MOST_FACES:,}. "
+            "Add a Decimate modifier, or lower its subdivision, and try again.")
     tell = progress or (lambda fraction, stage: None)
     tell(0.0, "Cleaning the object")
     mesh = clean_mesh(vertices, faces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[3]
 class Engine:
     """A worker, spoken to over its pipes."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "core.worker"], cwd=ROOT, stdin=subprocess.PIPE,
+    def __init__(self, root: Path = ROOT) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "core.worker"], cwd=root, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env={**os.environ, "OMP_NUM_THREADS": "1"})
         self.number = 0
@@ -78,6 +79,16 @@ def engine(shared_engine) -> Engine:
 def own_engine() -> Iterator[Engine]:
     engine = Engine()
     yield engine
+    engine.close()
+
+
+@pytest.fixture
+def copied_engine(tmp_path) -> Iterator[tuple[Path, Engine]]:
+    """A worker of a copy of the engine, and the copy's folder: what a test may break."""
+    shutil.copytree(ROOT / "core", tmp_path / "core")
+    shutil.copytree(ROOT / "weights" / "hand", tmp_path / "weights" / "hand")
+    engine = Engine(tmp_path)
+    yield tmp_path, engine
     engine.close()
 
 

@@ -178,3 +178,26 @@ def test_ready_in_time_and_gone_when_stdin_closes(own_engine):
 def test_bye_ends_it(own_engine):
     own_engine.send({"type": "bye"})
     assert own_engine.process.wait(30) == 0
+
+
+def test_two_hundred_megabytes_of_object_are_a_sentence_and_the_next_works(engine, can):
+    vertices = np.zeros((8_400_000, 3))
+    faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
+    faces = np.concatenate([faces, faces[:400_000]])
+    message, _ = engine.ask({"type": "generate", "count": 1}, {"vertices": vertices, "faces": faces})
+    assert message["type"] == "error"
+    assert "3,200,000 triangles" in message["message"]
+    assert "Decimate" in message["message"]
+    assert engine.ask({"type": "hello"})[0]["type"] == "result"
+
+
+def test_a_broken_hand_is_a_sentence_and_works_again_when_mended(copied_engine):
+    folder, engine = copied_engine
+    weights = folder / "weights" / "hand" / "right.npz"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    message, _ = engine.ask({"type": "hello"})
+    assert message["type"] == "error"
+    assert "right.npz is damaged" in message["message"]
+    weights.write_bytes(whole)
+    assert engine.ask({"type": "hello"})[0]["type"] == "result"
