@@ -1,20 +1,23 @@
 """Making an engine: an environment in a folder of our own, filled by pip, step by step. Knows nothing of bpy.
 
 What is half made says so: the folder's state file reads "ready" only after the finished engine was tried. Installing
-again goes on from what is there.
+again makes the environment anew, since a half-written package can pass for a whole one; pip's cache keeps what was
+fetched. A lock, which ends with the processes that hold it, tells an installation on its way from one cut off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from ..errors import GraspError
 
@@ -23,6 +26,7 @@ GIGABYTES: Final = {"cpu": 2.0, "cuda": 8.0}  # on disk, rounded up, while it is
 FETCHED: Final = {"cpu": "0.5 GB", "cuda": "3.5 GB"}
 STATE: Final = "state.json"
 LOG: Final = "install.log"
+LOCK: Final = "lock"
 NOT_OURS: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "PIP_TARGET", "PIP_USER", "PIP_PREFIX")
 
 
@@ -36,7 +40,10 @@ class Step:
 
 @dataclass(frozen=True)
 class State:
-    """What a folder holds: state is "none", "installing", "ready", "failed" or "cancelled"; reason is a sentence."""
+    """What a folder holds: state is "none", "installing", "ready", "failed" or "cancelled".
+
+    reason is a sentence, or the versions of what is ready.
+    """
 
     state: str = "none"
     reason: str = ""
@@ -56,6 +63,8 @@ def read_state(folder: Path) -> State:
         return State()
     except (OSError, ValueError, KeyError, TypeError):
         return State("failed", "What was installed cannot be read: install it again.")
+    if state.state == "installing" and _is_locked(folder):
+        return State("installing", "It is being installed, by this Blender or another.")
     if state.state == "installing":
         return State("failed", "The last installation was cut off: install it again to go on.")
     if state.state == "ready" and not engine_python(folder).exists():
@@ -78,9 +87,10 @@ def installation_steps(python: str, folder: Path, root: Path, build: str) -> lis
     pip = (own, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
     source = ("--index-url", TORCH_INDEX) if build == "cpu" else ()
     trial = ("import sys; sys.path.insert(0, sys.argv[1]); "
-             "import core.worker, core.pipeline, igl, mujoco; print('ready')")
+             "import core.worker, core.pipeline, igl, mujoco, platform, torch; "
+             "print(f'Python {platform.python_version()}, PyTorch {torch.__version__}')")
     return [
-        Step("Making an environment", (python, "-m", "venv", str(folder / "env"))),
+        Step("Making an environment", (python, "-m", "venv", "--clear", str(folder / "env"))),
         Step("Installing PyTorch", (*pip, torch, *source)),
         Step("Installing the other packages", (*pip, "--requirement", str(requirements))),
         Step("Trying the engine", (own, "-c", trial, str(root))),
@@ -95,7 +105,7 @@ class Installation:
     """
 
     def __init__(self, folder: Path, steps: list[Step], gigabytes: float) -> None:
-        """Starts it; GraspError when the folder cannot be written or the disk is too full."""
+        """Starts it; GraspError: the folder cannot be written, is in use, or the disk is too full."""
         self.folder, self.steps = folder, steps
         self.lines: deque[str] = deque(maxlen=400)
         self.fraction, self.stage, self.done = 0.0, steps[0].title, False
@@ -109,6 +119,7 @@ class Installation:
             if free < gigabytes:
                 raise GraspError(f"The engine needs {gigabytes:.0f} GB in {folder}, and {free:.1f} GB are free: make "
                                  "room, or choose an existing Python.")
+            self._held = _lock(folder)
             self._write(self.state)
         except OSError as error:
             raise GraspError(f"The engine's folder cannot be written ({error.strerror or error}): {folder}.") from error
@@ -119,14 +130,14 @@ class Installation:
         """Stops it; what is there stays, to go on from."""
         with self._lock:
             self._cancelled = True
-            if self._process is not None:
-                self._process.kill()
+            if self._process is not None and self._process.poll() is None:
+                _kill_with_children(self._process)
 
     def wait(self, seconds: float | None = None) -> None:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        state = State("ready")
+        state = State("failed")
         try:
             with open(self.folder / LOG, "w", encoding="utf-8") as log:
                 for number, step in enumerate(self.steps):
@@ -139,16 +150,19 @@ class Installation:
                         last = next((line for line in reversed(self.lines) if line.strip()), "no reason was given")
                         state = State("failed", f"{step.title} failed: {last}")
                         break
+                else:
+                    state = State("ready", self.lines[-1])
         except OSError as error:
             state = State("failed", f"{self.stage} failed: {error.strerror or error}")
         try:
             self._write(state)
         except OSError as error:
             state = State("failed", f"The engine's folder cannot be written ({error.strerror or error}).")
+        self._held.close()
         self.fraction = 1.0 if state.state == "ready" else self.fraction
         self.state, self.done = state, True
 
-    def _run_step(self, step: Step, log: object) -> int:
+    def _run_step(self, step: Step, log: TextIO) -> int:
         variables = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
         self._say(f"$ {' '.join(step.command)}", log)
         with self._lock:
@@ -157,13 +171,14 @@ class Installation:
             self._process = subprocess.Popen(
                 step.command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0), start_new_session=True,
+                pass_fds=() if os.name == "nt" else (self._held.fileno(),))
         with self._process as process:
             for line in process.stdout:
                 self._say(line.rstrip(), log)
         return process.returncode
 
-    def _say(self, line: str, log: object) -> None:
+    def _say(self, line: str, log: TextIO) -> None:
         self.lines.append(line)
         log.write(line + "\n")
         log.flush()
@@ -173,12 +188,55 @@ class Installation:
 
 
 def remove_engine(folder: Path) -> None:
-    """Deletes what was installed, and nothing beside it; GraspError when a part of it cannot be deleted."""
+    """Deletes what was installed, and nothing beside it; GraspError when it is in use or cannot be deleted."""
+    if not folder.is_dir():
+        return
     try:
+        _lock(folder).close()
         if (folder / "env").exists():
             shutil.rmtree(folder / "env")
-        for name in (STATE, LOG):
+        for name in (STATE, LOG, LOCK):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise GraspError(f"The engine cannot be deleted ({error.strerror or error}): {folder}. Close other Blenders "
                          "and try again.") from error
+
+
+def _lock(folder: Path) -> TextIO:
+    """The folder's lock, held until it is closed and the programs that were given it have ended; GraspError if held."""
+    held = open(folder / LOCK, "a", encoding="utf-8")  # noqa: SIM115
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            held.seek(0)
+            msvcrt.locking(held.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        raise GraspError(f"An installation is on its way in {folder}, perhaps by another Blender: wait for its end, "
+                         "then try again.") from error
+    return held
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        _lock(folder).close()
+    except GraspError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _kill_with_children(process: subprocess.Popen) -> None:
+    """pip and venv run programs of their own, which would hold the pipe open and go on writing."""
+    if os.name == "nt":
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False,
+                       creationflags=subprocess.CREATE_NO_WINDOW)
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

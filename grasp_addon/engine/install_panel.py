@@ -43,12 +43,12 @@ def draw(layout: bpy.types.UILayout) -> None:
     ready = state.state == "ready"
     if ready:
         box.label(text=f"An engine is installed in {engine_folder()}", icon="CHECKMARK")
+        box.label(text=state.reason, icon="BLANK1")
     elif state.reason:
         box.label(text=state.reason[:160], icon="ERROR")
     row = box.row()
-    if not ready:
-        row.operator("grasp.install_engine", text="Install Engine" if state.state == "none" else "Go On Installing",
-                     icon="IMPORT")
+    row.operator("grasp.install_engine", icon="IMPORT",
+                 text={"none": "Install Engine", "ready": "Repair Engine"}.get(state.state, "Go On Installing"))
     if state.state != "none":
         row.operator("grasp.copy_install_log", icon="COPYDOWN")
         row.operator("grasp.remove_engine", icon="TRASH")
@@ -95,6 +95,9 @@ class GRASP_OT_install_engine(bpy.types.Operator):
         global _running  # noqa: PLW0603
         if not self._online():
             return {"CANCELLED"}
+        from .. import engine_link
+
+        engine_link.stop()  # a repair makes the environment anew, and Windows deletes no program that runs
         folder = engine_folder()
         try:
             steps = install.installation_steps(sys.executable, folder, ROOT, self.build)

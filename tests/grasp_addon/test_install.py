@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import bpy
@@ -103,7 +107,7 @@ def test_deleting_leaves_what_is_not_ours(tmp_path):
 def test_the_steps_make_install_and_try(tmp_path):
     steps = installation_steps("python", tmp_path, install_panel.ROOT, "cpu")
     own = str(engine_python(tmp_path))
-    assert steps[0].command == ("python", "-m", "venv", str(tmp_path / "env"))
+    assert steps[0].command == ("python", "-m", "venv", "--clear", str(tmp_path / "env"))
     assert all(entry.command[0] == own for entry in steps[1:])
     assert "torch==2.13.0" in steps[1].command
     assert install.TORCH_INDEX in steps[1].command
@@ -125,3 +129,116 @@ def test_without_online_access_nothing_is_started(monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match="Allow Online Access"):
         bpy.ops.grasp.install_engine()
     assert not (tmp_path / "engine").exists()
+
+
+def make_wheel(folder, name, version="1.0"):
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", f"__version__ = {version!r}\n")
+        info = f"{name}-{version}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def small_engine(tmp_path, monkeypatch):
+    """The real steps, run by the real venv and pip, over tiny wheels of the same names and no network."""
+    root, wheels = tmp_path / "root", tmp_path / "wheels"
+    (root / "core").mkdir(parents=True)
+    wheels.mkdir()
+    for name in ("__init__", "worker", "pipeline"):
+        (root / "core" / f"{name}.py").write_text("")
+    (root / "core" / "requirements.txt").write_text("torch==2.13.0\nigl==1.0\nmujoco==1.0\n")
+    make_wheel(wheels, "torch", "2.13.0")
+    make_wheel(wheels, "igl")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    folder = tmp_path / "engine"
+    return folder, wheels, installation_steps(sys.executable, folder, root, "cpu")
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_stopped_broken_whole_repaired_deleted(small_engine):
+    folder, wheels, steps = small_engine
+    stopped = Installation(folder, steps, 0)
+    wait_for(engine_python(folder).exists)  # venv is now in its child, ensurepip
+    stopped.cancel()
+    stopped.wait(5)
+    assert read_state(folder).state == "cancelled"
+
+    broken = finished(folder, steps)  # there is no wheel of mujoco
+    assert broken.state.state == "failed"
+    assert "Installing the other packages failed" in read_state(folder).reason
+    assert "mujoco" in (folder / install.LOG).read_text()
+
+    make_wheel(wheels, "mujoco")
+    assert finished(folder, steps).state.state == "ready"
+    assert read_state(folder).reason.endswith("PyTorch 2.13.0")
+
+    half_written = next((folder / "env").rglob("torch.py"))  # pip still believes torch to be there
+    half_written.unlink()
+    assert finished(folder, steps[3:]).state.state == "failed"
+    assert finished(folder, steps).state.state == "ready"
+    assert half_written.exists()
+
+    remove_engine(folder)
+    assert list(folder.iterdir()) == []
+    assert read_state(folder).state == "none"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_stopping_ends_the_programs_of_the_program_too(tmp_path):
+    child = "import time; time.sleep(60)"
+    code = ("import subprocess, sys; "
+            f"p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid, flush=True); p.wait()")
+    installation = Installation(tmp_path, [step("Long", code)], 0)
+    wait_for(lambda: len(installation.lines) == 2)
+    pid = int(installation.lines[1])
+    installation.cancel()
+    installation.wait(5)
+    assert installation.state.state == "cancelled"
+    wait_for(lambda: is_dead(pid), 5)
+
+
+def is_dead(pid):
+    status = Path(f"/proc/{pid}/stat")
+    if status.exists():
+        return status.read_text().rpartition(")")[2].split()[0] == "Z"  # nobody collects it in a container
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_killed_with_its_blender_it_is_cut_off_once_its_programs_have_ended(tmp_path):
+    code = ("import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
+            "from grasp_addon.engine.install import Installation, Step; "
+            "work = Step('Long', (sys.executable, '-c', "
+            "'import os, time; print(os.getpid(), flush=True); time.sleep(60)')); "
+            "i = Installation(Path(sys.argv[2]), [work], 0); i.wait()")
+    blender = subprocess.Popen([sys.executable, "-c", code, str(install_panel.ROOT), str(tmp_path)])
+    try:
+        log = tmp_path / install.LOG
+        wait_for(lambda: log.exists() and log.read_text().count("\n") == 2)
+        program = int(log.read_text().split()[-1])
+        assert read_state(tmp_path).state == "installing"
+        with pytest.raises(GraspError, match="another Blender"):
+            Installation(tmp_path, [step("One", "pass")], 0)
+        with pytest.raises(GraspError, match="another Blender"):
+            remove_engine(tmp_path)
+    finally:
+        blender.kill()
+        blender.wait()
+    assert read_state(tmp_path).state == "installing"  # its pip still writes
+    os.kill(program, signal.SIGKILL)
+    wait_for(lambda: read_state(tmp_path).state == "failed", 5)
+    assert "cut off" in read_state(tmp_path).reason
+    assert finished(tmp_path, [make_python(tmp_path)]).state.state == "ready"
