@@ -46,11 +46,11 @@ def grasp_types() -> dict[str, str]:
 
 def check_wishes(method: str, count: int, grasp_type: str, intent: str) -> None:
     """ValueError with a sentence where a request asks for what there is not."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"There is no method '{method}': use one of {', '.join(METHODS)}.")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10000:
         raise ValueError(f"A count is a whole number from 1 to 10000, not {count!r}.")
-    if grasp_type != "any" and grasp_type not in grasp_types():
+    if not isinstance(grasp_type, str) or (grasp_type != "any" and grasp_type not in grasp_types()):
         raise ValueError(f"There is no grasp type '{grasp_type}': use any, {', '.join(grasp_types())}.")
     if intent not in ("any", "use", "hold", "handover", "lift"):
         raise ValueError(f"There is no intent '{intent}': use any, use, hold, handover or lift.")

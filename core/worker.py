@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import queue
+import signal
 import sys
 import threading
 import time
@@ -203,12 +204,12 @@ class Worker:
         length = wish.get("hand_length", HAND_LENGTH)
         if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
             raise ValueError(f"A hand length is a number above 0, not {length!r}.")
+        betas = checked_betas(wish.get("betas"))
         device = choose_device(wish.get("device", "auto"))
         scale = length / HAND_LENGTH
         job.say("progress", fraction=0.0, stage="Reading the object")
         hand = self._hand(wish)
         obj = self._object(job, arrays, scale)
-        betas = wish.get("betas")
         request = GraspRequest(obj, hand, count, grasp_type, intent,
                                None if betas is None else torch.tensor(betas, dtype=torch.float32))
         reporter = Reporter(job, hand, obj, scale)
@@ -243,6 +244,17 @@ class Worker:
             return prepare_object(vertices, np.asarray(arrays["faces"], np.int64), progress=tell)
 
         return remembered(self._objects, digest.digest(), prepare)
+
+
+def checked_betas(betas: Any) -> list[float] | None:
+    """A request's hand shape; ValueError where it is not ten numbers."""
+    if betas is None:
+        return None
+    numbers = betas if isinstance(betas, list) else ()
+    if len(numbers) != 10 or any(
+            isinstance(n, bool) or not isinstance(n, int | float) or not abs(n) < 100 for n in numbers):
+        raise ValueError(f"A hand shape (betas) is ten numbers between -100 and 100, not {str(betas)[:80]}.")
+    return numbers
 
 
 def remembered(kept: OrderedDict, key: Any, make: Any) -> Any:
@@ -307,6 +319,7 @@ def _keys(grasps: Grasps) -> list[bytes]:
 
 def main() -> None:
     """Serves stdin and stdout; what libraries print goes to stderr, so that it cannot break a message."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C reaches Blender's children too; a raise here aborts Python
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     Worker(sys.stdin.buffer, replies).run()

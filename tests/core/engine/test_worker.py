@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import numpy as np
@@ -129,6 +131,10 @@ def test_cancel_while_the_object_is_read(engine):
     ({"type": "generate", "seed": -1}, "seed is a whole number"),
     ({"type": "generate", "hand_length": 0}, "hand length is a number above 0"),
     ({"type": "generate", "grasp_type": "claw"}, "no grasp type 'claw'"),
+    ({"type": "generate", "grasp_type": {}}, "no grasp type"),
+    ({"type": "generate", "method": ["synthesis"]}, "no method"),
+    ({"type": "generate", "betas": [1, 2]}, "betas) is ten numbers"),
+    ({"type": "generate", "betas": [float("nan")] * 10}, "betas) is ten numbers"),
     ({"type": "generate", "device": "abacus"}, "device is auto, cpu or cuda"),
     ({"type": "generate"}, "holds the object's vertices and faces"),
     ({"type": "hello", "side": "upper"}, "'right' or 'left'"),
@@ -173,6 +179,14 @@ def test_ready_in_time_and_gone_when_stdin_closes(own_engine):
     assert time.monotonic() - start < 15  # the bound is 5 s on two free cores; CI shares them
     own_engine.process.stdin.close()
     assert own_engine.process.wait(5) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to another process")
+def test_ctrl_c_ends_it_without_a_crash(own_engine):
+    assert own_engine.ask({"type": "hello"})[0]["type"] == "result"
+    own_engine.process.send_signal(signal.SIGINT)
+    assert own_engine.process.wait(5) == -signal.SIGINT
+    assert b"Fatal" not in own_engine.process.stderr.read()
 
 
 def test_bye_ends_it(own_engine):
