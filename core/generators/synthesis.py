@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
     from core.synthesis.optimise import Poses
 
-FIRST_ROUND, ROUND, MOST_ROUNDS, STRICT_ROUNDS, UNLIKE = 10, 48, 6, 6, 10
+FIRST_ROUND, ROUND, MOST_ROUNDS = 10, 48, 10
+# On a round object so many grasps that are not one grasp turned are looked for first, for so many rounds; on a ball,
+# where hardly any are that, for fewer.
+UNLIKE, STRICT_ROUNDS, STRICT_ROUNDS_BALL = 10, 10, 2
 LIKELY = 0.6  # share of good grasps that hold
 # Harder than the protocol that judges (0.6), so that what passes here does not hang by a hair there.
 FRICTION = 0.5
@@ -113,7 +116,7 @@ class Offered:
         self._dropped: list[Grasps] = []
         self._pending: list[tuple[Grasps, Future[bool], int]] = []
         self._joints: list[torch.Tensor] = []
-        self._round = 0
+        self._round = self._strict_round = self._unlike = 0
         self._symmetry = find_symmetry(request.object)
         self._plain = Symmetry(self._symmetry.centre, np.eye(3)[None], "none")
         self._shaker = ThreadPoolExecutor(1)
@@ -139,21 +142,25 @@ class Offered:
             joints = self.request.hand(**good.parameters()).joints
         known = len(self._joints)
         # At first no two that are one grasp on a round object; later the same grasp elsewhere on it may fill the list.
-        few = self.waited < UNLIKE and self._round <= STRICT_ROUNDS
-        symmetry = self._symmetry if few else self._plain
+        rounds = STRICT_ROUNDS_BALL if self._symmetry.kind == "sphere" else STRICT_ROUNDS
+        strict = self.waited < UNLIKE and self._round <= rounds
+        symmetry = self._symmetry if strict else self._plain
         rows = different_grasps(torch.stack([*self._joints, *joints]), symmetry, DIFFERENT)
         for row in rows:
             if row >= known:
                 one = good[row - known]
                 self._joints.append(joints[row - known])
                 self._pending.append((one, self._shaker.submit(holds, self.request, one), self._round))
+        if strict:
+            self._strict_round = self._round
 
     def collect(self) -> None:
         """Shows what has been found to hold by now, in order."""
         while self._pending and self._pending[0][1].done():
-            one, shaken, _ = self._pending.pop(0)
+            one, shaken, made = self._pending.pop(0)
             if shaken.result():
                 self.held.append(one)
+                self._unlike += made <= self._strict_round
                 self.progress.accepted(one)
             else:
                 self._dropped.append(replace(one, score=0.5 * one.score))
@@ -174,7 +181,7 @@ class Offered:
         few = max(0, min(FEW, self.request.count) - len(self.held))
         for one in spare[:few]:
             self.progress.accepted(one)
-        chosen = self.held + spare[:few]
+        chosen = self.held[: max(self._unlike, self.request.count)] + spare[:few]
         return Grasps.cat(chosen) if chosen else Grasps.empty(name, hand=self.request.hand.side)
 
 
