@@ -6,9 +6,10 @@ surface. It makes the training grasps of the learned generators and needs no wei
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FIRST_ROUND, ROUND, MOST_ROUNDS = 10, 48, 10
 # On a round object so many grasps that are not one grasp turned are looked for first, for so many rounds; on a ball,
 # where hardly any are that, for fewer.
-UNLIKE, STRICT_ROUNDS, STRICT_ROUNDS_BALL = 10, 10, 2
+UNLIKE, STRICT_ROUNDS, STRICT_ROUNDS_BALL = 10, 6, 2
 LIKELY = 0.6  # share of good grasps that hold
 # Harder than the protocol that judges (0.6), so that what passes here does not hang by a hair there.
 FRICTION = 0.5
@@ -69,7 +70,7 @@ class Synthesis:
         kinds = maker.usable()
         if not kinds:
             raise LookupError("no part of this object has a width that a hand can hold")
-        goal = request.count + 2
+        goal = request.count
         rounds = MOST_ROUNDS + request.count // 8
         for turn in range(rounds):
 
@@ -81,13 +82,20 @@ class Synthesis:
 
             if not go_on(0.0):
                 return
-            poses = maker.make(FIRST_ROUND if turn == 0 else ROUND, kinds, sample=24 if turn == 0 else 72)
+            if turn == 0:
+                poses = maker.make(FIRST_ROUND, kinds, sample=24)
+            elif offered.strict:
+                poses = offered.unlike(maker.make(3 * ROUND, kinds, sample=96), closer, ROUND)
+            else:
+                poses = maker.make(ROUND, kinds)
             poses, _ = closer.run(poses, QUICK if turn == 0 else STAGES, go_on)
-            offered.add(self._passing(request, closer, poses))
+            offered.add(self._passing(request, closer, poses), goal)
             # What is waited for depends on counts alone, never on time: a seed repeats its result.
-            enough = offered.waited + LIKELY * offered.waiting >= goal
-            everything = enough or turn in (0, rounds - 1)
-            if not offered.wait(everything, lambda: go_on(1.0)) or offered.waited >= goal:
+            everything = offered.expected >= goal or turn in (0, rounds - 1)
+            go_on_waiting = offered.wait(everything, lambda: go_on(1.0))
+            while everything and go_on_waiting and offered.fill(goal):
+                go_on_waiting = offered.wait(True, lambda: go_on(1.0))
+            if not go_on_waiting or offered.waited >= goal:
                 return
 
     def _passing(self, request: GraspRequest, closer: Closer, poses: Poses) -> Grasps:
@@ -102,6 +110,17 @@ class Synthesis:
             "contacts": checked.parts[rows].sum(1).float()})
 
 
+@dataclass(eq=False)
+class Shaken:
+    """One grasp being tested: its joints (21, 3), the round it was made in, and in time whether it held."""
+
+    grasp: Grasps
+    joints: torch.Tensor
+    made: int
+    answer: Future[bool]
+    held: bool | None = None
+
+
 class Offered:
     """Grasps on their way to the animator: new ones are shaken in a thread of their own while hands go on closing.
 
@@ -113,10 +132,9 @@ class Offered:
         self.request, self.progress = request, progress
         self.held: list[Grasps] = []
         self.waited = 0
-        self._dropped: list[Grasps] = []
-        self._pending: list[tuple[Grasps, Future[bool], int]] = []
-        self._joints: list[torch.Tensor] = []
-        self._round = self._strict_round = self._unlike = 0
+        self._tested: list[Shaken] = []
+        self._repeats: list[Grasps] = []
+        self._round = self._settled = 0
         self._symmetry = find_symmetry(request.object)
         self._plain = Symmetry(self._symmetry.centre, np.eye(3)[None], "none")
         self._shaker = ThreadPoolExecutor(1)
@@ -129,59 +147,94 @@ class Offered:
         self._shaker.shutdown(wait=True, cancel_futures=True)
 
     @property
-    def waiting(self) -> int:
-        return len(self._pending)
+    def expected(self) -> float:
+        """How many will have held once all that are pending have been shaken."""
+        return self.waited + LIKELY * sum(one.made > self._settled for one in self._tested)
 
-    def add(self, good: Grasps) -> None:
-        """Takes those of `good` that differ from each other and from all before, better ones first."""
-        self._round += 1
-        if len(good) == 0:
-            return
-        good = good[good.score.argsort(descending=True)]
-        with torch.no_grad():
-            joints = self.request.hand(**good.parameters()).joints
-        known = len(self._joints)
-        # At first no two that are one grasp on a round object; later the same grasp elsewhere on it may fill the list.
+    @property
+    def strict(self) -> bool:
+        """Whether the same grasp elsewhere on a round object does not count as another one, yet."""
         rounds = STRICT_ROUNDS_BALL if self._symmetry.kind == "sphere" else STRICT_ROUNDS
-        strict = self.waited < UNLIKE and self._round <= rounds
-        symmetry = self._symmetry if strict else self._plain
-        rows = different_grasps(torch.stack([*self._joints, *joints]), symmetry, DIFFERENT)
-        for row in rows:
-            if row >= known:
-                one = good[row - known]
-                self._joints.append(joints[row - known])
-                self._pending.append((one, self._shaker.submit(holds, self.request, one), self._round))
-        if strict:
-            self._strict_round = self._round
+        wanted = min(UNLIKE, self.request.count)
+        return self._symmetry.kind != "none" and self.expected < wanted and self._round < rounds
+
+    def unlike(self, starts: Poses, closer: Closer, most: int) -> Poses:
+        """Those starts first that are no grasp known already, seen elsewhere on a round object; at most `most`."""
+        grasps = closer.grasps(starts, "synthesis", 0)
+        new, rest = self._sort([grasps[row] for row in range(len(grasps))], self._symmetry)[:2]
+        return starts[torch.tensor((new + rest)[:most])]
+
+    def add(self, good: Grasps, goal: int) -> None:
+        """Takes those of `good` that differ from each other and from all before, better ones first.
+
+        At first no two that are one grasp on a round object; once there are enough, or no more are to be had, what was
+        passed over fills the list up to `goal`.
+        """
+        self._round += 1
+        if len(good):
+            good = good[good.score.argsort(descending=True)]
+            symmetry = self._symmetry if self.strict or self._repeats else self._plain
+            self._repeats += self._take([good[row] for row in range(len(good))], symmetry, len(good))
+        self.fill(goal)
+
+    def fill(self, goal: int) -> bool:
+        """Takes what was passed over, as much as is missing; False when nothing is taken."""
+        before = len(self._tested)
+        if not self.strict and self.expected < goal:
+            self._repeats = self._take(self._repeats, self._plain, math.ceil((goal - self.expected) / LIKELY))
+        return len(self._tested) > before
+
+    def _take(self, good: list[Grasps], symmetry: Symmetry, most: int) -> list[Grasps]:
+        """Has at most `most` of `good` shaken that are new; the others come back."""
+        new, _, joints = self._sort(good, symmetry)
+        for row in new[:most]:
+            answer = self._shaker.submit(holds, self.request, good[row])
+            self._tested.append(Shaken(good[row], joints[row], self._round, answer))
+        return [one for row, one in enumerate(good) if row not in new[:most]]
+
+    def _sort(self, good: list[Grasps], symmetry: Symmetry) -> tuple[list[int], list[int], torch.Tensor]:
+        """Rows that differ from each other and from all that hold or may hold, the other rows, and all joints."""
+        if not good:
+            return [], [], torch.zeros(0, 21, 3)
+        with torch.no_grad():
+            joints = self.request.hand(**Grasps.cat(good).parameters()).joints
+        # What did not hold is no reason to drop another like it; but all runs know only what has been waited for.
+        known = [one.joints for one in self._tested if one.made > self._settled or one.held]
+        rows = different_grasps(torch.stack([*known, *joints]), symmetry, DIFFERENT)
+        new = [row - len(known) for row in rows if row >= len(known)]
+        return new, [row for row in range(len(good)) if row not in set(new)], joints
 
     def collect(self) -> None:
         """Shows what has been found to hold by now, in order."""
-        while self._pending and self._pending[0][1].done():
-            one, shaken, made = self._pending.pop(0)
-            if shaken.result():
-                self.held.append(one)
-                self._unlike += made <= self._strict_round
-                self.progress.accepted(one)
-            else:
-                self._dropped.append(replace(one, score=0.5 * one.score))
+        for one in self._tested:
+            if one.held is None:
+                if not one.answer.done():
+                    return
+                one.held = one.answer.result()
+                if one.held:
+                    self.held.append(one.grasp)
+                    self.progress.accepted(one.grasp)
 
     def wait(self, everything: bool, go_on: Callable[[], bool]) -> bool:
         """Waits for the rounds before this one, or for this one too; False when the work should stop."""
-        while any(everything or made < self._round for _, _, made in self._pending):
+        until = self._round if everything else self._round - 1
+        while pending := [one.answer for one in self._tested if one.held is None and one.made <= until]:
             if not go_on():
                 return False
-            wait_for([self._pending[0][1]] if self._pending else [], timeout=0.1)
+            wait_for(pending[:1], timeout=0.1)
             self.collect()
-        self.waited = len(self.held)
+        self._settled = until
+        self.waited = sum(bool(one.held) for one in self._tested if one.made <= until)
         return True
 
     def grasps(self, name: str) -> Grasps:
         """All that held; where they are few, the best of the others after them."""
-        spare = sorted(self._dropped, key=lambda one: -float(one.score[0]))
+        dropped = [replace(one.grasp, score=0.5 * one.grasp.score) for one in self._tested if one.held is False]
         few = max(0, min(FEW, self.request.count) - len(self.held))
-        for one in spare[:few]:
+        spare = sorted(dropped, key=lambda one: -float(one.score[0]))[:few]
+        for one in spare:
             self.progress.accepted(one)
-        chosen = self.held[: max(self._unlike, self.request.count)] + spare[:few]
+        chosen = self.held + spare
         return Grasps.cat(chosen) if chosen else Grasps.empty(name, hand=self.request.hand.side)
 
 

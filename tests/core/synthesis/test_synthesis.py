@@ -8,8 +8,9 @@ import pytest
 import torch
 import trimesh
 
+from core.generators import synthesis
 from core.generators.base import GraspRequest
-from core.generators.synthesis import Offered, Synthesis
+from core.generators.synthesis import LIKELY, STRICT_ROUNDS, Offered, Synthesis
 from core.grasps import Grasps
 from core.hand import load_hand
 from core.objects import prepare_object
@@ -272,5 +273,22 @@ def test_repeats_of_a_round_object_are_no_new_grasps(hand, rod):
     grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(2, 45), turn @ wrist - joint, torch.zeros(2, 10),
                     torch.tensor([2.0, 1.0]))
     with Offered(GraspRequest(rod, hand, 4), Watch()) as offered:
-        offered.add(grasps)
-        assert offered.waiting == 1
+        offered.add(grasps, 4)
+        assert offered.strict
+        assert offered.expected == pytest.approx(LIKELY)
+        assert not offered.fill(4)  # not yet
+        for _ in range(STRICT_ROUNDS):
+            offered.add(Grasps.empty("synthesis"), 4)
+        assert not offered.strict
+        assert offered.expected == pytest.approx(2 * LIKELY)
+
+
+def test_what_fell_is_no_reason_to_drop_its_like(hand, rod, monkeypatch):
+    answers = iter([False, True])
+    monkeypatch.setattr(synthesis, "holds", lambda *_: next(answers))
+    grasp = Grasps(torch.zeros(1, 3), torch.zeros(1, 45), torch.zeros(1, 3), torch.zeros(1, 10), torch.ones(1))
+    with Offered(GraspRequest(rod, hand, 4), Watch()) as offered:
+        for found in (0, 1, 1):
+            offered.add(grasp, 4)
+            assert offered.wait(True, lambda: True)
+            assert len(offered.held) == found
