@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 FIRST_ROUND, ROUND, MOST_ROUNDS = 10, 48, 10
 # On a round object so many grasps that are not one grasp turned are looked for first, for so many rounds; on a ball,
 # where hardly any are that, for fewer.
-UNLIKE, STRICT_ROUNDS, STRICT_ROUNDS_BALL = 10, 6, 2
-LIKELY = 0.6  # share of good grasps that hold
+UNLIKE, STRICT_ROUNDS, STRICT_ROUNDS_BALL = 10, 9, 2
+LIKELY, PRIOR = 0.6, 5  # share of good grasps that hold, and how many an opinion that is worth
 # Harder than the protocol that judges (0.6), so that what passes here does not hang by a hair there.
 FRICTION = 0.5
 # With fewer than this, grasps that only nearly hold are offered too, after the others.
@@ -148,8 +148,10 @@ class Offered:
 
     @property
     def expected(self) -> float:
-        """How many will have held once all that are pending have been shaken."""
-        return self.waited + LIKELY * sum(one.made > self._settled for one in self._tested)
+        """How many will have held once all that are pending have been shaken, judged by those that have been."""
+        pending = sum(one.made > self._settled for one in self._tested)
+        share = (self.waited + PRIOR * LIKELY) / (len(self._tested) - pending + PRIOR)
+        return self.waited + share * pending
 
     @property
     def strict(self) -> bool:
