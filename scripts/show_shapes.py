@@ -22,9 +22,9 @@ def main() -> int:
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
     from PIL import Image, ImageDraw, ImageFont
+    from render_grasps import CREASE, Camera, render_view
 
     from core.synthesis.shapes import FAMILIES, make_shape
-    from render_grasps import CREASE, Camera, render_view
 
     families = options.families or list(FAMILIES)
     size = options.size

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from core.generators.base import GraspRequest, Progress
     from core.objects import GraspObject
+    from core.synthesis.intents import Purpose
     from core.synthesis.optimise import Poses
 
 FIRST_ROUND, ROUND, MOST_ROUNDS = 10, 48, 10
@@ -89,7 +90,7 @@ class Synthesis:
             else:
                 poses = maker.make(ROUND, kinds)
             poses, _ = closer.run(poses, QUICK if turn == 0 else STAGES, go_on)
-            offered.add(self._passing(request, closer, poses), goal)
+            offered.add(self.passing(request, closer, poses, maker.purpose), goal)
             # What is waited for depends on counts alone, never on time: a seed repeats its result.
             everything = offered.expected >= goal or turn in (0, rounds - 1)
             go_on_waiting = offered.wait(everything, lambda: go_on(1.0))
@@ -98,16 +99,23 @@ class Synthesis:
             if not go_on_waiting or offered.waited >= goal:
                 return
 
-    def _passing(self, request: GraspRequest, closer: Closer, poses: Poses) -> Grasps:
-        """The poses that pass `core.synthesis.checks`, scored."""
+    def passing(self, request: GraspRequest, closer: Closer, poses: Poses, purpose: Purpose) -> Grasps:
+        """The poses that pass `core.synthesis.checks` and do what is wanted, scored."""
         checked = check(request.object, closer, poses)
         rows = checked.accepted.nonzero()[:, 0]
+        if len(rows) and purpose.intent != "any":
+            good = poses[rows]
+            with torch.no_grad():
+                skin = closer.skin(good)
+                joints = request.hand(**closer.grasps(good, self.name, 0).parameters()).joints
+            distance = request.object.grid.query(skin)[0]
+            rows = rows[purpose.met(skin, distance, closer.vertex_area, joints, good.types)]
         if len(rows) == 0:
             return Grasps.empty(self.name, hand=request.hand.side)
         grasps = closer.grasps(poses[rows], self.name, 0)
         return replace(grasps, score=score(checked, poses)[rows], measures={
             "overlap_cm3": checked.overlap_cm3[rows], "depth_mm": checked.depth_mm[rows],
-            "contacts": checked.parts[rows].sum(1).float()})
+            "contacts": checked.parts[rows].sum(1).float(), "residual": checked.residual[rows].float()})
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ from core.objects.errors import ObjectError, ObjectTooLarge, ObjectTooSmall
 from core.objects.features import RimPoints, RodPoints, rims, rods
 from core.objects.grid import DistanceGrid
 from core.objects.load import load_mesh
+from core.objects.parts import Parts, with_parts
 from core.objects.prepare import GraspObject, prepare_object
 from core.objects.size import check_graspable
 from core.objects.storage import load_object, save_object
@@ -16,6 +17,7 @@ __all__ = [
     "ObjectError",
     "ObjectTooLarge",
     "ObjectTooSmall",
+    "Parts",
     "RimPoints",
     "RodPoints",
     "check_graspable",
@@ -25,4 +27,5 @@ __all__ = [
     "rims",
     "rods",
     "save_object",
+    "with_parts",
 ]

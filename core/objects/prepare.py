@@ -14,6 +14,7 @@ from core.objects.clean import clean_mesh
 from core.objects.errors import ObjectError
 from core.objects.exact import ExactSurface
 from core.objects.grid import DistanceGrid, build_grid
+from core.objects.parts import Parts
 from core.objects.sampling import sample_surface, thickness
 from core.objects.size import check_size
 
@@ -37,6 +38,7 @@ class GraspObject:
         volume: m3, of the cleaned surface.
         watertight: every edge of the cleaned surface has two faces.
         shell: some open surface was given a wall of half a millimetre.
+        parts: named parts, where they are known (`core.objects.parts.with_parts`).
     """
 
     vertices: torch.Tensor
@@ -51,6 +53,7 @@ class GraspObject:
     watertight: bool
     shell: bool
     digest: str
+    parts: Parts | None = None
 
     @cached_property
     def extent(self) -> torch.Tensor:

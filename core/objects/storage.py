@@ -11,6 +11,7 @@ import torch
 
 from core.objects.errors import ObjectError
 from core.objects.grid import DistanceGrid
+from core.objects.parts import Parts
 from core.objects.prepare import GraspObject
 
 TENSORS = ("vertices", "faces", "points", "normals", "thickness")
@@ -26,6 +27,9 @@ def save_object(obj: GraspObject, path: str | Path) -> None:
     arrays["grid_values"] = obj.grid.values.cpu().numpy()
     arrays["grid_origin"] = obj.grid.origin.cpu().numpy()
     arrays["grid_spacing"] = np.array(obj.grid.spacing)
+    if obj.parts is not None:
+        arrays |= {"part_names": np.array(obj.parts.names), "part_of_points": obj.parts.of_points.cpu().numpy(),
+                   "part_types": np.array(obj.parts.types, dtype=str)}
     unfinished = path.with_name(path.name + ".part")
     try:
         with open(unfinished, "wb") as stream:
@@ -49,11 +53,16 @@ def load_object(path: str | Path) -> GraspObject:
                 torch.from_numpy(stored["grid_origin"]),
                 float(stored["grid_spacing"]),
             )
+            parts = None
+            if "part_names" in stored:
+                parts = Parts(tuple(stored["part_names"].tolist()), torch.from_numpy(stored["part_of_points"]),
+                              tuple(stored["part_types"].tolist()))
             return GraspObject(
                 **{name: torch.from_numpy(stored[name]) for name in TENSORS},
                 **{name: kind(stored[name].item()) for name, kind in PLAIN.items()},
                 centroid=stored["centroid"],
                 grid=grid,
+                parts=parts,
             )
     except FileNotFoundError as error:
         raise ObjectError(f"There is no file {path}.") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from core.objects.features import rims, rods
 from core.rotations import axis_angle_to_matrix, frame_from
+from core.synthesis.intents import Purpose
 from core.synthesis.optimise import Poses
 from core.synthesis.taxonomy import TYPES, GraspType, Template, templates
 
@@ -52,14 +53,25 @@ class StartMaker:
     def __init__(self, obj: GraspObject, closer: Closer, request: GraspRequest, rng: torch.Generator) -> None:
         self.obj, self.closer, self.request, self.rng = obj, closer, request, rng
         self.span = outer_width(obj)
-        self.rods = rods(obj, 96, rng)
-        self.rims = rims(obj, 96, rng)
+        self.purpose = Purpose(obj, request.intent)
+        self.places = self.purpose.allowed.nonzero()[:, 0]
+        many = 96 if len(self.places) == len(obj.points) else 288
+        self.rods = self._allowed(rods(obj, many, rng))
+        self.rims = self._allowed(rims(obj, many, rng))
+        # Enough for where the palm is and where it points, which the fingers' angles do not change.
+        joints = closer.probe.joints
+        self.rest_joints = torch.cat([joints - joints[0], torch.zeros(5, 3)])
+
+    def _allowed(self, points: Any) -> Any:
+        """Those of rod or rim points that lie on parts where a hand may be laid."""
+        rows = self.purpose.may_lie(points.points).nonzero()[:, 0]
+        return replace(points, **{field.name: getattr(points, field.name)[rows] for field in fields(points)})
 
     def usable(self) -> list[GraspType]:
         """The types whose widths occur on the object; a type the animator asked for is always tried."""
         if self.request.type != "any":
             return [grasp_type for grasp_type in TYPES if grasp_type.name == self.request.type]
-        return [t for t in TYPES if sum(len(g.width) for g in self._grips(t, 64, gate=True)) >= 8]
+        return self.purpose.fitting([t for t in TYPES if sum(len(g.width) for g in self._grips(t, 64, gate=True)) >= 8])
 
     def make(self, count: int, kinds: list[GraspType], sample: int = 72) -> Poses:
         """`count` starts shared among `kinds`, the best-ranked first within each, the kinds taking turns."""
@@ -91,6 +103,8 @@ class StartMaker:
             found.append(self._rod_grips(sample))
         if "rim" in kind.grips and len(self.rims.points):
             found.append(self._rim_grips(sample))
+        if self.purpose.intent != "any":
+            found = [g[self.purpose.may_lie(g.centre).nonzero()[:, 0]] for g in found]
         if self.request.place is not None:
             found = [g[(g.centre - self.request.place).norm(dim=1) < 0.05 + g.width / 2] for g in found]
         if gate:
@@ -99,7 +113,7 @@ class StartMaker:
         return found
 
     def _surface_grips(self, sample: int) -> Grips:
-        rows = torch.randint(len(self.obj.points), (4 * sample,), generator=self.rng)
+        rows = self.places[torch.randint(len(self.places), (4 * sample,), generator=self.rng)]
         normal = self.obj.normals[rows]
         # A cup is held by its wall or round its whole body.
         whole = torch.rand(len(rows), generator=self.rng) < 0.5
@@ -124,7 +138,7 @@ class StartMaker:
 
     def _disc_grips(self, sample: int) -> Grips:
         """Places to hold from above: the width is measured across, 12 mm under the surface."""
-        rows = torch.randint(len(self.obj.points), (4 * sample,), generator=self.rng)
+        rows = self.places[torch.randint(len(self.places), (4 * sample,), generator=self.rng)]
         normal = self.obj.normals[rows]
         inside = self.obj.points[rows] - 0.012 * normal
         across = self._tangents(normal)
@@ -213,6 +227,9 @@ class StartMaker:
         if self.request.approach is not None:
             heading = torch.nn.functional.normalize(grips.centre[:, None] - wrist, dim=-1)
             score = score + 2 * (1 - heading @ self.request.approach)
+        if self.purpose.toward is not None and kind.power:
+            joints = rotation[..., None, :, :] @ self.rest_joints[..., None] + wrist[..., None, :, None]
+            score = score + 3 * self.purpose.across(joints.reshape(-1, 21, 3)).reshape(count, tries)
         best = score.argmin(1)
         rows = torch.arange(count)
         limits = self.closer.limits

@@ -34,10 +34,10 @@ def mug(rng: np.random.Generator) -> Shape:
     wide, thick = _strap(rng)
     body = hollow(profile, wall, wall * 1.3)
     cavity = lathe([(radius * taper - wall * 1.2, wall * 1.5), (radius - wall, height / 2), (radius - wall, height)])
-    ear = sweep(path, np.tile([wide, thick], (24, 1)), up=(0, 1, 0)) if rng.random() < 0.0 else sweep(
-        path, np.tile([thick, wide], (24, 1)), up=(0, 1, 0))
+    ear = sweep(path, np.tile([thick, wide], (24, 1)), up=(0, 1, 0))
     mouth = _mouth(radius, wall, height)
-    return Assembly(HANDLES, threaded=True).add("body", body).add("handle", ear - cavity).add("mouth", mouth).shape()
+    types = (*HANDLES, "lateral", "tripod")
+    return Assembly(types, threaded=True).add("body", body).add("handle", ear - cavity).add("mouth", mouth).shape()
 
 
 def _mouth(radius: float, wall: float, height: float, deep: float = 1.2) -> object:

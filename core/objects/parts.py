@@ -1,0 +1,47 @@
+"""Named parts of an object: handle, blade, mouth and the like, known at the points of its surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from core.objects.exact import ExactSurface
+
+if TYPE_CHECKING:
+    from core.objects.prepare import GraspObject
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which part each surface point of a prepared object belongs to.
+
+    Attributes:
+        names: of the parts.
+        of_points: (4096,) int64 index into `names` for each of `GraspObject.points`; -1 where none is named.
+        types: grasp types with which the object is used, where somebody has said so.
+    """
+
+    names: tuple[str, ...]
+    of_points: torch.Tensor
+    types: tuple[str, ...] = ()
+
+    def mask(self, names: set[str] | frozenset[str]) -> torch.Tensor:
+        """(4096,) bool: the points that belong to any part called one of `names`."""
+        wanted = torch.tensor([name in names for name in self.names] + [False])
+        return wanted[self.of_points]
+
+
+def with_parts(obj: GraspObject, vertices: np.ndarray, faces: np.ndarray, part: np.ndarray,
+               names: tuple[str, ...], types: tuple[str, ...] = ()) -> GraspObject:
+    """The object knowing its parts.
+
+    Args:
+        obj: prepared from this mesh. vertices: (V, 3) and faces: (F, 3) as given to `prepare_object`, metres.
+        part: (F,) index into `names`, -1 for no part. types: with which it is used, if known.
+    """
+    surface = ExactSurface(np.asarray(vertices, np.float64) - obj.centroid, np.asarray(faces, np.int64))
+    _, face, _ = surface.closest(obj.points.cpu().double().numpy())
+    return replace(obj, parts=Parts(tuple(names), torch.from_numpy(np.asarray(part, np.int64)[face]), tuple(types)))

@@ -1,0 +1,220 @@
+"""What a grasp is for: which part the hand goes on, what it keeps away from, where the thumb points.
+
+Parts are known by their names, so a training shape and an animator's vertex groups go by the same rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from core.synthesis.taxonomy import BY_NAME
+
+if TYPE_CHECKING:
+    from core.objects import GraspObject
+    from core.synthesis.taxonomy import GraspType
+
+INTENTS: Final = ("any", "use", "hold", "handover", "lift")
+#: Where the hand of somebody who uses the thing goes.
+HELD: Final = frozenset({"handle", "grip", "loop", "stem", "knob", "barrel", "trigger"})
+#: The end that does the work: beyond the thumb, and left alone in use.
+WORKING: Final = frozenset({"head", "blade", "jaws", "tip", "bristles", "nozzle", "vessel", "scoop", "mouth", "bit"})
+#: Kept away from whatever the hand wants.
+SHARP: Final = frozenset({"edge", "tip", "spout", "mouth", "lens", "screen", "sole"})
+
+USED_SHARE, FREE_SHARE, TOUCHED = 0.6, 0.1, 0.05
+TOUCH = 0.002  # metres
+NEAR_TRIGGER = 0.02  # metres from the index fingertip
+ARM_ACROSS = 0.45  # cosine: the forearm may not lie over the working end
+THUMB_SIDE = 0.3  # cosine between the handle's working end and the hand's thumb side
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Shares of N grasps' contact area: on held parts, on working parts, on sharp ones, (N,); its centre (N, 3)."""
+
+    held: torch.Tensor
+    working: torch.Tensor
+    sharp: torch.Tensor
+    centre: torch.Tensor
+    part: torch.Tensor
+
+
+class Purpose:
+    """One intent on one object.
+
+    Args:
+        obj: the object; its parts may be unknown. intent: one of `INTENTS`.
+
+    Raises:
+        LookupError: the intent needs parts that the object does not name; the sentence says which.
+    """
+
+    def __init__(self, obj: GraspObject, intent: str) -> None:
+        self.obj, self.intent = obj, intent
+        none = torch.zeros(len(obj.points), dtype=torch.bool)
+        parts = obj.parts
+        self.held = parts.mask(HELD) if parts else none
+        self.working = parts.mask(WORKING) if parts else none
+        self.sharp = parts.mask(SHARP) if parts else none
+        self.edge = parts.mask(frozenset({"edge"})) if parts else none
+        self.mouth = parts.mask(frozenset({"mouth"})) if parts else none
+        self.trigger = parts.mask(frozenset({"trigger"})) if parts else none
+        if intent == "handover" and not self.held.any():
+            raise LookupError(
+                "to hand this object over the engine must know which part stays free: give its mesh a vertex group "
+                "named 'handle' or 'grip', or choose another intent")
+        if intent == "use" and parts is None:
+            raise LookupError(
+                "to use this object the engine must know its parts: give its mesh vertex groups named for example "
+                "'handle', 'blade', 'trigger' or 'mouth', or choose another intent")
+        self.allowed = self._allowed()
+        self.toward = self._toward()
+        self.reach = 0.3 * float(obj.extent.max()) + 0.02
+
+    def _allowed(self) -> torch.Tensor:
+        """(4096,) bool: where a hand may be laid."""
+        everywhere = torch.ones(len(self.obj.points), dtype=torch.bool)
+        if self.intent == "any":
+            return everywhere
+        if self.intent == "handover":
+            return ~self.held & ~self.edge
+        if self.intent == "use" and self.held.any():
+            return self.held
+        return ~self.sharp & (~self.working if self.intent == "use" else everywhere)
+
+    def _toward(self) -> torch.Tensor | None:
+        """(3,) centre of the working end, where it says how a hand lies on what is held."""
+        if self.intent != "use" or not self.working.any():
+            return None
+        working, held = self.obj.points[self.working], self.obj.points[self.held | ~self.working]
+        centre, middle = working.mean(0), held.mean(0)
+        # A dumbbell has work at both ends.
+        return centre if (centre - middle).norm() > 0.03 else None
+
+    def fitting(self, kinds: list[GraspType]) -> list[GraspType]:
+        """Those of the types with which a person would do this; all, where that leaves none."""
+        if self.intent != "use" or self.obj.parts is None:
+            return kinds
+        if self.obj.parts.types:
+            chosen = [kind for kind in kinds if kind.name in self.obj.parts.types]
+        else:
+            fist = self.obj.parts.mask(frozenset({"handle", "grip"})).any()
+            chosen = [kind for kind in kinds if kind.power or not fist]
+        return chosen or kinds
+
+    def nearest(self, places: torch.Tensor) -> torch.Tensor:
+        """(N,) index of the object's nearest point to each of places (N, 3)."""
+        return torch.cat([torch.cdist(chunk, self.obj.points).argmin(1) for chunk in places.split(2048)])
+
+    def may_lie(self, centre: torch.Tensor) -> torch.Tensor:
+        """(G,) bool: places (G, 3) to hold that this intent allows."""
+        if self.intent == "any" or not len(centre):
+            return torch.ones(len(centre), dtype=torch.bool)
+        fine = self.allowed[self.nearest(centre)]
+        if self.intent == "lift":
+            fine &= centre.norm(dim=1) < self.reach + 0.02
+        return fine
+
+    def across(self, joints: torch.Tensor) -> torch.Tensor:
+        """(N,) how wrongly hands with joints (N, 21, 3) lie to the working end, 0 where right."""
+        if self.toward is None:
+            return torch.zeros(len(joints))
+        radial, distal = hand_directions(joints)
+        palm = joints[:, [1, 4, 10, 7]].mean(1)
+        way = torch.nn.functional.normalize(self.toward - palm, dim=1)
+        wrong = (-(distal * way).sum(1) - ARM_ACROSS).relu()
+        if self.in_line:
+            wrong = wrong + (THUMB_SIDE - (radial * way).sum(1)).relu()
+        return wrong
+
+    @cached_property
+    def in_line(self) -> bool:
+        """Whether the working end lies along what is held (a hammer), not beside it (a saw, a mug)."""
+        if self.toward is None or not self.held.any():
+            return False
+        held = self.obj.points[self.held]
+        middle = held.mean(0)
+        _, values, axes = torch.linalg.svd(held - middle, full_matrices=False)
+        way = torch.nn.functional.normalize(self.toward - middle, dim=0)
+        return bool(values[0] > 1.7 * values[1] and (axes[0] @ way).abs() > 0.75)
+
+    def contact(self, skin: torch.Tensor, distance: torch.Tensor, area: torch.Tensor) -> Contact:
+        """Where N hands touch: skin (N, V, 3), its distance (N, V) metres, area (V,) of each point."""
+        touching = distance < TOUCH
+        part = torch.full(touching.shape, -1, dtype=torch.long)
+        if touching.any():
+            part[touching] = self.nearest(skin[touching])
+        weight = area * touching
+        total = weight.sum(1).clamp_min(1e-9)
+
+        def share(mask: torch.Tensor) -> torch.Tensor:
+            return (weight * (mask[part.clamp_min(0)] & touching)).sum(1) / total
+
+        centre = (weight[..., None] * skin).sum(1) / total[:, None]
+        return Contact(share(self.held), share(self.working), share(self.sharp), centre, part)
+
+    def met(self, skin: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
+            types: tuple[str, ...]) -> torch.Tensor:
+        """(N,) bool: the hands that do what the intent asks.
+
+        Args:
+            skin: (N, V, 3) metres, object frame. distance: (N, V) to the surface. area: (V,) of the skin's points.
+            joints: (N, 21, 3). types: of the grasps.
+        """
+        count = len(skin)
+        if self.intent == "any":
+            return torch.ones(count, dtype=torch.bool)
+        touch = self.contact(skin, distance, area)
+        if self.intent == "handover":
+            return (touch.held <= FREE_SHARE) & (self._share_of_edge(touch, area) <= TOUCHED)
+        fine = touch.sharp <= TOUCHED
+        if self.intent == "lift":
+            fine &= touch.centre.norm(dim=1) < self.reach
+        if self.intent != "use":
+            return fine
+        if self.held.any():
+            fine &= touch.held >= USED_SHARE
+        fine &= touch.working <= TOUCHED
+        power = torch.tensor([BY_NAME[name].power for name in types])
+        fine &= (self.across(joints) <= 0.05) | ~power
+        fine &= self._writes(joints) | power
+        if self.mouth.any():
+            up = torch.nn.functional.normalize(self.obj.points[self.mouth].mean(0), dim=0)
+            fine &= ((hand_directions(joints)[0] * up).sum(1) > 0) | ~power
+        if self.trigger.any():
+            tips = torch.cdist(joints[:, 17], self.obj.points[self.trigger]).amin(1)
+            fine &= (tips < NEAR_TRIGGER) | ~power
+        if self.edge.any() and self.held.any():
+            _, distal = hand_directions(joints)
+            down = torch.nn.functional.normalize(
+                self.obj.points[self.edge].mean(0) - self.obj.points[self.held].mean(0), dim=0)
+            along = torch.nn.functional.normalize(self.toward - self.obj.points[self.held].mean(0), dim=0) \
+                if self.toward is not None else torch.zeros(3)
+            down = down - (down @ along) * along
+            fine &= ((distal * down).sum(1) >= 0) | ~power
+        return fine
+
+    def _writes(self, joints: torch.Tensor) -> torch.Tensor:
+        """(N,) bool: fingertips that hold a long thing have its working end before them, as a pen's tip."""
+        if not self.in_line or self.toward is None:
+            return torch.ones(len(joints), dtype=torch.bool)
+        tips = joints[:, [16, 17]].mean(1)
+        ahead = torch.nn.functional.normalize(tips - joints[:, 0], dim=1)
+        return (ahead * torch.nn.functional.normalize(self.toward - tips, dim=1)).sum(1) > 0
+
+    def _share_of_edge(self, touch: Contact, area: torch.Tensor) -> torch.Tensor:
+        known = touch.part >= 0
+        weight = area * known
+        return (weight * self.edge[touch.part.clamp_min(0)]).sum(1) / weight.sum(1).clamp_min(1e-9)
+
+
+def hand_directions(joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 3) unit directions of hands' thumb side and of their fingers' side, of (N, 21, 3) joints in core's order."""
+    distal = torch.nn.functional.normalize(joints[:, 4] - joints[:, 0], dim=1)
+    radial = joints[:, 1] - joints[:, 7]
+    radial = radial - (radial * distal).sum(1, keepdim=True) * distal
+    return torch.nn.functional.normalize(radial, dim=1), distal

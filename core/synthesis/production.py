@@ -1,0 +1,164 @@
+"""Training grasps in bulk: one object and intent at a time, without the manners that an animator's click needs."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from core.generators.base import GraspRequest
+from core.generators.synthesis import Synthesis, holds
+from core.grasps import Grasps
+from core.metrics.distinct import Symmetry, different_grasps
+from core.synthesis.dataset import TYPE_NAMES, TrainingGrasps
+from core.synthesis.intents import INTENTS
+from core.synthesis.optimise import QUICK, Closer
+from core.synthesis.probe import HandProbe
+from core.synthesis.starts import StartMaker
+
+if TYPE_CHECKING:
+    from core.hand import HandModel
+    from core.objects import GraspObject
+
+#: Grasps of one object nearer than this, metres of mean joint distance, teach the same thing.
+DIFFERENT: Final = 0.015
+ROUND: Final = 48
+#: A slice takes up to so many rounds until it has so many grasps.
+TURNS, ENOUGH = 3, 10
+#: One object in so many is grasped by hands of other shapes.
+OTHER_HANDS: Final = 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """One slice of the work.
+
+    Attributes:
+        object: a name of `TrainingGrasps.objects`. intent: what its grasps are for. round: which slice of them.
+    """
+
+    object: str
+    intent: str
+    round: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.object.replace('/', '_')}_{self.intent}_{self.round}"
+
+    def number(self, seed: int) -> int:
+        """A seed of this slice's own."""
+        return zlib.crc32(f"{self.name}:{seed}".encode()) & 0x7FFFFFFF
+
+
+def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int) -> TrainingGrasps:
+    """Grasps of one slice that pass the checks, the wrench test, the intent's rules and the hold test.
+
+    An object without the parts that the intent needs gives none.
+    """
+    rng = torch.Generator().manual_seed(task.number(seed))
+    betas = torch.zeros(10)
+    if zlib.crc32(task.object.encode()) % OTHER_HANDS == 0:
+        betas = torch.randn(10, generator=rng).clamp(-2, 2)
+    request = GraspRequest(obj, hand, ROUND, intent=task.intent, betas=betas)
+    closer = Closer(hand, HandProbe(hand, betas), betas, obj)
+    held: list[Grasps] = []
+    joints: list[torch.Tensor] = []
+    try:
+        maker = StartMaker(obj, closer, request, rng)
+        kinds = maker.usable()
+        for _ in range(TURNS if kinds else 0):
+            poses, _ = closer.run(maker.make(ROUND, kinds), QUICK, keep=0.75)
+            for one, place in unlike(Synthesis().passing(request, closer, poses, maker.purpose), hand, joints):
+                if holds(request, one):
+                    held.append(one)
+                    joints.append(place)
+            if len(held) >= ENOUGH:
+                break
+    except LookupError:
+        pass  # no such part, or no place for a hand
+    chosen = Grasps.cat(held) if held else Grasps.empty("synthesis")
+    return rows(task, obj, chosen, hand.dofs_from_pose(chosen.hand_pose), hand, closer)
+
+
+def unlike(good: Grasps, hand: HandModel, known: list[torch.Tensor]) -> list[tuple[Grasps, torch.Tensor]]:
+    """Those of `good`, best first, with their joints, that differ from each other and from the `known` joints."""
+    if len(good) == 0:
+        return []
+    good = good[good.score.argsort(descending=True)]
+    with torch.no_grad():
+        joints = hand(**good.parameters()).joints
+    plain = Symmetry(np.zeros(3), np.eye(3)[None], "none")
+    new = different_grasps(torch.stack([*known, *joints]), plain, DIFFERENT)
+    return [(good[row - len(known)], joints[row - len(known)]) for row in new if row >= len(known)]
+
+
+def rows(task: Task, obj: GraspObject, grasps: Grasps, dofs: torch.Tensor, hand: HandModel,
+         closer: Closer) -> TrainingGrasps:
+    """Grasps in the training file's form."""
+    from core.synthesis.intents import Purpose
+
+    count = len(grasps)
+    part = torch.full((count,), -1)
+    share = torch.zeros(count)
+    touching = torch.zeros(count, dtype=torch.long)
+    if count:
+        with torch.no_grad():
+            skin = hand(**grasps.parameters()).vertices
+        distance = obj.grid.query(skin)[0]
+        purpose = Purpose(obj, "any")
+        contact = purpose.contact(skin, distance, closer.vertex_area)
+        share = contact.held
+        near = torch.stack([((distance < 0.002) & (hand.parts == k)).any(1) for k in range(6)], 1)
+        touching = (near * 2 ** torch.arange(6)).sum(1)
+        if obj.parts is not None:
+            of = torch.where(contact.part >= 0, obj.parts.of_points[contact.part.clamp_min(0)], -1)
+            part = torch.stack([torch.bincount(row[row >= 0], minlength=1).argmax() if (row >= 0).any()
+                                else torch.tensor(-1) for row in of])
+
+    def measure(name: str) -> np.ndarray:
+        return grasps.measures[name].numpy() if count else np.zeros(0)
+
+    return TrainingGrasps(
+        objects=(task.object,), object=np.zeros(count), rotation=quaternions(grasps.global_orient).numpy(),
+        transl=grasps.transl.numpy(), dofs=dofs.numpy(), betas=grasps.betas.numpy(),
+        type=np.array([TYPE_NAMES.index(name) for name in grasps.type], int),
+        intent=np.full(count, INTENTS.index(task.intent)), part=part.numpy(), touching=touching.numpy(),
+        held_share=share.numpy(), score=grasps.score.numpy(), depth_mm=measure("depth_mm"),
+        overlap_cm3=measure("overlap_cm3"), residual=measure("residual"))
+
+
+def quaternions(rotation: torch.Tensor) -> torch.Tensor:
+    """(N, 4) wxyz, w >= 0, of axis-angle vectors (N, 3)."""
+    angle = rotation.norm(dim=1, keepdim=True)
+    axis = rotation / angle.clamp_min(1e-12)
+    turn = torch.cat([(angle / 2).cos(), axis * (angle / 2).sin()], 1)
+    return turn * torch.where(turn[:, :1] < 0, -1.0, 1.0)
+
+
+def plan(families: dict[str, int], held: set[str]) -> list[Task]:
+    """All slices, every family's first shape before any second one.
+
+    Args:
+        families: name -> how many shapes. held: those with a part that the hand of a user is on.
+    """
+    tasks: list[Task] = []
+    for seed in range(max(families.values(), default=0)):
+        for family, count in families.items():
+            if seed >= count:
+                continue
+            name = f"{family}/{seed}"
+            # What one does with a thing that has no handle: any, and now and then kept from its sharp parts, or lifted.
+            other = ("any", "hold", "lift")[seed % 3]
+            tasks.append(Task(name, other))
+            if family in held:
+                tasks += [Task(name, "use"), Task(name, "use", 1)]
+                if seed % 2 == 0:
+                    tasks.append(Task(name, "handover"))
+            else:
+                tasks.append(Task(name, "use" if seed % 2 else "any", 1))
+    return tasks
+
+
