@@ -1,0 +1,122 @@
+"""What a grasp is for: rules of parts, on a hammer whose parts are known and on hands laid by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from core.generators.base import GraspRequest
+from core.generators.synthesis import Synthesis
+from core.hand import load_hand
+from core.objects import load_object, prepare_object, save_object, with_parts
+from core.synthesis.intents import Purpose, hand_directions
+from core.synthesis.shapes import make_shape
+
+
+class Quiet:
+    def __call__(self, fraction, stage):
+        return True
+
+    def accepted(self, grasps):
+        pass
+
+
+def thing(family: str, seed: int = 0):
+    shape = make_shape(family, seed)
+    obj = prepare_object(shape.vertices, shape.faces)
+    return with_parts(obj, shape.vertices, shape.faces, shape.part, shape.names, shape.types)
+
+
+@pytest.fixture(scope="module")
+def hand():
+    return load_hand()
+
+
+@pytest.fixture(scope="module")
+def hammer():
+    return thing("hammer")
+
+
+def taken(obj, hand, intent, count=4):
+    return Synthesis().sample(GraspRequest(obj, hand, count, intent=intent), torch.Generator().manual_seed(1), Quiet())
+
+
+def contact_shares(obj, hand, grasps):
+    """Shares of the contact on handle and head, measured by the exact surface and not by the filter's grid."""
+    skin = hand(**grasps.parameters()).vertices.detach()
+    distance = obj.signed_distance(skin.reshape(-1, 3))[0].reshape(skin.shape[:2])
+    nearest = torch.cdist(skin.reshape(-1, 3), obj.points).argmin(1).reshape(skin.shape[:2])
+    name = np.array(obj.parts.names)[obj.parts.of_points[nearest].numpy()]
+    near = (distance < 0.002).numpy()
+    return {part: ((name == part) & near).sum(1) / near.sum(1) for part in obj.parts.names}
+
+
+def test_points_know_their_part(hammer):
+    head = hammer.points[hammer.parts.mask(frozenset({"head"}))]
+    handle = hammer.points[hammer.parts.mask(frozenset({"handle"}))]
+    assert handle[:, 0].max() < head[:, 0].min()
+
+
+def test_parts_are_stored_with_the_object(hammer, tmp_path):
+    save_object(hammer, tmp_path / "hammer.npz")
+    again = load_object(tmp_path / "hammer.npz")
+    assert again.parts.names == hammer.parts.names
+    assert again.parts.types == hammer.parts.types
+    assert torch.equal(again.parts.of_points, hammer.parts.of_points)
+
+
+def test_a_hammer_is_used_by_its_handle_with_the_head_beyond_the_thumb(hammer, hand):
+    grasps = taken(hammer, hand, "use")
+    assert len(grasps) >= 4
+    shares = contact_shares(hammer, hand, grasps)
+    assert (shares["handle"] >= 0.55).all()
+    assert (shares["head"] <= 0.05).all()
+    radial, _ = hand_directions(hand(**grasps.parameters()).joints.detach())
+    assert (radial[:, 0] > 0).float().mean() > 0.9  # the head is at +x
+
+
+def test_a_hammer_is_handed_over_with_its_handle_free(hammer, hand):
+    grasps = taken(hammer, hand, "handover", 2)
+    assert len(grasps) >= 1
+    assert (contact_shares(hammer, hand, grasps)["handle"] <= 0.1).all()
+
+
+def test_the_edge_of_a_knife_is_left_alone(hand):
+    knife = thing("knife")
+    grasps = taken(knife, hand, "hold", 2)
+    assert len(grasps) >= 2
+    assert (contact_shares(knife, hand, grasps)["edge"] <= 0.05).all()
+
+
+def test_lifting_goes_for_the_middle(hammer):
+    purpose = Purpose(hammer, "lift")
+    far = torch.tensor([[0.0, 0, 0], [-0.2, 0, 0]])
+    assert purpose.may_lie(far).tolist() == [True, False]
+
+
+def test_a_fist_is_preferred_on_a_handle_that_says_no_more(hammer):
+    from dataclasses import replace
+
+    from core.synthesis.taxonomy import TYPES
+
+    plain = replace(hammer, parts=replace(hammer.parts, types=()))
+    assert all(kind.power for kind in Purpose(plain, "use").fitting(list(TYPES)))
+    assert len(Purpose(plain, "hold").fitting(list(TYPES))) == len(TYPES)
+
+
+@pytest.mark.parametrize("intent", ["use", "handover"])
+def test_without_parts_there_is_a_sentence(hammer, hand, intent):
+    from dataclasses import replace
+
+    with pytest.raises(LookupError, match="vertex group"):
+        taken(replace(hammer, parts=None), hand, intent)
+
+
+def test_in_line_tells_a_hammer_from_a_saw(hammer):
+    assert Purpose(hammer, "use").in_line
+    assert not Purpose(thing("saw"), "use").in_line
+
+
+def test_a_dumbbell_has_no_working_end():
+    assert Purpose(thing("dumbbell"), "use").toward is None

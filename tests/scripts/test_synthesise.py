@@ -1,0 +1,54 @@
+"""Making training grasps: it goes on where it was, and a Ray cluster makes the same slices."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.synthesis.dataset import COLUMNS, load_training
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def synthesise(*arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / "synthesise.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    out = tmp_path_factory.mktemp("slices")
+    common = ("--out", str(out), "--jobs", "1", "--shapes", "1", "--families", "bead")
+    log = synthesise(*common, "--seconds", "0.1")
+    return out, common, log
+
+
+def test_it_stops_when_the_time_is_up_and_goes_on_later(first):
+    out, common, log = first
+    assert len(log.splitlines()) == 1
+    slices = {path.name: path.stat().st_mtime_ns for path in (out / "slices").glob("*.npz")}
+    assert set(slices) == {"bead_0_any_0.npz"}
+    rest = synthesise(*common, "--merge", str(out / "all.npz"))
+    assert "bead_0_any_1" in rest
+    assert "bead_0_any_0 " not in rest
+    assert (out / "slices" / "bead_0_any_0.npz").stat().st_mtime_ns == slices["bead_0_any_0.npz"]
+    merged = load_training(out / "all.npz")
+    assert merged.objects == ("bead/0",)
+    assert len(merged) > 0
+
+
+def test_a_ray_cluster_makes_the_same_slice(first, tmp_path):
+    pytest.importorskip("ray")
+    out, _, _ = first
+    synthesise("--out", str(tmp_path), "--jobs", "1", "--shapes", "1", "--families", "bead", "--seconds", "0.1",
+               "--ray")
+    here = load_training(out / "slices" / "bead_0_any_0.npz")
+    there = load_training(tmp_path / "slices" / "bead_0_any_0.npz")
+    for name in COLUMNS:
+        assert np.array_equal(getattr(here, name), getattr(there, name)), name
