@@ -210,6 +210,8 @@ class Worker:
         job.say("progress", fraction=0.0, stage="Reading the object")
         hand = self._hand(wish)
         obj = self._object(job, arrays, scale)
+        if wish.get("parts"):
+            obj = named_parts(obj, arrays, wish["parts"], scale)
         request = GraspRequest(obj, hand, count, grasp_type, intent,
                                None if betas is None else torch.tensor(betas, dtype=torch.float32))
         reporter = Reporter(job, hand, obj, scale)
@@ -244,6 +246,19 @@ class Worker:
             return prepare_object(vertices, np.asarray(arrays["faces"], np.int64), progress=tell)
 
         return remembered(self._objects, digest.digest(), prepare)
+
+
+def named_parts(obj: GraspObject, arrays: dict[str, np.ndarray], names: Any, scale: float) -> GraspObject:
+    """The object with the parts that the request names; ValueError where they do not fit its faces."""
+    from core.objects import with_parts
+
+    part = arrays.get("part")
+    if (not isinstance(names, list) or not all(isinstance(name, str) for name in names) or part is None
+            or part.shape != arrays["faces"].shape[:1] or part.dtype.kind not in "iu"
+            or (part.size and not -1 <= part.min() <= part.max() < len(names))):
+        raise ValueError("The object's parts are a list of names, with one index into it for each face.")
+    vertices = np.asarray(arrays["vertices"], np.float64) / scale
+    return with_parts(obj, vertices, np.asarray(arrays["faces"], np.int64), part, tuple(names))
 
 
 def checked_betas(betas: Any) -> list[float] | None:

@@ -117,7 +117,10 @@ def hello(engine: Any, side: str) -> Request:
 
 def generate(engine: Any, item: ObjectIn, settings: dict) -> Request:
     arrays = {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
-    return Request(engine, engine.send({**settings, "type": "generate"}, arrays))
+    message = {**settings, "type": "generate"}
+    if item.parts:
+        message["parts"], arrays["part"] = list(item.parts), item.part.astype(np.int32)
+    return Request(engine, engine.send(message, arrays))
 
 
 def learn(message: dict) -> Known:

@@ -56,7 +56,7 @@ class Work:
             if self.previewing:
                 self.preview = self.preview or Preview(self.shape.polygons, self.item.frame)
                 self.preview.show(self.found[-1].vertices)
-        elif "arrays" in message and arrays.get("order") is not None:
+        elif arrays.get("order") is not None:
             self.found = [self.found[i] for i in arrays["order"].tolist()]
 
 
@@ -79,8 +79,8 @@ def begin(context: bpy.types.Context) -> Work:
     check_size(item, settings.hand_length)
     engine = engine_link.client(*preferences.engine_command(context))
     wishes = {"method": settings.method or "synthesis", "count": settings.count, "seed": settings.seed,
-              "side": settings.side, "grasp_type": settings.type or "any", "hand_length": settings.hand_length,
-              "device": settings.device}
+              "side": settings.side, "grasp_type": settings.type or "any", "intent": settings.intent,
+              "hand_length": settings.hand_length, "device": settings.device}
     return Work(item, wishes, settings.parent, engine, engine_link.hello(engine, settings.side))
 
 

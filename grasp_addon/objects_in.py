@@ -7,7 +7,8 @@ uneven scale and the shear of a turned child in a stretched parent are all in th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,6 +22,11 @@ SURFACES: Final = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 # In hands (wrist to middle fingertip): wider than this in all three directions nothing fits between the fingers.
 WIDEST: Final = 3.0
 SMALLEST: Final = 0.05
+# Vertex groups that tell the engine what a part is for, as core/synthesis/intents.py knows them.
+PARTS: Final = (
+    "barrel", "bit", "blade", "bristles", "edge", "grip", "handle", "head", "jaws", "knob", "lens", "loop", "mouth",
+    "nozzle", "scoop", "screen", "sole", "spout", "stem", "tip", "trigger", "vessel",
+)
 COMFORTABLE: Final = 0.4  # what Set Hand Length for This Object makes of the object's middle extent
 
 
@@ -33,12 +39,15 @@ class ObjectIn:
         vertices: (V, 3) float64, scene units, in `frame`.
         faces: (F, 3) int32, outward as the user's.
         frame: (4, 4) float64 rigid, to world.
+        parts: names of the parts that vertex groups tell. part: (F,) int32 index into them, -1 where none.
     """
 
     name: str
     vertices: np.ndarray
     faces: np.ndarray
     frame: np.ndarray
+    parts: tuple[str, ...] = ()
+    part: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
     def extent(self) -> np.ndarray:
@@ -56,9 +65,10 @@ def selected_object(context: bpy.types.Context) -> ObjectIn:
     world = np.array(lead.matrix_world, dtype=np.float64)
     frame, stretch = rigid_part(world, lead.name)
     inverse = np.linalg.inv(frame)
-    parts, offset, usable = [], 0, False
-    for mesh_world, points, triangles in _surfaces(context, chosen):
+    parts, labels, offset, usable = [], [], 0, False
+    for mesh_world, points, triangles, label in _surfaces(context, chosen):
         usable = True
+        labels.append(label)
         matrix = stretch if np.array_equal(mesh_world, world) else (inverse @ mesh_world)
         if np.linalg.det(matrix[:3, :3]) < 0:
             triangles = triangles[:, ::-1]
@@ -74,7 +84,11 @@ def selected_object(context: bpy.types.Context) -> ObjectIn:
     if not np.isfinite(vertices).all():
         count = int((~np.isfinite(vertices).all(axis=1)).sum())
         raise GraspError(f"{count} vertices of {lead.name} are not numbers (NaN or infinite): delete or repair them.")
-    return ObjectIn(lead.name, vertices, np.ascontiguousarray(faces), frame)
+    part = np.concatenate(labels)
+    used = np.unique(part[part >= 0])
+    table = np.full(len(PARTS) + 1, -1, np.int32)
+    table[used] = np.arange(len(used))
+    return ObjectIn(lead.name, vertices, np.ascontiguousarray(faces), frame, tuple(PARTS[i] for i in used), table[part])
 
 
 def rigid_part(world: np.ndarray, name: str = "The object") -> tuple[np.ndarray, np.ndarray]:
@@ -109,8 +123,8 @@ def comfortable_hand_length(item: ObjectIn) -> float:
     return float(np.sort(item.extent)[1] / COMFORTABLE) or 0.19
 
 
-def _surfaces(context: bpy.types.Context, chosen: list) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(world matrix, (V, 3) points, (F, 3) triangles) of every evaluated surface, instances included."""
+def _surfaces(context: bpy.types.Context, chosen: list) -> list[tuple[np.ndarray, ...]]:
+    """(world matrix, (V, 3) points, (F, 3) triangles, (F,) part) of every evaluated surface, instances included."""
     for item in chosen:
         if item.mode == "EDIT":
             item.update_from_editmode()
@@ -126,16 +140,39 @@ def _surfaces(context: bpy.types.Context, chosen: list) -> list[tuple[np.ndarray
     return found
 
 
-def _arrays(evaluated: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
+def part_named(group: str) -> int:
+    """The place in PARTS of a vertex group's name ("Handle", "blade.001", "grip_L"), -1 where it names no part."""
+    word = re.split(r"[^a-z]", group.lower(), maxsplit=1)[0]
+    return PARTS.index(word) if word in PARTS else -1
+
+
+def _parts(evaluated: bpy.types.Object, mesh: bpy.types.Mesh, triangles: np.ndarray) -> np.ndarray:
+    """(F,) index into PARTS of each triangle, by the vertex group that is strongest on its corners; -1 where none."""
+    meaning = {group.index: part_named(group.name) for group in evaluated.vertex_groups}
+    meaning = {index: part for index, part in meaning.items() if part >= 0}
+    if not meaning:
+        return np.full(len(triangles), -1, np.int64)
+    weights = np.zeros((len(mesh.vertices), len(PARTS)), np.float32)
+    for vertex in mesh.vertices:
+        for entry in vertex.groups:
+            if entry.group in meaning:
+                weights[vertex.index, meaning[entry.group]] += entry.weight
+    total = weights[triangles].sum(1)
+    return np.where(total.max(1) > 1.0, total.argmax(1), -1)  # two corners of three
+
+
+def _arrays(evaluated: bpy.types.Object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mesh = evaluated.to_mesh()
     if mesh is None:
-        return np.empty((0, 3)), np.empty((0, 3), np.int64)
+        return np.empty((0, 3)), np.empty((0, 3), np.int64), np.empty(0, np.int64)
     try:
         points = np.empty(3 * len(mesh.vertices), np.float32)
         mesh.vertices.foreach_get("co", points)
         mesh.calc_loop_triangles()
         triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
         mesh.loop_triangles.foreach_get("vertices", triangles)
+        triangles = triangles.reshape(-1, 3).astype(np.int64)
+        parts = _parts(evaluated, mesh, triangles)
     finally:
         evaluated.to_mesh_clear()
-    return points.reshape(-1, 3).astype(np.float64), triangles.reshape(-1, 3).astype(np.int64)
+    return points.reshape(-1, 3).astype(np.float64), triangles, parts

@@ -13,9 +13,9 @@ from .naming import readable
 
 LINE: Final = 36  # characters that fit the sidebar as it opens
 SHOWN_MEASURES: Final = (
-    ("overlap", "volume_cm3", "Overlap", "{:.2f} cm³"),
-    ("depth", "depth_mm", "Depth", "{:.1f} mm"),
-    ("contacts", "parts", "Contacts", "{:.0f}"),
+    ("overlap_cm3", "Overlap", "{:.2f} cm³"),
+    ("depth_mm", "Depth", "{:.1f} mm"),
+    ("contacts", "Contacts", "{:.0f}"),
 )
 
 
@@ -36,7 +36,7 @@ class GRASP_PT_generate(bpy.types.Panel):
             box.operator("grasp.open_preferences", icon="PREFERENCES")
         column = layout.column()
         column.enabled = status.work is None
-        for name in ("method", "type", "side", "count", "seed", "hand_length", "device", "parent"):
+        for name in ("method", "intent", "type", "side", "count", "seed", "hand_length", "device", "parent"):
             column.prop(settings, name)
         if status.work:
             work = status.work
@@ -93,11 +93,8 @@ class GRASP_PT_candidates(bpy.types.Panel):
 def _facts(layout: bpy.types.UILayout, candidate: object) -> None:
     measures = {m.name: m.value for m in candidate.measures}
     column = layout.column(align=True)
-    rows = [("Type", readable(candidate.type) or "—"), ("Score", f"{candidate.score:.2f}")]
-    for one, other, label, form in SHOWN_MEASURES:
-        value = measures.get(one, measures.get(other))
-        if value is not None:
-            rows.append((label, form.format(value)))
+    rows = [("Type", readable(candidate.type) or "—"), ("Score", f"{candidate.score:.0f}")]
+    rows += [(label, form.format(measures[name])) for name, label, form in SHOWN_MEASURES if name in measures]
     if candidate.baked:
         rows.append(("Baked", "kept when generating again"))
     for label, text in rows:

@@ -75,6 +75,14 @@ class GraspSettings(bpy.types.PropertyGroup):
     seed: IntProperty(name="Seed", description="Another seed gives other candidates", default=0, min=0)
     side: EnumProperty(name="Side", description="Which hand grasps", default="right",
                        items=(("right", "Right", "The right hand"), ("left", "Left", "The left hand")))
+    intent: EnumProperty(
+        name="Intent", description="What the hand wants with the object. Vertex groups tell the object's parts: "
+        "handle, grip, trigger, blade, edge, head, mouth, tip, lens and the like", default="any",
+        items=(("any", "Any", "Whatever holds"),
+               ("use", "Use", "By the handle or grip, the working end beyond the thumb; needs vertex groups"),
+               ("hold", "Hold", "Anywhere but on edges, tips and mouths"),
+               ("handover", "Hand Over", "The handle left free for somebody else; needs a vertex group for it"),
+               ("lift", "Lift", "Near the middle of the object")))
     type: EnumProperty(name="Type", description="The type of grasp wanted", items=_types, default=0)
     hand_length: FloatProperty(
         name="Hand Length", description="How long the hand is in this scene, from the wrist to the middle fingertip",

@@ -79,7 +79,7 @@ def made_candidates(shape: HandShape, count: int, seed: int = 0) -> list[Candida
         rest = shape.vertices + rng.normal(size=shape.vertices.shape) * 0.003 * shape.length
         move = rng.normal(size=3) * shape.length
         found.append(Candidate(rest, turns, move, skinned(shape, rest, turns, move), 1.0 - place / (count + 1),
-                               "medium_wrap" if place % 2 else "tripod", {"volume_cm3": 0.1, "parts": 5.0}))
+                               "medium_wrap" if place % 2 else "tripod", {"overlap_cm3": 0.1, "contacts": 5.0}))
     return found
 
 

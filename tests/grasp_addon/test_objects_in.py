@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from mathutils import Euler, Matrix
 
 from grasp_addon.errors import GraspError
-from grasp_addon.objects_in import rigid_part, selected_object
+from grasp_addon.objects_in import PARTS, part_named, rigid_part, selected_object
+from grasp_addon.properties import TYPES
 
 
 def read() -> tuple[np.ndarray, object]:
@@ -111,3 +114,35 @@ def test_flattened_to_nothing_is_said(mug: bpy.types.Object) -> None:
     mug.scale.x = 0
     with pytest.raises(GraspError, match="scaled to nothing"):
         read()
+
+
+def test_vertex_groups_tell_the_parts(mug: bpy.types.Object) -> None:
+    plain = read()[1]
+    assert plain.parts == ()
+    assert (plain.part == -1).all()
+    top = [v.index for v in mug.data.vertices if v.co.z > 0]
+    mug.vertex_groups.new(name="Mouth.001").add(top, 1.0, "REPLACE")
+    mug.vertex_groups.new(name="Bone").add(range(len(mug.data.vertices)), 1.0, "REPLACE")
+    item = read()[1]
+    assert item.parts == ("mouth",)
+    high = item.vertices[item.faces][..., 2].mean(1) > 0.04
+    assert (item.part[high] == 0).all()
+    assert (item.part[item.vertices[item.faces][..., 2].max(1) < 0] == -1).all()
+
+
+@pytest.mark.parametrize(("name", "part"), [("Handle", "handle"), ("blade.L", "blade"), ("GRIP_2", "grip"),
+                                            ("head-top", "head"), ("Body", None), ("handlebar", None), ("", None)])
+def test_names_of_parts(name: str, part: str | None) -> None:
+    assert part_named(name) == (PARTS.index(part) if part else -1)
+
+
+def test_parts_are_those_the_engine_knows() -> None:
+    """Read as text: the add-on may not import core."""
+    source = (Path(__file__).resolve().parents[2] / "core" / "synthesis" / "intents.py").read_text(encoding="utf-8")
+    known = {word for line in re.findall(r"frozenset\(\{(.+?)\}\)", source) for word in re.findall(r'"(\w+)"', line)}
+    assert set(PARTS) == known
+
+
+def test_types_are_those_the_engine_knows() -> None:
+    source = (Path(__file__).resolve().parents[2] / "core" / "synthesis" / "taxonomy.py").read_text(encoding="utf-8")
+    assert dict(re.findall(r'GraspType\("(\w+)", "([^"]+)"', source)) == TYPES
