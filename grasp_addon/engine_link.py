@@ -111,8 +111,9 @@ class Request:
         self.client.send({"type": "cancel", "target": self.id})
 
 
-def hello(engine: Any, side: str) -> Request:
-    return Request(engine, engine.send({"type": "hello", "side": side}))
+def hello(engine: Any, side: str, hand_file: str) -> Request:
+    """Asks for what the engine can do and for its hand; `hand_file` is the animator's own, or empty."""
+    return Request(engine, engine.send({"type": "hello", "side": side, "hand_file": hand_file}))
 
 
 def generate(engine: Any, item: ObjectIn, settings: dict) -> Request:

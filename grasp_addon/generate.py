@@ -80,8 +80,10 @@ def begin(context: bpy.types.Context) -> Work:
     engine = engine_link.client(*preferences.engine_command(context))
     wishes = {"method": settings.method or "synthesis", "count": settings.count, "seed": settings.seed,
               "side": settings.side, "grasp_type": settings.type or "any", "intent": settings.intent,
-              "hand_length": settings.hand_length, "device": settings.device}
-    return Work(item, wishes, settings.parent, engine, engine_link.hello(engine, settings.side))
+              "hand_length": settings.hand_length, "device": settings.device,
+              "hand_file": preferences.hand_file(context)}
+    greeting = engine_link.hello(engine, settings.side, wishes["hand_file"])
+    return Work(item, wishes, settings.parent, engine, greeting)
 
 
 def finish(context: bpy.types.Context, work: Work) -> str:
@@ -220,7 +222,8 @@ class GRASP_OT_add_hand(bpy.types.Operator):
         settings = context.scene.grasp
         try:
             engine = engine_link.client(*preferences.engine_command(context))
-            message, arrays = next(engine_link.hello(engine, settings.side).wait(engine_link.HELLO_SECONDS))
+            message, arrays = next(engine_link.hello(engine, settings.side, preferences.hand_file(context)).wait(
+                engine_link.HELLO_SECONDS))
         except (GraspError, OSError) as error:
             status.message, status.advice = str(error), getattr(error, "advice", "preferences")
             self.report({"ERROR"}, status.message)

@@ -96,7 +96,7 @@ def _facts(layout: bpy.types.UILayout, candidate: object) -> None:
     rows = [("Type", readable(candidate.type) or "—"), ("Score", f"{candidate.score:.0f}")]
     rows += [(label, form.format(measures[name])) for name, label, form in SHOWN_MEASURES if name in measures]
     if candidate.baked:
-        rows.append(("Baked", "kept when generating again"))
+        rows.append(("Baked", "kept at the next click"))
     for label, text in rows:
         split = column.split(factor=0.35)
         split.label(text=label)

@@ -25,6 +25,10 @@ class GraspPreferences(bpy.types.AddonPreferences):
         ("COMMAND", "Command", "Any command that starts the engine, e.g. on another machine")))
     python: StringProperty(name="Python", subtype="FILE_PATH", description="The python program of an environment")
     command: StringProperty(name="Command", description="E.g. ssh gpu-host python -m core.worker")
+    hand_file: StringProperty(
+        name="MANO Hand", subtype="FILE_PATH",
+        description="Your own MANO_RIGHT.pkl or MANO_LEFT.pkl, where you have MANO's licence; empty: the hand that "
+        "comes with Generate Grasps. The file lies on the machine where the engine runs")
     answer: StringProperty(options={"SKIP_SAVE"})
 
     def draw(self, _context: bpy.types.Context) -> None:
@@ -35,6 +39,7 @@ class GraspPreferences(bpy.types.AddonPreferences):
         layout.operator("grasp.check_engine", icon="CHECKMARK")
         if self.answer:
             layout.label(text=self.answer)
+        layout.prop(self, "hand_file")
         install_panel.draw(layout)
 
 
@@ -49,6 +54,14 @@ def has_engine(context: bpy.types.Context) -> bool:
     except GraspError:
         return False
     return True
+
+
+def hand_file(context: bpy.types.Context) -> str:
+    """The animator's own hand model, "" for the embedded one."""
+    chosen = preferences(context)
+    if not chosen or not chosen.hand_file:
+        return ""
+    return chosen.hand_file if chosen.source == "COMMAND" else bpy.path.abspath(chosen.hand_file)
 
 
 def engine_command(context: bpy.types.Context) -> tuple[list[str], dict[str, str]]:
@@ -76,7 +89,7 @@ class GRASP_OT_check_engine(bpy.types.Operator):
         chosen = preferences(context)
         try:
             engine = engine_link.client(*engine_command(context))
-            message, _ = next(engine_link.hello(engine, "right").wait(engine_link.HELLO_SECONDS))
+            message, _ = next(engine_link.hello(engine, "right", "").wait(engine_link.HELLO_SECONDS))
             answer, level = engine_link.learn(message).sentence, "INFO"
         except (GraspError, OSError) as error:
             answer, level = str(error), "ERROR"

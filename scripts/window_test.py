@@ -141,15 +141,25 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
         grasp_addon.engine_link.client = lambda *_: made
         grasp_addon.preferences.engine_command = lambda _context: (["made"], {})
     else:
-        bpy.ops.preferences.addon_show(module=MODULE)
-        yield 2.0
+        key("ESC")  # the splash screen
+        yield 0.5
+        area, _ = view("WINDOW")
+        bpy.context.preferences.active_section = "ADDONS"
+        bpy.context.window_manager.addon_search = "Generate Grasps"
+        area.type = "PREFERENCES"
+        yield 1.0
+        opened = next(r for r in area.regions if r.type == "WINDOW")
+        ui_scale = bpy.context.preferences.system.ui_scale
+        hover(opened, 26 * ui_scale, opened.height - 50 * ui_scale)
+        yield 0.3
+        click(opened, 26 * ui_scale, opened.height - 50 * ui_scale)  # the triangle that opens the add-on's box
+        yield 0.5
         bpy.context.preferences.addons[MODULE].preferences.python = setup["engine"]
         step("the handshake answers", bpy.ops.grasp.check_engine() == {"FINISHED"})
-        yield 1.0
+        area.tag_redraw()
+        yield 1.5
         shot(setup, "preferences")
-        if len(bpy.context.window_manager.windows) > 1:
-            with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
-                bpy.ops.wm.window_close()
+        area.type = "VIEW_3D"
         yield 1.0
 
     key("ESC")  # the splash screen
@@ -178,7 +188,7 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     _, ui = view("UI")
     generate = grasp_addon.generate
     unit = 20 * bpy.context.preferences.system.ui_scale
-    for row in (10.7 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
+    for row in (11.7 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
         hover(ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.3
         click(ui, ui.width * 0.45, ui.height - row * unit)
@@ -220,13 +230,38 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     shot(setup, "5_baked")
     step("keys at both frames", {round(p.co.x) for c in grasp_addon.animation.curves(rig)
                                  for p in c.keyframe_points} == {1, 30})
+    baked = {entry.number for entry in rig.grasp.candidates if entry.baked}
+    step("the two that were baked say so", len(baked) == 2)
+
+    # Again, stopped by ESC once something has come: what was baked stays, what came is kept, the rest is replaced.
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.data.objects["Can"].select_set(True)
+    bpy.context.view_layer.objects.active = bpy.data.objects["Can"]
+    bpy.context.scene.grasp.count, bpy.context.scene.grasp.seed = 64, 1
+    press(bpy.ops.grasp.generate)
+    until = time.monotonic() + 60
+    while not (generate.status.work and len(generate.status.work.found) >= 2) and time.monotonic() < until:
+        yield 0.2
+    found = generate.status.work
+    asked = time.monotonic()
+    key("ESC")
+    while generate.status.work and time.monotonic() < asked + 20:
+        yield 0.05
+    report["escape_s"] = round(time.monotonic() - asked, 2)
+    step("ESC stops within two seconds of the window", report["escape_s"] < 2.0)
+    rig = grasp_addon.scrub.rigs()[0]
+    step("what was baked is kept", baked <= {entry.number for entry in rig.grasp.candidates})
+    step("and what came is there", len(rig.grasp.candidates) == 2 + len(found.found) < 64)
+    yield 1.0
+    shot(setup, "6_stopped")
     for _ in range(30):
         if not grasp_addon.scrub.rigs():
             break
         key("Z", ctrl=True)
         yield 0.4
     yield 0.5
-    shot(setup, "6_undone")
+    shot(setup, "7_undone")
     step("undo takes the hand away", not grasp_addon.scrub.rigs())
     step("and leaves the object", "Can" in bpy.data.objects)
 

@@ -189,6 +189,16 @@ def test_use_goes_by_vertex_groups_and_without_them_there_is_a_sentence(real_eng
         assert (shown[around, 2] < middle + 0.04).all()
 
 
+def test_a_hand_file_that_is_none_is_a_sentence_and_nothing_is_changed(real_engine, mug, monkeypatch, tmp_path):
+    wrong = tmp_path / "MANO_RIGHT.pkl"
+    wrong.write_bytes(b"not a hand")
+    monkeypatch.setattr(preferences, "hand_file", lambda _context: str(wrong))
+    before = set(bpy.data.objects)
+    with pytest.raises(RuntimeError, match="MANO_RIGHT"):
+        bpy.ops.grasp.generate()
+    assert set(bpy.data.objects) == before
+
+
 def test_stopping_keeps_what_there_is(real_engine, mug):
     """What ESC and the cross do, step for step as the window's timer does it."""
     from grasp_addon import generate
