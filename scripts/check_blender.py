@@ -1,6 +1,8 @@
 """Runs the add-on's tests, the rig's exactness among them, in several Blenders (bpy wheels), each in its own venv.
 
-python scripts/check_blender.py [--versions 4.2 4.5 5.0] [--environments FOLDER] [-- PYTEST ARGUMENTS]
+python scripts/check_blender.py [--versions 4.2 4.5 5.0] [--environments FOLDER] [--engine PYTHON] [-- PYTEST ARGUMENTS]
+
+The engine behind them is the Python that runs this script, so run it with one that has the engine's packages (.venv).
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ def main() -> int:
     parser.add_argument("--versions", nargs="+", choices=RELEASES, default=list(RELEASES))
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-blender",
                         help="where the environments are made and found again")
+    parser.add_argument("--engine", default=sys.executable, help="the Python of the engine behind the tests")
     parser.add_argument("pytest", nargs="*", help="more arguments for pytest, after --")
     arguments = parser.parse_args()
     failed = []
@@ -52,7 +55,8 @@ def main() -> int:
         print(f"Blender {RELEASES[version]}", flush=True)
         command = [python, "-c", RUN, "-c", "tests/pytest.ini", "--rootdir", ".", "tests/grasp_addon",
                    *arguments.pytest]
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        engine = {**os.environ, "GRASP_ENGINE_PYTHON": arguments.engine}
+        if subprocess.run(command, cwd=ROOT, env=engine, check=False).returncode:
             failed.append(version)
     print(f"Failed in Blender {', '.join(failed)}" if failed else "All passed")
     return bool(failed)

@@ -117,9 +117,10 @@ def test_the_steps_make_install_and_try(tmp_path):
 
 def test_the_trial_passes_in_an_engine_and_fails_in_another_python(tmp_path):
     trial = installation_steps("python", tmp_path, install_panel.ROOT, "cpu")[3]
-    good = Step(trial.title, (sys.executable, *trial.command[1:]))
+    engine = os.environ.get("GRASP_ENGINE_PYTHON", sys.executable)
+    good = Step(trial.title, (engine, *trial.command[1:]))
     assert finished(tmp_path / "good", [make_python(tmp_path / "good"), good]).state.state == "ready"
-    bare = Step(trial.title, (sys.executable, "-I", "-S", *trial.command[1:]))
+    bare = Step(trial.title, (engine, "-I", "-S", *trial.command[1:]))
     assert finished(tmp_path / "bare", [make_python(tmp_path / "bare"), bare]).state.state == "failed"
 
 
