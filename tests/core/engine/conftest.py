@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[3]
 class Engine:
     """A worker, spoken to over its pipes."""
 
-    def __init__(self, root: Path = ROOT) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "core.worker"], cwd=root, stdin=subprocess.PIPE,
+    def __init__(self, root: Path = ROOT, before: tuple[str, ...] = (), **variables: str) -> None:
+        self.process = subprocess.Popen([*before, sys.executable, "-m", "core.worker"], cwd=root, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env={**os.environ, "OMP_NUM_THREADS": "1"})
+                                        env={**os.environ, "OMP_NUM_THREADS": "1", **variables})
         self.number = 0
 
     def send(self, message, arrays=None) -> int:
@@ -80,6 +80,11 @@ def own_engine() -> Iterator[Engine]:
     engine = Engine()
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def start_engine() -> type[Engine]:
+    return Engine
 
 
 @pytest.fixture

@@ -189,6 +189,20 @@ def test_ctrl_c_ends_it_without_a_crash(own_engine):
     assert b"Fatal" not in own_engine.process.stderr.read()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell's limit on files")
+def test_a_full_disk_costs_no_grasp(start_engine, can, tmp_path):
+    """No byte can be written to any file: what would be kept in the cache is made again each time."""
+    engine = start_engine(before=("bash", "-c", 'ulimit -f 0; exec "$@"', "bash"), XDG_CACHE_HOME=str(tmp_path))
+    try:
+        for seed in (0, 1):
+            found, replies = generate(engine, can, seed=seed)
+            assert replies[-1][0]["type"] == "result", replies[-1]
+            assert len(found) >= 2
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
+    finally:
+        engine.close()
+
+
 def test_bye_ends_it(own_engine):
     own_engine.send({"type": "bye"})
     assert own_engine.process.wait(30) == 0
