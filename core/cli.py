@@ -53,6 +53,12 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     generate.add_argument("--unit", choices=("m", "cm", "mm"), default="m", help="of the mesh's numbers")
     generate.add_argument("--out", type=Path, required=True, metavar="GRASPS.npz")
+    evaluate = commands.add_parser("evaluate", help="measure grasps of a mesh by the papers' and the strict protocol")
+    evaluate.add_argument("mesh", type=Path, metavar="MESH")
+    evaluate.add_argument("grasps", type=Path, metavar="GRASPS.npz")
+    evaluate.add_argument("--protocol", choices=("paper", "strict", "both"), default="both")
+    evaluate.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there instead of a table")
     return top
 
 
@@ -99,6 +105,75 @@ def generate(options: argparse.Namespace) -> None:
     })
 
 
+def evaluate(options: argparse.Namespace) -> None:
+    """Prints a table, or writes it as JSON; raises what `main` turns into a sentence."""
+    import json
+
+    from core.hand import load_hand
+    from core.metrics.evaluate import evaluate as measure
+    from core.objects import load_mesh, prepare_object
+    from core.pipeline import use_few_threads
+
+    use_few_threads()
+    grasps, unit = read_grasps(options.grasps)
+    if options.json is not None and not options.json.parent.is_dir():
+        raise ValueError(f"There is no folder {options.json.parent} to write {options.json.name} into: make it first.")
+    progress = Quiet()
+    try:
+        hand = load_hand(options.hand_file, grasps.hand)
+        obj = prepare_object(*load_mesh(options.mesh, unit), any_size=True)
+        found = measure(obj, hand, grasps, options.protocol, progress)
+    finally:
+        progress.end()
+    figures = {"mesh": options.mesh.name, "method": grasps.method, "seed": grasps.seed, "count": found.count,
+               **{name: values for name, values in (("paper", found.paper), ("strict", found.strict)) if values}}
+    if options.json is not None:
+        unfinished = options.json.with_name(options.json.name + ".part")
+        unfinished.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, options.json)
+        return
+    print(f"{options.mesh.name}: {found.count} grasps of {grasps.method}, seed {grasps.seed}")
+    for protocol in ("paper", "strict"):
+        for name, value in figures.get(protocol, {}).items():
+            print(f"{protocol:7} {name:28} {value:.4g}")
+
+
+def read_grasps(path: Path) -> tuple[Grasps, str]:
+    """The grasps of a file that `generate` wrote, and the unit of their mesh.
+
+    Raises:
+        ValueError: the file holds something else; the sentence says what is missing.
+    """
+    import zipfile
+
+    import numpy as np
+    import torch
+
+    from core.grasps import Grasps
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {path}.") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(f"{path.name} is not a file of grasps, or it is damaged: generate it again.") from error
+    wanted = ("global_orient", "hand_pose", "transl", "betas")
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise ValueError(f"{path.name} holds no {' and no '.join(missing)}: it is not a file of grasps.")
+    tensors = {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in wanted}
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
+        raise ValueError(f"{path.name} holds numbers that are none (NaN or infinite).")
+    count = len(tensors["transl"])
+    score = np.asarray(arrays.get("score", np.zeros(count)), np.float32)
+    seed = str(arrays.get("seed", "0"))
+    grasps = Grasps(**tensors, score=torch.from_numpy(score), type=tuple(np.atleast_1d(arrays["type"]).tolist())
+                    if "type" in arrays else (), method=str(arrays.get("method", "")),
+                    seed=int(seed) if seed.isdigit() else 0, hand=str(arrays.get("hand", "right")))
+    return grasps, str(arrays.get("unit", "m"))
+
+
 def check_out(path: Path) -> None:
     """ValueError before any work, where the file could not be written after it."""
     if path.suffix != ".npz":
@@ -138,6 +213,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "methods":
             methods()
+        elif options.command == "evaluate":
+            evaluate(options)
         else:
             generate(options)
     except KeyboardInterrupt:

@@ -1,0 +1,112 @@
+"""The heading frame: where a grasp is, seen from the surface it is on.
+
+Origin at a surface point, z its smoothed normal, y the hand's lateral axis (from the little finger's knuckle to the
+index finger's) laid on the tangent plane. What is predicted in this frame is equivariant by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch.nn.functional import normalize
+
+from core.grasps import Grasps
+from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+if TYPE_CHECKING:
+    from core.hand import HandModel
+    from core.objects import GraspObject
+
+#: metres: of the window around the origin; normals are averaged within the smaller one
+WINDOW: Final = 0.09
+SMOOTH: Final = 0.012
+
+
+@dataclass(frozen=True)
+class Frames:
+    """N heading frames in an object's frame: origin (N, 3) metres, axes (N, 3, 3) with x, y, z as columns."""
+
+    origin: torch.Tensor
+    axes: torch.Tensor
+
+    def __getitem__(self, rows: torch.Tensor) -> Frames:
+        return Frames(self.origin[rows], self.axes[rows])
+
+    def outward(self, points: torch.Tensor) -> torch.Tensor:
+        """(N, K, 3) points (K, 3) or (N, K, 3) of the frames, in the object's frame."""
+        return points @ self.axes.transpose(1, 2) + self.origin[:, None]
+
+
+def smoothed_normals(obj: GraspObject, places: torch.Tensor) -> torch.Tensor:
+    """(N, 3) mean unit normals of the object's points within `SMOOTH` of places (N, 3)."""
+    near = torch.cdist(places, obj.points)
+    weight = (near < near.amin(1, keepdim=True) + SMOOTH).float()
+    return normalize(weight @ obj.normals, dim=1)
+
+
+def frames_at(obj: GraspObject, places: torch.Tensor, lateral: torch.Tensor) -> Frames:
+    """Frames at surface places (N, 3) with the hand's lateral axis (N, 3), any length, projected."""
+    z = smoothed_normals(obj, places)
+    y = lateral - (lateral * z).sum(1, keepdim=True) * z
+    # A lateral axis along the normal says nothing: any direction on the plane does.
+    spare = torch.where(z[:, :1].abs() < 0.9, torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 1.0, 0]]))
+    y = torch.where(y.norm(dim=1, keepdim=True) > 1e-4, y, torch.linalg.cross(z, spare))
+    y = normalize(y, dim=1)
+    return Frames(places, torch.stack([torch.linalg.cross(y, z), y, z], 2))
+
+
+def frames_of_grasps(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Frames:
+    """The heading frame of each grasp: at the surface point nearest to the middle of palm and fingertips."""
+    with torch.no_grad():
+        joints = hand(**grasps.parameters()).joints
+    middle = 0.5 * joints[:, [0, 1, 4, 7, 10]].mean(1) + 0.5 * joints[:, 16:].mean(1)
+    rows = torch.cdist(middle, obj.points).argmin(1)
+    return frames_at(obj, obj.points[rows], joints[:, 1] - joints[:, 7])
+
+
+def random_frames(obj: GraspObject, points: int, rolls: int, rng: torch.Generator) -> Frames:
+    """`points` x `rolls` frames at points drawn by area, each turned about its normal in even steps."""
+    rows = torch.randint(len(obj.points), (points,), generator=rng)
+    start = frames_at(obj, obj.points[rows], torch.randn(points, 3, generator=rng))
+    angle = torch.arange(rolls) * 2 * torch.pi / rolls
+    turn = axis_angle_to_matrix(torch.stack([0 * angle, 0 * angle, angle], 1))
+    axes = start.axes[:, None] @ turn[None]
+    return Frames(start.origin.repeat_interleave(rolls, 0), axes.reshape(-1, 3, 3))
+
+
+def into_frames(hand: HandModel, grasps: Grasps, frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
+    """Wrist rotations (N, 3, 3) and places (N, 3) of grasps, seen from their frames."""
+    root = hand.rest(grasps.betas)[1][:, 0]
+    turn = frames.axes.transpose(1, 2) @ axis_angle_to_matrix(grasps.global_orient)
+    wrist = grasps.transl + root
+    return turn, ((wrist - frames.origin)[:, None] @ frames.axes)[:, 0]
+
+
+def out_of_frames(hand: HandModel, frames: Frames, rotation: torch.Tensor, wrist: torch.Tensor, hand_pose: torch.Tensor,
+                  betas: torch.Tensor, method: str) -> Grasps:
+    """Grasps in the object's frame, of wrists as `into_frames` gives them."""
+    root = hand.rest(betas)[1][:, 0]
+    place = (wrist[:, None] @ frames.axes.transpose(1, 2))[:, 0] + frames.origin
+    return Grasps(matrix_to_axis_angle(frames.axes @ rotation), hand_pose, place - root, betas,
+                  torch.zeros(len(place)), method=method, hand=hand.side)
+
+
+@cache
+def window_probes(count: int = 128) -> torch.Tensor:
+    """(count, 3) fixed points in the window, denser toward the origin, the same everywhere."""
+    index = torch.arange(count) + 0.5
+    polar = torch.acos(1 - 2 * index / count)
+    around = torch.pi * (1 + 5**0.5) * index
+    radius = WINDOW * ((torch.arange(count) * 0.618034) % 1.0 * 0.9 + 0.1) ** 0.5
+    direction = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos()], 1)
+    return direction * radius[:, None]
+
+
+def window_features(obj: GraspObject, frames: Frames, count: int = 128) -> torch.Tensor:
+    """(N, count) signed distance to the object, metres, cut at -2 and 4 cm, at the window's fixed points."""
+    places = frames.outward(window_probes(count))
+    distance, _ = obj.grid.query(places.reshape(-1, 3))
+    return distance.reshape(len(places), -1).clamp(-0.02, 0.04)

@@ -1,0 +1,114 @@
+"""Retrieval, the baseline that every learned generator must beat: the training grasp whose surroundings are most alike.
+
+A window of the object, in the heading frame, is compared with the windows of the training grasps; the nearest one's
+grasp is laid there as it is. Nothing is learnt and nothing is fitted.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from core.generators.heading import (
+    frames_of_grasps,
+    into_frames,
+    out_of_frames,
+    random_frames,
+    window_features,
+)
+from core.grasps import Grasps
+from core.synthesis.dataset import TYPE_NAMES, load_training, training_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.generators.base import GraspRequest, Progress
+    from core.hand import HandModel
+    from core.synthesis.dataset import TrainingGrasps
+
+POINTS, ROLLS = 256, 8
+APART: Final = 0.02  # metres between two wrists that are both offered
+ARRAYS: Final = ("window", "rotation", "wrist", "hand_pose", "type")
+
+
+class Retrieval:
+    """Nearest neighbours over an index of training windows.
+
+    Args:
+        index: as `build_index` makes it.
+    """
+
+    name = "retrieval"
+
+    def __init__(self, index: dict[str, np.ndarray]) -> None:
+        self.window = torch.from_numpy(index["window"].astype(np.float32))
+        self.rotation = torch.from_numpy(index["rotation"].astype(np.float32))
+        self.wrist = torch.from_numpy(index["wrist"].astype(np.float32))
+        self.hand_pose = torch.from_numpy(index["hand_pose"].astype(np.float32))
+        self.type = index["type"]
+
+    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Grasps:
+        """Grasps of the windows that are most like one of the training's, the most alike first."""
+        progress(0.1, "Looking for places like known ones")
+        frames = random_frames(request.object, POINTS, ROLLS, rng)
+        here = window_features(request.object, frames, self.window.shape[1])
+        distance, nearest = [], []
+        for chunk in here.split(256):
+            best = torch.cdist(chunk, self.window).min(1)
+            distance.append(best.values)
+            nearest.append(best.indices)
+        apart, rows = torch.cat(distance), torch.cat(nearest)
+        betas = torch.zeros(10) if request.betas is None else request.betas
+        every = out_of_frames(request.hand, frames, self.rotation[rows], self.wrist[rows], self.hand_pose[rows],
+                              betas.expand(len(rows), -1), self.name)
+        chosen: list[int] = []
+        for row in apart.argsort().tolist():
+            if all((every.transl[row] - every.transl[other]).norm() > APART for other in chosen):
+                chosen.append(row)
+            if len(chosen) == request.count:
+                break
+        grasps = every[torch.tensor(chosen, dtype=torch.long)]
+        types = tuple(TYPE_NAMES[int(self.type[rows[row]])] for row in chosen)
+        progress(1.0, "Done")
+        return Grasps(**grasps.parameters(), score=-apart[torch.tensor(chosen, dtype=torch.long)], type=types,
+                      method=self.name, hand=request.hand.side)
+
+
+def build_index(grasps: TrainingGrasps, hand: HandModel, cache: str | Path | None = None,
+                tell: Callable[[int, int], object] = lambda done, total: None) -> dict[str, np.ndarray]:
+    """Windows and poses of training grasps, half precision."""
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
+    numbers = np.unique(grasps.object)
+    for done, number in enumerate(numbers):
+        tell(done, len(numbers))
+        mine = grasps[grasps.object == number]
+        obj = training_object(grasps.objects[number], cache)
+        posed = mine.grasps(hand)
+        frames = frames_of_grasps(obj, hand, posed)
+        rotation, wrist = into_frames(hand, posed, frames)
+        for name, value in (("window", window_features(obj, frames)), ("rotation", rotation), ("wrist", wrist),
+                            ("hand_pose", posed.hand_pose)):
+            columns[name].append(value.detach().numpy().astype(np.float16))
+        columns["type"].append(mine.type)
+    return {name: np.concatenate(values) for name, values in columns.items()}
+
+
+def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: str | Path | None = None,
+               tell: Callable[[int, int], object] = lambda done, total: None) -> dict[str, np.ndarray]:
+    """The index kept at `path`, or a new one of the training split of the file `training`, kept there."""
+    path = Path(path)
+    stamp = np.array(str(Path(training).stat().st_size))
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            if stored["stamp"] == stamp:
+                return {name: stored[name] for name in ARRAYS}
+    index = build_index(load_training(training).split("train"), hand, cache, tell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.npz")
+    np.savez_compressed(unfinished, stamp=stamp, **index)
+    os.replace(unfinished, path)
+    return index

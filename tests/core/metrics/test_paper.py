@@ -1,0 +1,223 @@
+"""The papers' measures, on bodies whose answer can be worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from core.hand import load_hand
+from core.metrics import paper, simulation
+from core.metrics.controls import of_another, random_wrists
+from core.metrics.diversity import canonical, clustered, features, nearest_neighbour_degrees
+from core.metrics.frechet import frechet_distance
+from core.metrics.truth import contact_scores, joint_error_mm, touched, upsampled
+from core.objects import prepare_object
+from core.rotations import axis_angle_to_matrix
+
+
+def prepared(mesh):
+    return prepare_object(np.asarray(mesh.vertices), np.asarray(mesh.faces), any_size=True)
+
+
+@pytest.fixture(scope="module")
+def ball():
+    return prepared(trimesh.creation.icosphere(subdivisions=4, radius=0.04))
+
+
+@pytest.fixture(scope="module")
+def hand():
+    return load_hand()
+
+
+# --- penetration ---
+
+
+def test_voxels_are_of_the_surface_only(ball):
+    """reference: a 4 cm sphere of 268 cm3 gives 140 cm3 by its surface voxels of 5 mm."""
+    assert len(paper.surface_voxels(ball)) * 0.125 == pytest.approx(140, rel=0.05)
+
+
+def test_the_enclosed_volume_of_two_spheres_is_the_shell_in_their_lens(ball):
+    """Voxels of one sphere's surface inside another: the share of its surface, times its voxel volume."""
+    other = trimesh.creation.icosphere(subdivisions=4, radius=0.04).apply_translation((0.04, 0, 0))
+    voxels = paper.surface_voxels(ball)
+    share = 0.25  # a cap of height r/2 of a sphere of radius r, seen by an equal sphere through its middle
+    counted = paper.enclosed(voxels, np.asarray(other.vertices), np.asarray(other.faces))
+    assert counted / len(voxels) == pytest.approx(share, abs=0.02)
+    inside = np.linalg.norm(voxels - [0.04, 0, 0], axis=1) < 0.04
+    assert counted == pytest.approx(inside.sum(), rel=0.02)
+
+
+def test_the_wrist_is_open(hand):
+    faces = paper.open_faces(hand)
+    assert len(faces) == len(hand.faces) - len(hand.cap_faces)
+    mesh = trimesh.Trimesh(hand.v_template.numpy(), faces, process=False)
+    assert not mesh.is_watertight
+
+
+def test_far_away_nothing_is_measured(ball, hand):
+    from core.grasps import Grasps
+
+    far = Grasps(torch.zeros(1, 3), torch.zeros(1, 45), torch.full((1, 3), 1.0), torch.zeros(1, 10), torch.zeros(1))
+    measures = paper.paper_measures(ball, hand, far)
+    assert float(measures["volume_cm3"]) == 0
+    assert float(measures["depth_cm"]) == 0
+    assert not bool(measures["contact"])
+    assert float(measures["displacement_cm"]) == pytest.approx(10.68, abs=0.02)
+    assert float(measures["quality"]) == pytest.approx(0.699 * 10.68, abs=0.02)
+
+
+def test_depth_and_contact_of_a_hand_pushed_in(ball, hand):
+    """The middle fingertip is put 7 mm under the surface of the ball, along a radius."""
+    from core.grasps import Grasps
+
+    tip = hand.v_template[hand.tip_vertices[2]]
+    inward = torch.nn.functional.normalize(tip - hand.v_template.mean(0), dim=0)
+    place = (-tip - 0.033 * inward)[None]
+    one = Grasps(torch.zeros(1, 3), torch.zeros(1, 45), place, torch.zeros(1, 10), torch.zeros(1))
+    measures = paper.paper_measures(ball, hand, one, simulate=False)
+    assert float(measures["depth_cm"]) == pytest.approx(0.7, abs=0.08)
+    assert bool(measures["contact"])
+
+
+def test_quality_index():
+    assert float(paper.quality_index(torch.tensor(2.0), torch.tensor(3.0))) == pytest.approx(0.602 + 2.097)
+
+
+# --- simulation ---
+
+
+def test_free_fall_is_what_35_steps_give(ball):
+    # semi-implicit Euler: g dt^2 (1 + ... + 35)
+    by_hand = 9.8 / 240**2 * sum(range(1, 36))
+    assert by_hand == pytest.approx(0.1072, abs=2e-4)
+    assert simulation.displacement(ball, None, None) == pytest.approx(by_hand, rel=0.01)
+
+
+def test_a_cube_between_two_plates_stays(tmp_path):
+    cube = prepared(trimesh.creation.box((0.05, 0.05, 0.05)))
+
+    def plates(gap):
+        sides = [trimesh.creation.box((0.01, 0.08, 0.08)).apply_translation((s * (0.03 - gap), 0, 0)) for s in (1, -1)]
+        both = trimesh.util.concatenate(sides)
+        return np.asarray(both.vertices), np.asarray(both.faces)
+
+    held = simulation.displacement(cube, *plates(0.001), cache=tmp_path)
+    let_go = simulation.displacement(cube, *plates(-0.005), cache=tmp_path)
+    assert held < 0.02
+    assert let_go > 0.1
+    assert list(tmp_path.glob("*.npz"))  # the hulls are kept
+
+
+# --- diversity ---
+
+
+def test_identical_grasps_have_no_entropy_and_even_clusters_have_all():
+    same = np.ones((60, 4))
+    assert clustered(same) == (0.0, 0.0)
+    centres = 100.0 * np.eye(20)
+    even = np.repeat(centres, 5, axis=0)
+    entropy, size = clustered(even)
+    assert entropy == pytest.approx(math.log(20))
+    assert size == pytest.approx(0)
+    rng = np.random.default_rng(0)
+    entropy, size = clustered(even + rng.normal(size=even.shape) * 0.01)
+    assert 2.6 < entropy <= math.log(20) + 1e-9
+
+
+def test_cluster_size_is_the_mean_distance_to_the_centre():
+    centres = 1000.0 * np.arange(20)[:, None]
+    pairs = np.concatenate([centres - 1, centres + 1])
+    entropy, size = clustered(pairs)
+    # k-means may share centres badly, never better than this
+    assert size >= 1 - 1e-6 or entropy > 2.99
+    values = np.concatenate([np.zeros((30, 1)), np.full((30, 1), 5.0)])
+    assert clustered(values)[0] == pytest.approx(math.log(2))
+
+
+def test_canonical_joints_forget_where_the_hand_is(hand):
+    joints = hand(torch.zeros(1, 3), torch.randn(1, 45, generator=torch.Generator().manual_seed(0)) * 0.2,
+                  torch.zeros(1, 3), torch.zeros(1, 10)).joints
+    turn = axis_angle_to_matrix(torch.tensor([[0.3, -1.0, 2.0]]))
+    moved = joints @ turn.transpose(1, 2) + torch.tensor([0.1, 0.2, 0.3])
+    assert torch.allclose(canonical(joints), canonical(moved), atol=1e-5)
+
+
+def test_whitened_joints_have_unit_deviation():
+    values = features("whitened_joints", torch.randn(50, 21, 3))
+    assert np.allclose(values.std(0), 1)
+
+
+def test_the_nearest_posture_is_found():
+    dofs = torch.zeros(3, 21)
+    dofs[1] += math.radians(4)
+    dofs[2] += math.radians(30)
+    assert nearest_neighbour_degrees(dofs).tolist() == pytest.approx([4, 4, 26], abs=0.01)
+
+
+# --- against truth ---
+
+
+def test_joint_errors():
+    truth = torch.randn(2, 21, 3)
+    moved = truth + torch.tensor([0.003, 0.004, 0.0])
+    plain, relative = joint_error_mm(moved, truth)
+    assert torch.allclose(plain, torch.full((2,), 5.0), atol=1e-3)
+    assert torch.allclose(relative, torch.zeros(2), atol=1e-3)
+
+
+def test_upsampling_halves_edges():
+    box = trimesh.creation.box((1, 1, 1))
+    once = box.subdivide()
+    assert len(upsampled(np.asarray(box.vertices), np.asarray(box.faces), 1)) == len(once.vertices)
+    twice = once.subdivide()
+    mine = upsampled(np.asarray(box.vertices), np.asarray(box.faces), 2)
+    assert len(mine) == len(twice.vertices)
+    assert np.allclose(np.sort(mine, 0), np.sort(twice.vertices, 0))
+
+
+def test_contact_of_a_grasp_with_itself_is_perfect(ball, hand):
+    tip = hand.v_template[hand.tip_vertices[2]]
+    skin = (hand.v_template - tip + torch.tensor([0.04, 0, 0]))[None]
+    same = contact_scores(ball, hand, skin, skin)
+    assert float(same["f1"]) == pytest.approx(1)
+    away = contact_scores(ball, hand, skin + 0.5, skin)
+    assert float(away["f1"]) == 0
+    assert float(away["recall"]) == 0
+
+
+def test_touching_is_within_two_millimetres():
+    skin = np.array([[0.0, 0, 0], [0.004, 0, 0], [0, 0.004, 0]])
+    points = np.array([[0.001, 0.001, 0.0015], [0.001, 0.001, 0.0025]])
+    assert touched(points, skin, np.array([[0, 1, 2]])).tolist() == [True, False]
+
+
+# --- Frechet ---
+
+
+def test_frechet_of_two_gaussians_is_its_formula():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(200_000, 2)) * [1, 2]
+    second = rng.normal(size=(200_000, 2)) * [3, 2] + [1, 0]
+    assert frechet_distance(first, second) == pytest.approx(1 + (3 - 1) ** 2, rel=0.02)
+    assert frechet_distance(first, first) == pytest.approx(0, abs=1e-3)
+
+
+# --- controls ---
+
+
+def test_random_wrists_are_near_the_surface_and_seeded(ball, hand):
+    pose = torch.zeros(45)
+    one = random_wrists(ball, hand, 8, torch.Generator().manual_seed(0), pose)
+    again = random_wrists(ball, hand, 8, torch.Generator().manual_seed(0), pose)
+    assert torch.equal(one.transl, again.transl)
+    joints = hand(**one.parameters()).joints
+    palm = 0.5 * (joints[:, 0] + joints[:, 4])
+    assert torch.allclose(palm.norm(dim=1), torch.full((8,), 0.06), atol=0.002)
+    spread = (one.global_orient[:, None] - one.global_orient[None]).norm(dim=-1)
+    assert (spread + 9 * torch.eye(8)).min() > 0.05
+    assert len(of_another(one, 20)) == 20

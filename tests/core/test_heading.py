@@ -1,0 +1,110 @@
+"""The heading frame, and the baseline that is built on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from core.generators.base import GraspRequest
+from core.generators.heading import (
+    frames_of_grasps,
+    into_frames,
+    out_of_frames,
+    random_frames,
+    window_features,
+    window_probes,
+)
+from core.generators.retrieval import Retrieval
+from core.grasps import Grasps
+from core.hand import load_hand
+from core.objects import prepare_object
+from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+
+@pytest.fixture(scope="module")
+def hand():
+    return load_hand()
+
+
+def block(turn=None):
+    mesh = trimesh.creation.box((0.03, 0.05, 0.12)).subdivide().subdivide()
+    vertices = np.asarray(mesh.vertices)
+    return prepare_object(vertices if turn is None else vertices @ turn.T, np.asarray(mesh.faces))
+
+
+def some_grasps(count=5, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    return Grasps(torch.randn(count, 3, generator=rng), 0.2 * torch.randn(count, 45, generator=rng),
+                  0.08 * torch.randn(count, 3, generator=rng), torch.zeros(count, 10), torch.zeros(count))
+
+
+def test_axes_are_a_right_handed_frame_with_the_normal_up(hand):
+    obj = block()
+    frames = frames_of_grasps(obj, hand, some_grasps())
+    eye = torch.eye(3).expand(5, 3, 3)
+    assert torch.allclose(frames.axes.transpose(1, 2) @ frames.axes, eye, atol=1e-5)
+    assert torch.allclose(torch.linalg.det(frames.axes), torch.ones(5), atol=1e-5)
+    inside = frames.outward(torch.tensor([[0.0, 0, -0.003]]))[:, 0]
+    assert (obj.grid.query(inside)[0] < 0).all()
+
+
+def test_into_a_frame_and_out_of_it_is_the_same_grasp(hand):
+    obj, grasps = block(), some_grasps()
+    frames = frames_of_grasps(obj, hand, grasps)
+    again = out_of_frames(hand, frames, *into_frames(hand, grasps, frames), grasps.hand_pose, grasps.betas, "x")
+    assert torch.allclose(hand(**again.parameters()).joints, hand(**grasps.parameters()).joints, atol=1e-5)
+
+
+def test_turning_object_and_hand_together_changes_nothing_in_the_frame(hand):
+    turn = axis_angle_to_matrix(torch.tensor([[0.5, -1.0, 0.7]]))[0]
+    straight, turned = block(), block(turn.double().numpy())
+    grasps = some_grasps()
+    root = hand.rest(torch.zeros(1, 10))[1][0, 0]
+    moved = Grasps(matrix_to_axis_angle(turn @ axis_angle_to_matrix(grasps.global_orient)), grasps.hand_pose,
+                   (grasps.transl + root) @ turn.T - root, grasps.betas, grasps.score)
+    frames = frames_of_grasps(straight, hand, grasps)
+    carried = type(frames)(frames.origin @ turn.T, turn @ frames.axes)
+    for one, two in zip(into_frames(hand, grasps, frames), into_frames(hand, moved, carried), strict=True):
+        assert torch.allclose(one, two, atol=1e-4)
+    assert torch.allclose(window_features(straight, frames), window_features(turned, carried), atol=0.004)
+
+
+def test_probes_fill_the_window():
+    radius = window_probes().norm(dim=1)
+    assert radius.max() <= 0.09
+    assert radius.min() < 0.035
+    assert window_probes().mean(0).norm() < 0.01
+
+
+def test_random_frames_are_on_the_surface_and_turn_in_even_steps():
+    obj = block()
+    frames = random_frames(obj, 3, 4, torch.Generator().manual_seed(0))
+    assert (obj.grid.query(frames.origin)[0].abs() < 0.003).all()
+    assert torch.allclose(frames.axes[0, :, 0], -frames.axes[2, :, 0], atol=1e-5)
+    assert torch.allclose(frames.axes[:4, :, 2], frames.axes[:1, :, 2].expand(4, 3))
+
+
+def test_retrieval_finds_the_grasp_of_the_place_it_came_from(hand):
+    """An index of one object's own windows: what comes back lies where the windows were."""
+
+    class Quiet:
+        def __call__(self, fraction, stage):
+            return True
+
+        def accepted(self, grasps):
+            pass
+
+    obj, rng = block(), torch.Generator().manual_seed(3)
+    frames = random_frames(obj, 40, 8, rng)
+    pose = 0.1 * torch.randn(320, 45, generator=rng)
+    index = {"window": window_features(obj, frames).numpy(), "rotation": np.tile(np.eye(3), (320, 1, 1)),
+             "wrist": np.tile([0.0, 0, 0.05], (320, 1)), "hand_pose": pose.numpy(), "type": np.zeros(320, np.uint8)}
+    grasps = Retrieval(index).sample(GraspRequest(obj, hand, 6), torch.Generator().manual_seed(1), Quiet())
+    assert len(grasps) == 6
+    wrists = hand(**grasps.parameters()).joints[:, 0]
+    assert torch.allclose(obj.grid.query(wrists)[0], torch.full((6,), 0.05), atol=0.012)
+    apart = torch.cdist(grasps.transl, grasps.transl) + torch.eye(6)
+    assert apart.min() > 0.02
+    assert set(grasps.type) == {"large_diameter"}
