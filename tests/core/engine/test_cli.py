@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -86,3 +87,45 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         cli.write_whole(path, {"a": np.zeros(3)})
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture(scope="module")
+def grasps_file(can, tmp_path_factory):
+    """A hand far from the can and the same hand pushed into it, in the can's unit."""
+    path = tmp_path_factory.mktemp("grasps") / "grasps.npz"
+    pose = np.zeros((2, 45), np.float32)
+    np.savez(path, global_orient=np.zeros((2, 3), np.float32), hand_pose=pose,
+             transl=np.array([[1, 0, 0], [0.09, 0, 0]], np.float32), betas=np.zeros((2, 10), np.float32),
+             method=np.array("mine"), seed=np.array("4"), hand=np.array("right"), unit=np.array("mm"))
+    return path
+
+
+def test_evaluate_measures_by_both_protocols(can, grasps_file, tmp_path):
+    done = run("evaluate", can, grasps_file, "--json", tmp_path / "out.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["method"], found["seed"], found["count"]) == ("mine", 4, 2)
+    assert found["paper"]["contact"] == 0.5
+    assert found["paper"]["volume_cm3"] > 1
+    assert found["strict"]["volume_cm3"] > found["paper"]["volume_cm3"] / 4
+    assert found["strict"]["bones_crossing"] > 0
+    assert found["strict"]["held"] <= 0.5
+    assert found["paper"]["quality"] == pytest.approx(
+        0.301 * found["paper"]["volume_cm3"] + 0.699 * found["paper"]["displacement_cm"], rel=1e-4)
+    shown = run("evaluate", can, grasps_file, "--protocol", "paper")
+    assert "2 grasps of mine" in shown.stdout
+    assert "strict" not in shown.stdout
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    (lambda p: p.write_bytes(b"no"), "not a file of grasps, or it is damaged"),
+    (lambda p: np.savez(p, hand_pose=np.zeros((1, 45))), "holds no global_orient and no transl and no betas"),
+    (lambda p: p.unlink(missing_ok=True), "There is no file"),
+    (lambda p: np.savez(p, global_orient=np.full((1, 3), np.nan), hand_pose=np.zeros((1, 45)), transl=np.zeros((1, 3)),
+                        betas=np.zeros((1, 10))), "holds numbers that are none"),
+])
+def test_a_file_that_is_none_is_one_sentence(change, sentence, can, tmp_path, capsys):
+    path = tmp_path / "grasps.npz"
+    change(path)
+    assert cli.main(["evaluate", str(can), str(path)]) == 1
+    assert sentence in capsys.readouterr().err

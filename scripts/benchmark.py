@@ -1,0 +1,102 @@
+"""Speed by method and count, in seconds and in M: `python scripts/benchmark.py [--methods synthesis] [--counts 1 16]`.
+
+M is one float32 product of two 2048 x 2048 matrices with two threads, timed in the same run on the same machine, so
+that times of two machines can be compared as ratios. Each figure is the median of --repeats runs, warm, on the mug.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MUG = ROOT / "scripts" / "samples" / "mug.obj"
+
+
+class Watch:
+    """A `Progress` that notes when the first grasp was shown."""
+
+    def __init__(self) -> None:
+        self.begin, self.first = time.perf_counter(), None
+
+    def __call__(self, fraction: float, stage: str) -> bool:
+        return True
+
+    def accepted(self, grasps: object) -> None:
+        if self.first is None:
+            self.first = time.perf_counter() - self.begin
+
+
+def unit() -> float:
+    """Seconds of one product M, the median of nine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    one, two = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    one @ two
+    times = []
+    for _ in range(9):
+        begin = time.perf_counter()
+        one @ two
+        times.append(time.perf_counter() - begin)
+    torch.set_num_threads(threads)
+    return statistics.median(times)
+
+
+def main() -> int:
+    sys.path.insert(0, str(ROOT))
+    from core.generators import METHODS
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--counts", nargs="+", type=int, default=[1, 16])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--mesh", type=Path, default=MUG)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    from core.generators.base import GraspRequest
+    from core.hand import load_hand
+    from core.objects import load_mesh, prepare_object
+    from core.pipeline import choose_device, propose, use_few_threads
+
+    use_few_threads()
+    device = choose_device(options.device)
+    hand = load_hand()
+    begin = time.perf_counter()
+    obj = prepare_object(*load_mesh(options.mesh))
+    rows = [{"what": "object prepared", "count": 1, "seconds": time.perf_counter() - begin, "first": None}]
+    products = [unit()]
+    for method in options.methods:
+        propose(GraspRequest(obj, hand, 1), method, 0, Watch(), device)  # warm
+        for count in options.counts:
+            took, first = [], []
+            for seed in range(options.repeats):
+                watch = Watch()
+                propose(GraspRequest(obj, hand, count), method, seed, watch, device)
+                took.append(time.perf_counter() - watch.begin)
+                first.append(watch.first if watch.first is not None else took[-1])
+            rows.append({"what": method, "count": count, "seconds": statistics.median(took),
+                         "first": statistics.median(first)})
+            products.append(unit())
+    product = statistics.median(products)
+    print(f"{options.mesh.name} on {device}; M = {1000 * product:.0f} ms "
+          f"({1000 * min(products):.0f} to {1000 * max(products):.0f} in this run)\n")
+    print("| what | count | s | M | first shown, s |\n|---|---|---|---|---|")
+    for row in rows:
+        row["M"] = row["seconds"] / product
+        shown = "" if row["first"] is None else f"{row['first']:.2f}"
+        print(f"| {row['what']} | {row['count']} | {row['seconds']:.2f} | {row['M']:.0f} | {shown} |")
+    if options.json:
+        options.json.write_text(json.dumps({"M_seconds": product, "device": device, "rows": rows}, indent=1),
+                                encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
