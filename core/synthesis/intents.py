@@ -26,8 +26,10 @@ WORKING: Final = frozenset({"head", "blade", "jaws", "tip", "bristles", "nozzle"
 SHARP: Final = frozenset({"edge", "tip", "spout", "mouth", "lens", "screen", "sole"})
 
 USED_SHARE, FREE_SHARE, TOUCHED = 0.6, 0.1, 0.05
+# A pistol's grip ends under its body: the hand leans on it.
+USED_SHARE_PISTOL, TOUCHED_PISTOL = 0.45, 0.35
 TOUCH = 0.002  # metres
-NEAR_TRIGGER = 0.02  # metres from the index fingertip
+NEAR_TRIGGER = 0.03  # metres from the index fingertip
 ARM_ACROSS = 0.45  # cosine: the forearm may not lie over the working end
 THUMB_SIDE = 0.3  # cosine between the handle's working end and the hand's thumb side
 
@@ -176,16 +178,18 @@ class Purpose:
             fine &= touch.centre.norm(dim=1) < self.reach
         if self.intent != "use":
             return fine
+        pistol = bool(self.trigger.any())
         if self.held.any():
-            fine &= touch.held >= USED_SHARE
-        fine &= touch.working <= TOUCHED
+            fine &= touch.held >= (USED_SHARE_PISTOL if pistol else USED_SHARE)
+        fine &= touch.working <= (TOUCHED_PISTOL if pistol else TOUCHED)
         power = torch.tensor([BY_NAME[name].power for name in types])
         fine &= (self.across(joints) <= 0.05) | ~power
-        fine &= self._writes(joints) | power
+        pen = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
+        fine &= self._writes(joints) | ~pen
         if self.mouth.any():
             up = torch.nn.functional.normalize(self.obj.points[self.mouth].mean(0), dim=0)
             fine &= ((hand_directions(joints)[0] * up).sum(1) > 0) | ~power
-        if self.trigger.any():
+        if pistol:
             tips = torch.cdist(joints[:, 17], self.obj.points[self.trigger]).amin(1)
             fine &= (tips < NEAR_TRIGGER) | ~power
         if self.edge.any() and self.held.any():
@@ -203,7 +207,7 @@ class Purpose:
         if not self.in_line or self.toward is None:
             return torch.ones(len(joints), dtype=torch.bool)
         tips = joints[:, [16, 17]].mean(1)
-        ahead = torch.nn.functional.normalize(tips - joints[:, 0], dim=1)
+        ahead = torch.nn.functional.normalize(tips - joints[:, 1], dim=1)  # from the knuckle, where a pen leans
         return (ahead * torch.nn.functional.normalize(self.toward - tips, dim=1)).sum(1) > 0
 
     def _share_of_edge(self, touch: Contact, area: torch.Tensor) -> torch.Tensor:

@@ -106,7 +106,7 @@ def camera(rng: np.random.Generator) -> Shape:
     grip = capsule((-wide / 2 + 1.0, -thick / 2, -tall / 2 + 1.8), (-wide / 2 + 1.0, -thick / 2, tall / 2 - 1.8), 1.4)
     button = lathe([(0.5, 0), (0.45, 0.5)], 20).translate([-wide / 2 + 1.2, -0.8, tall / 2 - 0.1])
     return (Assembly(("medium_wrap", "large_diameter", "parallel_extension", "prismatic_four", "extension"))
-            .add("body", body, bump).add("lens", lens).add("grip", grip).add("trigger", button).shape())
+            .add("grip", body, bump, grip).add("lens", lens).add("trigger", button).shape())
 
 
 def flashlight(rng: np.random.Generator) -> Shape:
@@ -275,7 +275,7 @@ def brush_block(rng: np.random.Generator) -> Shape:
     back = superquadric((long / 2, wide / 2, tall), 0.8, 0.5).trim_by_plane([0, 0, 1.0], 0.0)
     bristles = extrude(oval(long * 0.9, wide * 0.85, 4), 2.0).translate([0, 0, -1.9])
     return (Assembly(("prismatic_four", "power_disk", "medium_wrap", "parallel_extension", "large_diameter"))
-            .add("grip", back).add("bristles", bristles).shape())
+            .add("grip", back).add("base", bristles).shape())
 
 
 def lamp_shade(rng: np.random.Generator) -> Shape:

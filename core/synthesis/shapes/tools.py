@@ -109,9 +109,10 @@ def spray_bottle(rng: np.random.Generator) -> Shape:
     nozzle = box((7.5, 2.0, 2.2), 0.5).translate([1.0, 0, top])
     trigger = sweep(smooth([(3.2, 0, top - 0.6), (3.9, 0, top - 2.5), (3.4, 0, top - 5)]),
                     np.tile([0.7, 0.35], (24, 1)), up=(1, 0, 0))
-    neck = lathe([(1.4, height), (1.4, top)], 28)
-    return (Assembly(("medium_wrap", "large_diameter", "index_extension")).add("body", lathe(profile))
-            .add("grip", neck).add("nozzle", nozzle).add("trigger", trigger).shape())
+    upper = profile[:, 1] > 0.6 * height
+    neck = lathe([*profile[upper], (1.4, top)], 48)
+    return (Assembly(("medium_wrap", "large_diameter", "index_extension", "small_diameter"))
+            .add("body", lathe(profile[: int((~upper).sum()) + 1])).add("grip", neck).add("nozzle", nozzle).add("trigger", trigger).shape())
 
 
 def saw(rng: np.random.Generator) -> Shape:
