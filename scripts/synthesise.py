@@ -1,8 +1,9 @@
 """Makes the training grasps: `python scripts/synthesise.py --out FOLDER [--jobs 2] [--seconds S] [--merge FILE]`.
 
 The work is cut into slices (one object, one intent); each writes its own file, so a run that was stopped, or ended by
---seconds, goes on where it was. --merge puts all slices that are there into one file of grasps. One process a core and
-one thread a process; --ray on a Ray cluster. --objects adds a folder of meshes.
+--seconds, goes on where it was. --merge adds all slices that are there to one file of grasps, and what that file holds
+is not made again. One process a core and one thread a process; --ray on a Ray cluster. --objects adds a folder of
+meshes.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def work(job: dict) -> dict:
 
 def jobs_of(options: argparse.Namespace) -> list[dict]:
     """What is still to be done, in order."""
+    from core.synthesis.dataset import load_training
     from core.synthesis.intents import HELD
     from core.synthesis.production import Task, plan
     from core.synthesis.shapes import FAMILIES, make_shape
@@ -63,6 +65,8 @@ def jobs_of(options: argparse.Namespace) -> list[dict]:
     shards = options.out / "slices"
     shards.mkdir(parents=True, exist_ok=True)
     done = {path.stem for path in shards.iterdir() if path.suffix in (".npz", ".failed")}
+    if options.merge and options.merge.exists():
+        done |= set(load_training(options.merge).slices)
     common = {"out": str(shards), "cache": str(options.cache) if options.cache else None,
               "meshes": str(options.objects) if options.objects else None, "seed": options.seed}
     return [{**common, "task": (task.object, task.intent, task.round)} for task in tasks if task.name not in done]
@@ -138,10 +142,15 @@ def main() -> int:
     sys.path.insert(0, str(ROOT))
     run(jobs_of(options), options)
     if options.merge:
+        from dataclasses import replace
+
         from core.synthesis.dataset import balanced, load_training, merge
 
-        slices = [load_training(path) for path in sorted((options.out / "slices").glob("*.npz"))]
-        balanced(merge([one for one in slices if len(one)])).save(options.merge)
+        parts = [load_training(options.merge)] if options.merge.exists() else []
+        known = set(parts[0].slices) if parts else set()
+        paths = sorted(path for path in (options.out / "slices").glob("*.npz") if path.stem not in known)
+        parts += [replace(load_training(path), slices=(path.stem,)) for path in paths]
+        balanced(merge(parts)).save(options.merge)
         tell(options.merge)
     return 0
 

@@ -47,6 +47,7 @@ class TrainingGrasps:
         touching: a bit for each of the six hand parts within 2 mm (thumb first, palm last).
         held_share: share of the contact area on the object's held parts.
         score: 0 to 100. depth_mm, overlap_cm3: of skin in the object. residual: of the wrench test.
+        slices: names of the slices of work (`core.synthesis.production.Task`) that it was put together from.
     """
 
     objects: tuple[str, ...]
@@ -64,6 +65,7 @@ class TrainingGrasps:
     depth_mm: np.ndarray
     overlap_cm3: np.ndarray
     residual: np.ndarray
+    slices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, (kind, width) in COLUMNS.items():
@@ -114,7 +116,8 @@ class TrainingGrasps:
         unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             with open(unfinished, "wb") as stream:
-                np.savez_compressed(stream, objects=np.array(self.objects, dtype=str), types=np.array(TYPE_NAMES),
+                np.savez_compressed(stream, objects=np.array(self.objects, dtype=str),
+                                    slices=np.array(self.slices, dtype=str), types=np.array(TYPE_NAMES),
                                     intents=np.array(INTENTS), **{name: getattr(self, name) for name in COLUMNS})
             os.replace(unfinished, path)
         finally:
@@ -130,7 +133,8 @@ def load_training(path: str | Path) -> TrainingGrasps:
     with np.load(path, allow_pickle=False) as stored:
         if tuple(stored["types"].tolist()) != TYPE_NAMES or tuple(stored["intents"].tolist()) != INTENTS:
             raise ValueError(f"{path} was made with other grasp types: make the training grasps again")
-        return TrainingGrasps(tuple(stored["objects"].tolist()), **{name: stored[name] for name in COLUMNS})
+        return TrainingGrasps(tuple(stored["objects"].tolist()), **{name: stored[name] for name in COLUMNS},
+                              slices=tuple(stored["slices"].tolist()) if "slices" in stored else ())
 
 
 def merge(parts: Sequence[TrainingGrasps]) -> TrainingGrasps:
@@ -142,7 +146,8 @@ def merge(parts: Sequence[TrainingGrasps]) -> TrainingGrasps:
         table = np.array([number[name] for name in part.objects], dtype=np.uint16)
         for name in COLUMNS:
             columns[name].append(table[part.object] if name == "object" else getattr(part, name))
-    return TrainingGrasps(objects, **{name: np.concatenate(pieces) for name, pieces in columns.items()})
+    slices = tuple(dict.fromkeys(name for part in parts for name in part.slices))
+    return TrainingGrasps(objects, **{name: np.concatenate(pieces) for name, pieces in columns.items()}, slices=slices)
 
 
 def balanced(grasps: TrainingGrasps) -> TrainingGrasps:

@@ -41,6 +41,11 @@ def test_it_stops_when_the_time_is_up_and_goes_on_later(first):
     merged = load_training(out / "all.npz")
     assert merged.objects == ("bead/0",)
     assert len(merged) > 0
+    assert set(merged.slices) == {"bead_0_any_0", "bead_0_any_1"}
+    again = out / "elsewhere"  # another machine, with the file alone: nothing is made twice, and nothing is lost
+    log = synthesise("--out", str(again), *common[2:], "--merge", str(out / "all.npz"))
+    assert "bead_0_any_0 " not in log
+    assert len(load_training(out / "all.npz")) == len(merged)
 
 
 def test_a_ray_cluster_makes_the_same_slice(first, tmp_path):

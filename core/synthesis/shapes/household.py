@@ -75,7 +75,7 @@ def apple(rng: np.random.Generator) -> Shape:
     r = radius * np.cos(np.radians(angle)) ** 0.8
     z = radius * squash * np.sin(np.radians(angle)) - 0.9 * np.exp(-(r / 0.8) ** 2) * np.sign(angle) * (angle > 0)
     stem = capsule((0, 0, radius * squash * 0.6), (0.3, 0, radius * squash + 0.9), 0.15)
-    return Assembly(BALLS).add("body", lathe(np.stack([r, z], 1))).add("tip", stem).shape()
+    return Assembly(BALLS).add("body", lathe(np.stack([r, z], 1))).add("stalk", stem).shape()
 
 
 def banana(rng: np.random.Generator) -> Shape:

@@ -111,8 +111,9 @@ def spray_bottle(rng: np.random.Generator) -> Shape:
                     np.tile([0.7, 0.35], (24, 1)), up=(1, 0, 0))
     upper = profile[:, 1] > 0.6 * height
     neck = lathe([*profile[upper], (1.4, top)], 48)
-    return (Assembly(("medium_wrap", "large_diameter", "index_extension", "small_diameter"))
-            .add("body", lathe(profile[: int((~upper).sum()) + 1])).add("grip", neck).add("nozzle", nozzle).add("trigger", trigger).shape())
+    lower = lathe(profile[: int((~upper).sum()) + 1])
+    return (Assembly(("medium_wrap", "large_diameter", "index_extension", "small_diameter")).add("body", lower)
+            .add("grip", neck).add("nozzle", nozzle).add("trigger", trigger).shape())
 
 
 def saw(rng: np.random.Generator) -> Shape:

@@ -1,0 +1,140 @@
+"""The training grasps' card: `python scripts/describe_training.py [--training FILE] [--renders 60] --out FOLDER`.
+
+Counts, shares and variety as Markdown (card.md), their distributions (distributions.png), random grasps
+(renders.jpg) and the synergy basis fitted on them (synergies.npz).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAINING = ROOT / "weights" / "training" / "grasps.npz"
+
+
+def bars(draw: Any, font: Any, left: int, top: int, title: str, names: list[str], values: np.ndarray) -> None:
+    """A chart of horizontal bars."""
+    draw.text((left, top), title, fill=(20, 20, 24), font=font)
+    most = max(float(values.max()), 1e-9)
+    for row, (name, value) in enumerate(zip(names, values, strict=True)):
+        y = top + 22 + 15 * row
+        draw.text((left, y), name, fill=(60, 60, 66), font=font)
+        draw.rectangle((left + 150, y + 2, left + 150 + int(190 * value / most), y + 12), fill=(66, 110, 170))
+        draw.text((left + 346, y), f"{100 * value:.1f} %", fill=(60, 60, 66), font=font)
+
+
+def histogram(values: np.ndarray, edges: list[float], unit: str) -> tuple[list[str], np.ndarray]:
+    share = np.histogram(values, [*edges, np.inf])[0] / max(1, len(values))
+    names = [*(f"{a:g} to {b:g} {unit}" for a, b in pairwise(edges)), f"from {edges[-1]:g} {unit}"]
+    return names, share
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--training", type=Path, default=TRAINING)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--renders", type=int, default=60)
+    parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+    import torch
+    from PIL import Image, ImageDraw, ImageFont
+
+    from core.hand import load_hand
+    from core.metrics.diversity import nearest_neighbour_degrees
+    from core.synthesis.dataset import TYPE_NAMES, load_training, training_object
+    from core.synthesis.intents import INTENTS
+    from core.synthesis.shapes import FAMILIES
+    from core.synthesis.synergies import fit_synergies
+
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    data, hand = load_training(options.training), load_hand()
+    total = len(data)
+    families, per_family = np.unique(data.families, return_counts=True)
+    types = np.bincount(data.type, minlength=len(TYPE_NAMES)) / total
+    intents = np.bincount(data.intent, minlength=len(INTENTS)) / total
+    dofs = torch.from_numpy(data.dofs.astype(np.float32))
+    near = {name: nearest_neighbour_degrees(dofs[data.type == row]) for row, name in enumerate(TYPE_NAMES)
+            if (data.type == row).sum() > 1}
+    weight = 1 / np.bincount(data.type, minlength=len(TYPE_NAMES)).clip(1)
+    synergies = fit_synergies(data.dofs.astype(np.float64), weight[data.type])
+    synergies.save(options.out / "synergies.npz")
+
+    used = data.intent == INTENTS.index("use")
+    over = data.intent == INTENTS.index("handover")
+    with_part = used & (data.held_share > 0)
+    lines = [
+        f"{total} grasps of {len(np.unique(data.object))} objects in {len(families)} of {len(FAMILIES)} families "
+        f"(train {len(data.split('train'))}, held-out shapes {len(data.split('shape'))}, held-out families "
+        f"{len(data.split('family'))}).", "",
+        f"- most of one type {100 * types.max():.1f} % ({TYPE_NAMES[types.argmax()]}), most of one family "
+        f"{100 * per_family.max() / total:.1f} % ({families[per_family.argmax()]})",
+        f"- depth of the hand in the object: mean {data.depth_mm.astype(float).mean():.2f} mm, overlap: mean "
+        f"{data.overlap_cm3.astype(float).mean():.3f} cm3",
+        f"- `use` on objects with a part to hold: {100 * data.held_share[with_part].astype(float).mean():.0f} % of the "
+        f"contact on it, at least {100 * data.held_share[with_part].astype(float).min():.0f} %; `handover`: "
+        f"{100 * data.held_share[over].astype(float).mean() if over.any() else 0:.1f} % on it",
+        f"- hands of other shapes: {100 * (np.abs(data.betas.astype(float)).max(1) > 0).mean():.0f} %",
+        f"- six synergies explain {100 * synergies.explained[5]:.0f} % of the finger angles' variance", "",
+        "Root-mean-square angle from each posture to the most alike of its type, degrees (median): "
+        + ", ".join(f"{name} {float(value.median()):.1f}" for name, value in near.items()) + ".", ""]
+    (options.out / "card.md").write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+
+    font = ImageFont.load_default(11)
+    chart = Image.new("RGB", (1240, 420), (244, 245, 247))
+    draw = ImageDraw.Draw(chart)
+    bars(draw, font, 16, 10, "type", list(TYPE_NAMES), types)
+    bars(draw, font, 426, 10, "intent", list(INTENTS), intents)
+    bars(draw, font, 426, 130, "depth", *histogram(data.depth_mm.astype(float), [0, 0.3, 0.6, 0.9, 1.2, 1.5], "mm"))
+    bars(draw, font, 426, 260, "overlap", *histogram(data.overlap_cm3.astype(float), [0, 0.02, 0.05, 0.1, 0.2], "cm3"))
+    order = per_family.argsort()[::-1][:25]
+    bars(draw, font, 836, 10, "families, the 25 most", families[order].tolist(), per_family[order] / total)
+    chart.save(options.out / "distributions.png")
+
+    if options.renders:
+        renders(options, data, hand, training_object, ImageFont.load_default(11))
+    return 0
+
+
+def renders(options: argparse.Namespace, data: Any, hand: Any, training_object: Any, font: Any) -> None:
+    """Random grasps, two views each."""
+    import torch
+    from PIL import Image, ImageDraw
+    from render_grasps import BLUE, CREASE, SKIN, TOWARD_FINGERS, TOWARD_THUMB, aim, render_view
+
+    from core.synthesis.dataset import TYPE_NAMES
+    from core.synthesis.intents import INTENTS
+
+    size, columns = 170, 6
+    picked = np.random.default_rng(options.seed).permutation(len(data))[: options.renders]
+    sheet = Image.new("RGB", (2 * size * columns, size * -(-len(picked) // columns)))
+    draw = ImageDraw.Draw(sheet)
+    for place, row in enumerate(picked):
+        name = data.objects[data.object[row]]
+        obj = training_object(name, options.cache)
+        with torch.no_grad():
+            posed = hand(**data[np.array([row])].grasps(hand).parameters())
+        skin, joints = posed.vertices[0].double().numpy(), posed.joints[0].double().numpy()
+        vertices = obj.vertices.double().numpy()
+        shown = np.concatenate([skin, vertices[np.linalg.norm(vertices - skin.mean(0), axis=1) < 0.14]])
+        meshes = [(skin, hand.faces.numpy(), SKIN, -1.0), (vertices, obj.faces.numpy(), BLUE, CREASE)]
+        left, top = place % columns * 2 * size, place // columns * size
+        for view, way in enumerate((TOWARD_THUMB, TOWARD_FINGERS)):
+            picture = render_view(meshes, aim(joints, way, shown, 0.19), size, 0.19, 2, seed=place)
+            sheet.paste(Image.fromarray(picture), (left + view * size, top))
+        draw.text((left + 3, top + 1), f"{name} {INTENTS[data.intent[row]]} {TYPE_NAMES[data.type[row]]}",
+                  fill=(20, 20, 24), font=font)
+    sheet.save(options.out / "renders.jpg", quality=80)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
