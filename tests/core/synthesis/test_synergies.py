@@ -38,4 +38,4 @@ def test_the_bundled_basis_is_of_the_bundled_grasps():
     counts = np.bincount(data.type, minlength=18)
     again = fit_synergies(data.dofs.astype(np.float64), 1 / counts[data.type])
     assert np.allclose(again.deviation, kept.deviation, atol=1e-6)
-    assert kept.explained[5] > 0.8  # six synergies say most of a grasping hand
+    assert kept.explained[5] > 0.75  # six synergies say most of a grasping hand

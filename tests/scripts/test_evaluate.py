@@ -1,0 +1,64 @@
+"""The table of methods: rows, pictures, going on, and files from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def evaluate(*arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("evaluate")
+    (path / "objects").mkdir()
+    (path / "mine").mkdir()
+    trimesh.creation.box((0.03, 0.05, 0.1)).export(path / "objects" / "block.ply")
+    np.savez(path / "mine" / "block.npz", global_orient=np.zeros((3, 3)), hand_pose=np.zeros((3, 45)),
+             transl=np.full((3, 3), 1.0), betas=np.zeros((3, 10)))
+    return path
+
+
+def test_rows_and_pictures_of_methods_and_of_files(folder):
+    out = folder / "out"
+    arguments = ("--out", str(out), "--objects", str(folder / "objects"), "--count", "3", "--turn",
+                 "--methods", "control_random", f"npz:far={folder / 'mine'}")
+    evaluate(*arguments)
+    table = json.loads((out / "table.json").read_text())
+    rows = {row["method"]: row for row in table["rows"]}
+    assert set(rows) == {"control_random", "far"}
+    assert rows["far"]["grasps"] == 3
+    assert rows["far"]["paper_contact"] == 0
+    assert rows["far"]["strict_held"] == 0
+    assert rows["far"]["paper_displacement_cm"] == pytest.approx(10.7, abs=0.2)
+    assert rows["control_random"]["paper_contact"] > 0
+    assert (out / "table.md").read_text().count("\n") == 4
+    assert (out / "sheet.png").stat().st_size > 10_000
+    kept = {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
+    evaluate(*arguments, "--no-sheet")  # goes on: nothing is made or measured again
+    assert kept == {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
+
+
+def test_benchmark_tells_seconds_and_m(tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--counts", "1", "--repeats", "1",
+               "--json", str(tmp_path / "speed.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    speed = json.loads((tmp_path / "speed.json").read_text())
+    rows = {(row["what"], row["count"]): row for row in speed["rows"]}
+    row = rows["synthesis", 1]
+    assert row["M"] == pytest.approx(row["seconds"] / speed["M_seconds"])
+    assert 0 < row["first"] <= row["seconds"]
