@@ -263,7 +263,7 @@ def holds(request: GraspRequest, one: Grasps) -> bool:
         return True
     from core.metrics.hold import hold_test
 
-    return bool(hold_test(request.object, request.hand, one, friction=FRICTION).held[0])
+    return bool(hold_test(request.object, request.hand, one, friction=FRICTION, early=True).held[0])
 
 
 def score(checked: Checked, poses: Poses) -> torch.Tensor:

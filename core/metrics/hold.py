@@ -23,6 +23,9 @@ SETTLE: Final = 100  # steps without gravity
 FALL: Final = 600  # steps of gravity in one direction
 DROPPED: Final = 0.02  # metres of travel that are a failure
 DIRECTIONS: Final = ((0, 0, -1), (0, 0, 1), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0))
+#: an object that moves less than this, metres, in so many steps has come to rest
+STILL: Final = 0.0004
+RESTING: Final = 60
 #: degrees of flexion added at knuckles, and at the middle joints and the thumb's last
 SQUEEZE: Final = (2.0, 1.4)
 #: how many hands share one compiled model
@@ -49,6 +52,7 @@ def hold_test(
     friction: float = 0.6,
     directions: int = 6,
     cache: Path | str | None = None,
+    early: bool = False,
 ) -> HoldResult:
     """Shakes N grasps: 0.2 s without gravity, then 1.2 s of gravity each way from that state.
 
@@ -60,6 +64,7 @@ def hold_test(
         friction: coefficient of both bodies.
         directions: how many of down, up, and the four sides are tried; the protocol wants 6, a filter may take fewer.
         cache: folder of the convex pieces; None is the user's cache folder.
+        early: stop a direction once the object has come to rest, and count its creep to the end; for filters.
     """
     if not 1 <= directions <= len(DIRECTIONS):
         raise ValueError(f"directions is {directions}, expected 1 to {len(DIRECTIONS)}")
@@ -70,7 +75,7 @@ def hold_test(
     slips: list[float] = []
     for first in range(0, len(hands), BATCH):
         bench = Bench(pieces, hands[first:first + BATCH], friction)
-        slips += [bench.slip(index, directions) for index in range(len(bench.hands))]
+        slips += [bench.slip(index, directions, early) for index in range(len(bench.hands))]
     slip = torch.tensor(slips, dtype=torch.float64)
     return HoldResult(slip < DROPPED, (100 * slip).float())
 
@@ -154,7 +159,7 @@ class Bench:
                 type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=kind, conaffinity=other, condim=4,
                 friction=[friction, 0.005, 0.0001], solref=[0.01, 1], solimp=[0.8, 0.95, 0.003, 0.5, 2])
 
-    def slip(self, index: int, directions: int = 6) -> float:
+    def slip(self, index: int, directions: int = 6, early: bool = False) -> float:
         """The largest travel in metres of the object's centre of mass in hand `index`; stops beyond `DROPPED`."""
         import mujoco
 
@@ -172,18 +177,26 @@ class Bench:
                 break
             data.time, data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = settled
             model.opt.gravity[:] = GRAVITY * np.array(direction)
-            worst = max(worst, self._run(FALL, origin))
+            worst = max(worst, self._run(FALL, origin, early))
         return worst
 
-    def _run(self, steps: int, origin: np.ndarray) -> float:
+    def _run(self, steps: int, origin: np.ndarray, early: bool = False) -> float:
         import mujoco
 
         worst = 0.0
-        for _ in range(0, steps, 10):
+        before = self._data.xipos[self._body].copy()
+        for done in range(10, steps + 1, 10):
             mujoco.mj_step(self._model, self._data, nstep=10)
-            worst = max(worst, float(np.linalg.norm(self._data.xipos[self._body] - origin)))
+            place = self._data.xipos[self._body]
+            worst = max(worst, float(np.linalg.norm(place - origin)))
             if worst >= DROPPED:
                 break
+            if early and done % RESTING == 0:
+                creep = float(np.linalg.norm(place - before))
+                if creep < STILL:
+                    worst += creep * (steps - done) / RESTING
+                    break
+                before = place.copy()
         return worst if np.isfinite(worst) else np.inf
 
 

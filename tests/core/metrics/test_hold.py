@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -96,3 +97,14 @@ def test_sixteen_bodies_of_all_vertices(hand, ball_grasp):
     (bodies,) = squeezed_bodies(hand, ball_grasp)
     assert len(bodies) == 16
     assert sum(map(len, bodies)) == len(hand.v_template)
+
+
+def test_an_early_end_says_the_same(ball, hand, ball_grasp, pieces_folder):
+    whole = hold_test(ball, hand, ball_grasp, cache=pieces_folder)
+    begin = time.perf_counter()
+    whole = hold_test(ball, hand, ball_grasp, cache=pieces_folder)
+    middle = time.perf_counter()
+    short = hold_test(ball, hand, ball_grasp, cache=pieces_folder, early=True)
+    assert time.perf_counter() - middle < 0.7 * (middle - begin)
+    assert torch.equal(short.held, whole.held)
+    assert torch.allclose(short.slip_cm[whole.held], whole.slip_cm[whole.held], atol=0.4)
