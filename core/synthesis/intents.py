@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from core.objects.features import rods
 from core.synthesis.taxonomy import BY_NAME
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ USED_SHARE_PISTOL, TOUCHED_PISTOL = 0.45, 0.35
 TOUCH = 0.002  # metres
 NEAR_TRIGGER = 0.03  # metres from the index fingertip
 ARM_ACROSS = 0.45  # cosine: the forearm may not lie over the working end
+FINGER, WIDEST_HOLE = 0.016, 0.12  # metres: holes that a finger, or the fingers, go through
+# The bones of index, middle, little and ring in joints of core's order, the last to the fingertip.
+BONE_STARTS: Final = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+BONE_ENDS: Final = [2, 3, 17, 5, 6, 18, 8, 9, 20, 11, 12, 19]
 THUMB_SIDE = 0.3  # cosine between the handle's working end and the hand's thumb side
 
 
@@ -186,6 +191,10 @@ class Purpose:
         fine &= (self.across(joints) <= 0.05) | ~power
         pen = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
         fine &= self._writes(joints) | ~pen
+        if len(self.holes[0]):
+            # A closed handle is taken through its hole by a fist, and a loop by any hand.
+            loops = bool(self.obj.parts and "loop" in self.obj.parts.names)
+            fine &= self.threads(joints) | (~power & (not loops))
         if self.mouth.any():
             up = torch.nn.functional.normalize(self.obj.points[self.mouth].mean(0), dim=0)
             fine &= ((hand_directions(joints)[0] * up).sum(1) > 0) | ~power
@@ -209,6 +218,30 @@ class Purpose:
         tips = joints[:, [16, 17]].mean(1)
         ahead = torch.nn.functional.normalize(tips - joints[:, 1], dim=1)  # from the knuckle, where a pen leans
         return (ahead * torch.nn.functional.normalize(self.toward - tips, dim=1)).sum(1) > 0
+
+    @cached_property
+    def holes(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Holes that held parts go round: centres (H, 3), unit normals (H, 3), radii (H,) metres."""
+        found = rods(self.obj, 192, torch.Generator().manual_seed(0))
+        if not len(found.points) or not self.held.any():
+            return torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0)
+        around = ((found.inner.norm(dim=1) > 0.5) & torch.isfinite(found.gap) & (found.gap > FINGER)
+                  & (found.gap < WIDEST_HOLE) & self.held[self.nearest(found.points)])
+        rod, way, gap = found.points[around], found.inner[around], found.gap[around]
+        radius = found.radius[around].mean(1)
+        normal = torch.nn.functional.normalize(torch.linalg.cross(found.axis[around], way), dim=1)
+        return rod + (radius + gap / 2)[:, None] * way, normal, gap / 2
+
+    def threads(self, joints: torch.Tensor) -> torch.Tensor:
+        """(N,) bool: hands (N, 21, 3) of which a finger other than the thumb goes through a hole."""
+        centre, normal, radius = self.holes
+        start, end = joints[:, BONE_STARTS], joints[:, BONE_ENDS]  # (N, 12, 3)
+        one = ((start[:, :, None] - centre) * normal).sum(-1)
+        two = ((end[:, :, None] - centre) * normal).sum(-1)
+        share = (one / (one - two + 1e-12)).clamp(0, 1)[..., None]
+        crossing = start[:, :, None] + share * (end - start)[:, :, None]
+        through = (one * two < 0) & ((crossing - centre).norm(dim=-1) < radius)
+        return through.flatten(1).any(1)
 
     def _share_of_edge(self, touch: Contact, area: torch.Tensor) -> torch.Tensor:
         known = touch.part >= 0

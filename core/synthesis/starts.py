@@ -125,7 +125,12 @@ class StartMaker:
         rows = torch.randint(len(self.rods.points), (4 * sample,), generator=self.rng)
         axis = self.rods.axis[rows] * (1 - 2 * torch.randint(0, 2, (len(rows), 1), generator=self.rng))
         radius = self.rods.radius[rows].reshape(len(rows), -1).mean(1)
-        return Grips(self.rods.points[rows], self._tangents(axis), axis, 2 * radius)
+        facing = self._tangents(axis)
+        # Round a hole the palm lies outside, so that the fingers go through it.
+        inner = self.rods.inner[rows]
+        outside = torch.nn.functional.normalize(facing - 2.0 * inner, dim=1)
+        handle = (inner.norm(dim=1) > 0.5) & (torch.rand(len(rows), generator=self.rng) < 0.6)
+        return Grips(self.rods.points[rows], torch.where(handle[:, None], outside, facing), axis, 2 * radius)
 
     def _rim_grips(self, sample: int) -> Grips:
         rows = torch.randint(len(self.rims.points), (4 * sample,), generator=self.rng)

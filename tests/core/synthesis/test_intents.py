@@ -120,3 +120,30 @@ def test_in_line_tells_a_hammer_from_a_saw(hammer):
 
 def test_a_dumbbell_has_no_working_end():
     assert Purpose(thing("dumbbell"), "use").toward is None
+
+
+def test_fingers_go_through_a_closed_handle(hand):
+    """A ring's hole is known, and a straight finger laid through its middle or beside it is told apart."""
+    saw = thing("saw")
+    purpose = Purpose(saw, "use")
+    centre, normal, radius = purpose.holes
+    assert len(centre) > 20
+    assert (saw.grid.query(centre)[0] > 0.004).all()  # free space
+    joints = torch.zeros(2, 21, 3)
+    joints += centre[0] + 0.3 * normal[0]
+    joints[:, 1:4] = centre[0] + torch.tensor([[0.03], [0.0], [-0.03]]) * normal[0]
+    joints[1] += 1.5 * radius[0] * torch.nn.functional.normalize(torch.linalg.cross(normal[0], torch.ones(3)), dim=0)
+    joints[1] += 0.3
+    assert purpose.threads(joints).tolist() == [True, False]
+
+
+def test_no_hole_in_a_hammer(hammer):
+    assert len(Purpose(hammer, "use").holes[0]) == 0
+
+
+def test_scissors_are_taken_through_a_loop(hand):
+    scissors = thing("scissors")
+    grasps = taken(scissors, hand, "use", 2)
+    assert len(grasps) >= 2
+    joints = hand(**grasps.parameters()).joints.detach()
+    assert Purpose(scissors, "use").threads(joints).all()
