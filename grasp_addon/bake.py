@@ -12,7 +12,12 @@ from .scrub import shown
 
 
 def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
-    """Keys the shown grasp and mutes the drivers; returns the frame. The animator's keying preferences hold."""
+    """Keys the shown grasp and mutes the drivers; returns the frame.
+
+    The animator's preferences hold: Only Insert Needed, the interpolation of new keys, the timeline's key type and
+    Cycle-Aware Keying. An active keying set does not: with part of its channels a grasp is another pose. Auto-Key
+    need not be on, for the button is the order to key.
+    """
     scene, record = context.scene, rig.grasp
     frame = scene.frame_current
     shape_keys = record.mesh.data.shape_keys
@@ -22,6 +27,7 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
             for name in bone_names(record.side)}
     mute_drivers(rig, True)
     record.looking = False
+    there = {point.co.x for data in (rig, shape_keys) for c in curves(data) for point in c.keyframe_points}
     keying = {"frame": frame, "options": keying_options(context), "keytype": scene.tool_settings.keyframe_type}
     for joint, (name, (rotation, location)) in enumerate(pose.items()):
         bone = rig.pose.bones[name]
@@ -36,6 +42,8 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
     for datablock in (rig, shape_keys):
         if datablock.animation_data and datablock.animation_data.action:
             datablock.animation_data.action[MARK] = True
+    if not any(abs(x - frame) < 0.5 for x in there):  # keys that were there keep their interpolation
+        style_new_keys(context, (rig, shape_keys), frame)
     place = shown(rig)
     for index, candidate in enumerate(record.candidates):
         if values.get(candidate.key, 0.0) > 0 or index == place - 1:
@@ -52,6 +60,17 @@ def key_newcomers(rig: bpy.types.Object) -> None:
             block.value = 0.0
             for frame in frames:
                 block.keyframe_insert("value", frame=frame)
+
+
+def style_new_keys(context: bpy.types.Context, datablocks: tuple[bpy.types.ID, ...], frame: float) -> None:
+    """The interpolation and handles the preferences give to new keys, which keys inserted by a script do not get."""
+    edit = context.preferences.edit
+    for found in (c for datablock in datablocks for c in curves(datablock)):
+        for point in found.keyframe_points:
+            if abs(point.co.x - frame) < 0.5:
+                point.interpolation = edit.keyframe_new_interpolation_type
+                point.handle_left_type = point.handle_right_type = edit.keyframe_new_handle_type
+        found.update()
 
 
 def keying_options(context: bpy.types.Context) -> set[str]:

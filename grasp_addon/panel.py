@@ -10,6 +10,7 @@ import bpy
 from . import preferences, scrub
 from .generate import status
 from .naming import readable
+from .properties import TYPES
 
 LINE: Final = 36  # characters that fit the sidebar as it opens
 SHOWN_MEASURES: Final = (
@@ -41,7 +42,7 @@ class GRASP_PT_generate(bpy.types.Panel):
         if status.work:
             work = status.work
             row = layout.row(align=True)
-            row.progress(factor=work.request.fraction, text=work.stage)
+            row.progress(factor=work.request.fraction, text=work.stage.partition(" (")[0])  # the count stands below
             row.operator("grasp.stop", text="", icon="X")
             layout.label(text=f"{len(work.found)} of {work.settings['count']} grasps so far")
             return
@@ -93,7 +94,7 @@ class GRASP_PT_candidates(bpy.types.Panel):
 def _facts(layout: bpy.types.UILayout, candidate: object) -> None:
     measures = {m.name: m.value for m in candidate.measures}
     column = layout.column(align=True)
-    rows = [("Type", readable(candidate.type) or "—"), ("Score", f"{candidate.score:.0f}")]
+    rows = [("Type", TYPES.get(candidate.type) or readable(candidate.type) or "—"), ("Score", f"{candidate.score:.0f}")]
     rows += [(label, form.format(measures[name])) for name, label, form in SHOWN_MEASURES if name in measures]
     if candidate.baked:
         rows.append(("Baked", "kept at the next click"))

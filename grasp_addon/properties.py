@@ -146,6 +146,8 @@ class GraspRecord(bpy.types.PropertyGroup):
     placed: FloatVectorProperty(size=16)
     wrist: FloatVectorProperty(size=3)
     looking: BoolProperty(description="The drivers pose a baked hand for a look; a change of frame ends it")
+    look: IntProperty()  # the place looked at, and the frame at which
+    look_frame: FloatProperty()
     candidates: CollectionProperty(type=GraspCandidate)
     sliders: PointerProperty(type=GraspSliders)
 

@@ -46,9 +46,12 @@ def show(rig: bpy.types.Object, number: int) -> None:
         value = 1.0 if block.name == wanted else 0.0
         if block.value != value:
             block.value = value
-    if any(c.baked for c in record.candidates) and not record.looking:
-        record.looking = True
-        mute_drivers(rig, False)
+    record.look = number
+    if any(c.baked for c in record.candidates):
+        record.look_frame = _scene_of(rig).frame_float
+        if not record.looking:
+            record.looking = True
+            mute_drivers(rig, False)
 
 
 def end_look(rig: bpy.types.Object) -> None:
@@ -62,12 +65,33 @@ def end_look(rig: bpy.types.Object) -> None:
 def on_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
     """A look ends where the timeline moves, as any pose without a key does."""
     for rig in rigs(scene):
-        end_look(rig)
+        if not _same_frame(rig, scene):
+            end_look(rig)
+
+
+@persistent
+def after_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
+    """Blender evaluates the frame it is at anew at times, e.g. after Generate: the keys must not end a look then."""
+    for rig in rigs(scene):
+        if rig.grasp.looking and _same_frame(rig, scene) and shown(rig) != rig.grasp.look:
+            show(rig, rig.grasp.look)
+
+
+def _same_frame(rig: bpy.types.Object, scene: bpy.types.Scene) -> bool:
+    return abs(rig.grasp.look_frame - scene.frame_float) < 1e-3
+
+
+def _scene_of(rig: bpy.types.Object) -> bpy.types.Scene:
+    """The scene whose timeline the hand follows: the one in the window, where the hand is in it."""
+    here = bpy.context.scene
+    return here if here and rig.name in here.objects else next(iter(rig.users_scene), here)
 
 
 def register() -> None:
     bpy.app.handlers.frame_change_pre.append(on_frame_change)
+    bpy.app.handlers.frame_change_post.append(after_frame_change)
 
 
 def unregister() -> None:
     bpy.app.handlers.frame_change_pre.remove(on_frame_change)
+    bpy.app.handlers.frame_change_post.remove(after_frame_change)

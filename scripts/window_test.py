@@ -124,7 +124,8 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     addon_utils.disable(MODULE)
     left = [n for n in dir(bpy.types) if n.startswith("GRASP_")]
     left += [t for t in ("Scene", "Object") if hasattr(getattr(bpy.types, t), "grasp")]
-    step("no trace after unregistering", not left and not bpy.app.handlers.frame_change_pre)
+    handlers = [*bpy.app.handlers.frame_change_pre, *bpy.app.handlers.frame_change_post]
+    step("no trace after unregistering", not left and not handlers)
     for name in [n for n in sys.modules if n.startswith(MODULE)]:
         del sys.modules[name]
     start = time.perf_counter()
@@ -167,7 +168,9 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     bpy.ops.object.select_all(action="DESELECT")
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     bpy.ops.mesh.primitive_cylinder_add(radius=0.035, depth=0.12)
-    bpy.context.object.name = "Can"
+    bpy.context.object.name, bpy.context.object.location = "Can", (-0.02, 0.2, 0.06)
+    bpy.ops.wm.obj_import(filepath=str(Path(setup["root"], "scripts", "samples", "mug.obj")))
+    bpy.context.object.name = "Mug"
     area, _ = view("WINDOW")
     area.spaces.active.show_region_ui = True
     area.spaces.active.clip_start = 0.001
@@ -225,9 +228,9 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="POSE")  # the timeline shows the keys of the bones that are selected
     bpy.ops.pose.select_all(action="SELECT")
-    bpy.context.scene.frame_set(15)
     yield 1.5
     shot(setup, "5_baked")
+    bpy.context.scene.frame_set(15)
     step("keys at both frames", {round(p.co.x) for c in grasp_addon.animation.curves(rig)
                                  for p in c.keyframe_points} == {1, 30})
     baked = {entry.number for entry in rig.grasp.candidates if entry.baked}
@@ -236,8 +239,8 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     # Again, stopped by ESC once something has come: what was baked stays, what came is kept, the rest is replaced.
     bpy.ops.object.mode_set(mode="OBJECT")
     bpy.ops.object.select_all(action="DESELECT")
-    bpy.data.objects["Can"].select_set(True)
-    bpy.context.view_layer.objects.active = bpy.data.objects["Can"]
+    bpy.data.objects["Mug"].select_set(True)
+    bpy.context.view_layer.objects.active = bpy.data.objects["Mug"]
     bpy.context.scene.grasp.count, bpy.context.scene.grasp.seed = 64, 1
     press(bpy.ops.grasp.generate)
     until = time.monotonic() + 60
@@ -254,6 +257,7 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     step("what was baked is kept", baked <= {entry.number for entry in rig.grasp.candidates})
     step("and what came is there", len(rig.grasp.candidates) == 2 + len(found.found) < 64)
     yield 1.0
+    step("the best of the new ones is looked at", grasp_addon.scrub.shown(rig) == 3 and rig.grasp.looking)
     shot(setup, "6_stopped")
     for _ in range(30):
         if not grasp_addon.scrub.rigs():
@@ -263,7 +267,7 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     yield 0.5
     shot(setup, "7_undone")
     step("undo takes the hand away", not grasp_addon.scrub.rigs())
-    step("and leaves the object", "Can" in bpy.data.objects)
+    step("and leaves the objects", {"Can", "Mug"} <= set(bpy.data.objects.keys()))
 
 
 if __name__ == "__main__":

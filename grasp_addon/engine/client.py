@@ -20,6 +20,8 @@ import numpy as np
 from ..errors import GraspError
 
 LOG_LINES: Final = 200
+LOG_BYTES: Final = 2000  # of a line
+MESSAGE_BYTES: Final = 1 << 20  # a line of JSON; arrays are not in it
 DTYPES: Final = ("float32", "float64", "int32", "int64", "uint8")
 
 
@@ -37,10 +39,9 @@ class EngineClient:
     def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
         variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
         variables |= {"PYTHONUNBUFFERED": "1", **(environment or {})}
-        hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)
         try:
             self._process = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=subprocess.PIPE, creationflags=hidden)
+                                             stderr=subprocess.PIPE, creationflags=process_flags())
         except OSError as error:
             raise GraspError(f"The engine cannot be started ({error.strerror or error}): {command[0]}. Check it in the "
                              "preferences.", "preferences") from error
@@ -109,7 +110,7 @@ class EngineClient:
 
     def _read(self) -> None:
         with self._process.stdout as pipe, contextlib.suppress(OSError):
-            while line := pipe.readline():
+            while line := pipe.readline(MESSAGE_BYTES):
                 try:
                     message = json.loads(line)
                     arrays = {head["name"]: _array(pipe, head) for head in message.pop("arrays", ())}
@@ -123,8 +124,13 @@ class EngineClient:
 
     def _collect_log(self) -> None:
         with self._process.stderr as pipe:
-            for line in pipe:
+            while line := pipe.readline(LOG_BYTES):
                 self.log.append(line.decode(errors="replace").rstrip())
+
+
+def process_flags() -> int:
+    """On Windows no console, and a group of its own, so that Ctrl-C in Blender's console does not end the engine."""
+    return getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 def _array(pipe: BinaryIO, head: dict) -> np.ndarray:

@@ -92,6 +92,44 @@ def test_a_program_that_is_no_engine(code, sentence):
     client.close()
 
 
+def test_what_a_program_writes_without_end_is_bounded():
+    code = "import sys; sys.stderr.write('x' * 10 ** 7); sys.stderr.write('\\nlast words\\n' * 500)"
+    client = EngineClient([sys.executable, "-c", code])
+    with pytest.raises(GraspError, match="last words"):
+        answer(client, 1, 20)
+    assert len(client.log) <= 200
+    assert max(map(len, client.log)) <= 2000
+    client.close()
+
+
+def test_on_windows_the_engine_has_a_group_of_its_own(monkeypatch):
+    import subprocess
+
+    from grasp_addon.engine import client as module
+
+    monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x08000000, raising=False)
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
+    assert module.process_flags() == 0x08000200
+    given = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **keys: given.update(keys) or (_ for _ in ()).throw(OSError()))
+    with pytest.raises(GraspError):
+        EngineClient(["x"])
+    assert given["creationflags"] == 0x08000200
+
+
+def test_the_types_offered_before_an_engine_answers_are_the_taxonomys():
+    """Both lists are read as text: Blender's Python need not have torch."""
+    import ast
+
+    from grasp_addon.properties import TYPES
+
+    tree = ast.parse((preferences.ROOT / "core" / "synthesis" / "taxonomy.py").read_text(encoding="utf-8"))
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "GraspType"]
+    made = {c.args[0].value: c.args[1].value for c in sorted(calls, key=lambda c: c.lineno)}
+    assert len(made) >= 12
+    assert list(TYPES.items()) == list(made.items())
+
+
 def test_close_ends_the_process(client):
     answer(client, client.send({"type": "hello"}))
     process = client._process
@@ -117,12 +155,54 @@ def evaluated(rig):
     return points.reshape(-1, 3) @ np.array(mesh.matrix_world)[:3, :3].T + np.array(mesh.matrix_world)[:3, 3]
 
 
+POSE = """
+import sys
+from types import SimpleNamespace
+import numpy as np
+import torch
+from core.grasps import Grasps
+from core.hand import load_hand
+from core.pipeline import pose_hands
+file = {}
+for side in ("right", "left"):
+    hand, draw = load_hand(side=side), torch.Generator().manual_seed(4)
+    low, high = hand.dof_limits.T
+    pose = hand.pose_from_dofs(low + (high - low) * torch.rand((64, 21), generator=draw))
+    turn = torch.nn.functional.normalize(torch.randn((64, 3), generator=draw), dim=1)
+    turn = turn * 3.1 * torch.rand((64, 1), generator=draw)
+    place = 0.1 * torch.randn((64, 3), generator=draw)
+    grasps = Grasps(turn, pose, place, torch.zeros(64, 10), torch.zeros(64), hand=side)
+    for length in (0.19, 1.9):
+        hands = pose_hands(hand, grasps, SimpleNamespace(centroid=np.array([0.3, -0.2, 0.1])), length / 0.19)
+        for name in ("vertices", "rest_vertices", "rotations", "translation"):
+            file[f"{side} {length} {name}"] = getattr(hands, name).astype(np.float32)
+np.savez(sys.argv[1], **file)
+"""
+
+
+@pytest.fixture(scope="module")
+def posed_by_core(tmp_path_factory):
+    """64 hands bent at random within their joints' limits, posed by `core.pipeline` in the engine's Python."""
+    import subprocess
+
+    path = tmp_path_factory.mktemp("core") / "hands.npz"
+    subprocess.run([COMMAND[0], "-c", POSE, path], check=True, cwd=preferences.ROOT, env={**os.environ, **VARIABLES})
+    with np.load(path) as file:
+        return dict(file)
+
+
+def cores_candidates(posed, side, length):
+    from grasp_addon.hand_data import Candidate
+
+    arrays = [posed[f"{side} {length} {name}"] for name in ("rest_vertices", "rotations", "translation", "vertices")]
+    return [Candidate(*rows, 64.0 - place, "tripod", {}) for place, rows in enumerate(zip(*arrays, strict=True))]
+
+
+@pytest.mark.parametrize("count", [1, 16, 64])
 @pytest.mark.parametrize("length", [0.19, 1.9])
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_the_real_hand_shown_is_the_cores(client, side, length):
-    """Random poses of the embedded hand, skinned as core skins them, in a scene of any scale."""
-    from made_hand import made_candidates
-
+def test_the_real_hand_shown_is_the_cores(client, posed_by_core, side, length, count):
+    """Evaluated mesh against core's vertices, in a scene of any scale."""
     from grasp_addon import scrub
     from grasp_addon.bone_frames import open_hand_beside
     from grasp_addon.candidates import replace_candidates
@@ -130,13 +210,46 @@ def test_the_real_hand_shown_is_the_cores(client, side, length):
 
     message, arrays = answer(client, client.send({"type": "hello", "side": side}))[-1]
     shape = engine_link.hand_shape(message, arrays, length)
-    found = made_candidates(shape, 64)
+    found = cores_candidates(posed_by_core, side, length)[:count]
     placed = open_hand_beside(shape, np.full(3, -0.05 * length), np.full(3, 0.05 * length))
     rig = build_hand(bpy.context, shape, placed, np.eye(4), "Mug")
     replace_candidates(rig, found, np.eye(4))
-    for number in (1, 16, 64):
+    for number in {1, count // 2 + 1, count}:
         scrub.show(rig, number)
         assert np.abs(evaluated(rig) - found[number - 1].vertices).max() < 1e-5 * length / 0.19
+
+
+def test_baked_the_real_hand_is_the_cores_at_its_frames_and_goes_without_a_trace(real_engine, mug, monkeypatch):
+    from grasp_addon.animation import curves
+    from grasp_addon.candidates import drivers
+
+    def names():
+        groups = ("objects", "meshes", "armatures", "actions", "materials", "collections", "shape_keys")
+        return {f"{group}/{item.name}" for group in groups for item in getattr(bpy.data, group)}
+
+    sent, received = [], engine_link.candidate
+    monkeypatch.setattr(engine_link, "candidate", lambda *a: sent.append(received(*a)) or sent[-1])
+    scene, before, frame = bpy.context.scene, names(), np.array(mug.matrix_world)
+    scene.grasp.count = 2
+    bpy.ops.grasp.generate()
+    rig = next(o for o in bpy.data.objects if o.type == "ARMATURE")
+    cores = [c.vertices @ frame[:3, :3].T + frame[:3, 3] for c in sorted(sent, key=lambda c: -c.score)]
+    for time_, number in ((1, 1), (21, 2)):
+        scene.frame_set(time_)
+        bpy.ops.grasp.show(candidate=number)
+        bpy.ops.grasp.bake()
+        assert all(d.mute for d in drivers(rig))
+    for time_, number in ((1, 1), (21, 2)):
+        scene.frame_set(time_)
+        assert np.abs(evaluated(rig) - cores[number - 1]).max() < 1e-5
+    scene.frame_set(11)
+    assert min(np.abs(evaluated(rig) - one).max() for one in cores) > 0.003
+    keys = [tuple(p.co) for c in curves(rig) for p in c.keyframe_points]
+    bpy.ops.grasp.show(candidate=2)
+    assert np.abs(evaluated(rig) - cores[1]).max() < 1e-5
+    assert keys == [tuple(p.co) for c in curves(rig) for p in c.keyframe_points]
+    bpy.ops.grasp.remove()
+    assert names() == before
 
 
 def test_a_scene_in_other_units_gets_a_hand_of_its_size_on_the_object(real_engine, mug):

@@ -101,6 +101,46 @@ def test_bake_plays_interpolates_and_a_look_leaves_it_alone(engine: MadeEngine, 
     assert keys == [tuple(p.co) for c in curves(rig) for p in c.keyframe_points]
 
 
+def test_a_look_outlives_a_frame_evaluated_anew(engine: MadeEngine, mug: bpy.types.Object) -> None:
+    """As the window does after Generate."""
+    rig, scene = generate(), bpy.context.scene
+    for frame, number in ((1, 1), (21, 3)):
+        scene.frame_set(frame)
+        bpy.ops.grasp.show(candidate=number)
+        bpy.ops.grasp.bake()
+    scene.frame_set(11)
+    bpy.ops.grasp.show(candidate=4)
+    scene.frame_set(11)
+    assert scrub.shown(rig) == 4
+    assert np.abs(evaluated(rig) - expected(mug, 4)).max() < TOLERANCE
+    scene.frame_set(21)
+    assert np.abs(evaluated(rig) - expected(mug, 3)).max() < TOLERANCE
+
+
+def test_keying_preferences_hold(engine: MadeEngine, mug: bpy.types.Object) -> None:
+    rig, scene, edit = generate(), bpy.context.scene, bpy.context.preferences.edit
+    before = edit.use_keyframe_insert_needed, edit.keyframe_new_interpolation_type
+    try:
+        edit.use_keyframe_insert_needed, edit.keyframe_new_interpolation_type = True, "LINEAR"
+        scene.tool_settings.keyframe_type = "EXTREME"
+        for frame in (1, 11):
+            scene.frame_set(frame)
+            bpy.ops.grasp.show(candidate=2)
+            bpy.ops.grasp.bake()
+        points = [p for c in curves(rig) for p in c.keyframe_points]
+        assert {round(p.co.x) for p in points} == {1}, "the same pose needs no second key"
+        assert {(p.interpolation, p.type) for p in points} == {("LINEAR", "EXTREME")}
+        edit.keyframe_new_interpolation_type = "CONSTANT"
+        bpy.ops.grasp.show(candidate=2)
+        edit.use_keyframe_insert_needed = False
+        bpy.ops.grasp.bake()
+        points = [p for c in curves(rig) for p in c.keyframe_points]
+        assert {(round(p.co.x), p.interpolation) for p in points} == {(1, "LINEAR"), (11, "CONSTANT")}
+        assert {round(p.co.x) for c in curves(rig) for p in c.keyframe_points} == {1, 11}
+    finally:
+        edit.use_keyframe_insert_needed, edit.keyframe_new_interpolation_type = before
+
+
 def test_baked_keys_can_be_edited(engine: MadeEngine, mug: bpy.types.Object) -> None:
     rig, scene = generate(), bpy.context.scene
     scene.frame_set(5)

@@ -173,12 +173,16 @@ def test_a_line_that_is_no_message_is_answered(engine):
     assert engine.ask({"type": "hello"})[0]["type"] == "result"
 
 
-def test_ready_in_time_and_gone_when_stdin_closes(own_engine):
-    start = time.monotonic()
-    assert own_engine.ask({"type": "hello"})[0]["type"] == "result"
-    assert time.monotonic() - start < 15  # the bound is 5 s on two free cores; CI shares them
-    own_engine.process.stdin.close()
-    assert own_engine.process.wait(5) == 0
+def test_ready_within_five_seconds_and_gone_when_stdin_closes(start_engine):
+    took = []
+    while not took or (took[-1] >= 5 and len(took) < 3):  # a loaded machine may try again; a slow engine fails all
+        start = time.monotonic()
+        engine = start_engine()
+        assert engine.ask({"type": "hello"})[0]["type"] == "result"
+        took.append(time.monotonic() - start)
+        engine.process.stdin.close()
+        assert engine.process.wait(5) == 0
+    assert min(took) < 5, took
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to another process")
