@@ -24,7 +24,7 @@ FALL: Final = 600  # steps of gravity in one direction
 DROPPED: Final = 0.02  # metres of travel that are a failure
 DIRECTIONS: Final = ((0, 0, -1), (0, 0, 1), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0))
 #: an object that moves less than this, metres, in so many steps has come to rest
-STILL: Final = 0.0004
+STILL: Final = 0.0002
 RESTING: Final = 60
 #: degrees of flexion added at knuckles, and at the middle joints and the thumb's last
 SQUEEZE: Final = (2.0, 1.4)
