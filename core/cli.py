@@ -163,6 +163,9 @@ def read_grasps(path: Path) -> tuple[Grasps, str]:
     if missing:
         raise ValueError(f"{path.name} holds no {' and no '.join(missing)}: it is not a file of grasps.")
     tensors = {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in wanted}
+    flat = [name for name, value in tensors.items() if value.ndim != 2]
+    if flat:
+        raise ValueError(f"{path.name}: {flat[0]} is no table of one row a grasp: it is not a file of grasps.")
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise ValueError(f"{path.name} holds numbers that are none (NaN or infinite).")
     count = len(tensors["transl"])
@@ -220,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
-    except (ValueError, OSError, LookupError, MemoryError) as error:
+    except (ValueError, OSError, LookupError, MemoryError, ImportError) as error:
         name = options.mesh.name + ": " if isinstance(error, LookupError) else ""
         print(name + sentence_of(error), file=sys.stderr)
         return 1

@@ -320,7 +320,7 @@ def sentence_of(error: BaseException) -> str:
         return "The engine ran out of memory: use a lighter mesh or fewer candidates."
     if isinstance(error, LookupError) and not isinstance(error, KeyError | IndexError):
         return f"No grasp was found: {error}."
-    if isinstance(error, ValueError | OSError) and str(error):
+    if isinstance(error, ValueError | OSError | ImportError) and str(error):
         return str(error)
     return f"The engine failed ({type(error).__name__}: {error}). Its log holds the details."
 

@@ -52,6 +52,8 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
     from core.synthesis.dataset import load_training, training_object
 
     if str(options.objects).startswith("training:"):
+        if options.turn:
+            raise SystemExit("--turn is for meshes of a folder: training objects are not turned.")
         held = load_training(options.training).split(str(options.objects).split(":")[1])
         names = [held.objects[i] for i in np.unique(held.object) if (held.object == i).sum() >= options.count]
         rng = np.random.default_rng(options.seed)
@@ -123,6 +125,8 @@ def mean_pose(options: argparse.Namespace, hand: Any) -> Any:
 
 def next_name(name: str, options: argparse.Namespace) -> str:
     names = list(options.things)
+    if len(names) < 2:
+        raise SystemExit("control_other needs another object: give --objects a folder of two meshes or more.")
     return names[(names.index(name) + 1) % len(names)]
 
 
@@ -162,7 +166,9 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> 
 
     path = place(method, name, options).with_suffix(f".{options.protocol}.json")
     if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if "error" not in kept:
+            return kept
     try:
         grasps, obj, seconds = kept_or_made(method, name, options, hand)
         begin = time.perf_counter()
@@ -242,10 +248,25 @@ def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
     whole.save(path)
 
 
+def same_settings(options: argparse.Namespace) -> None:
+    """Ends the run where the folder holds results of other settings, which a table would pass off as these."""
+    now = {"count": options.count, "seed": options.seed, "turn": options.turn,
+           "objects": str(options.objects or SAMPLES), "names": list(options.things)}
+    path = options.out / "settings.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name, value in now.items() if before.get(name) != value]
+        if other:
+            raise SystemExit(f"{options.out} holds results with another {', '.join(other)}: name another --out.")
+    elif (options.out / "kept").exists():
+        raise SystemExit(f"{options.out} holds results whose settings are not known: name another --out.")
+    path.write_text(json.dumps(now), encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--methods", nargs="+", default=["synthesis", "control_random", "control_other"])
+    parser.add_argument("--methods", nargs="+", default=["synthesis", "control_random"])
     parser.add_argument("--objects")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--limit", type=int)
@@ -264,6 +285,7 @@ def main() -> int:
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     options.things, options.prepared = things(options), {}
+    same_settings(options)
     hand = load_hand()
     records = []
     for name in options.things:

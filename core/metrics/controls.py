@@ -23,8 +23,7 @@ def random_wrists(obj: GraspObject, hand: HandModel, count: int, rng: torch.Gene
         hand_pose: (45,) the mean pose of the grasps it is a control of.
     """
     rows = torch.randint(len(obj.points), (count,), generator=rng)
-    turn = torch.linalg.qr(torch.randn(count, 3, 3, generator=rng)).Q
-    turn = turn * torch.linalg.det(turn)[:, None, None]
+    turn = random_rotations(count, rng)
     joints = hand.rest(torch.zeros(1, 10))[1][0]
     palm = 0.5 * (joints[0] + joints[4])
     place = obj.points[rows] + 0.02 * obj.normals[rows]
@@ -32,6 +31,13 @@ def random_wrists(obj: GraspObject, hand: HandModel, count: int, rng: torch.Gene
     transl = place - joints[0] - (turn @ (palm - joints[0])[:, None])[..., 0]
     return Grasps(matrix_to_axis_angle(turn), hand_pose.expand(count, -1).clone(), transl, torch.zeros(count, 10),
                   torch.zeros(count), method="control_random", hand=hand.side)
+
+
+def random_rotations(count: int, rng: torch.Generator) -> torch.Tensor:
+    """(count, 3, 3) rotations, uniform: a QR factor alone is not, its diagonal's signs are fixed."""
+    factor, triangle = torch.linalg.qr(torch.randn(count, 3, 3, generator=rng))
+    turn = factor * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return turn * torch.linalg.det(turn)[:, None, None]
 
 
 def of_another(grasps: Grasps, count: int) -> Grasps:

@@ -36,12 +36,13 @@ def displacement(obj: GraspObject, skin: np.ndarray | None, faces: np.ndarray | 
         cache: folder of the hulls; None is the user's cache folder.
 
     Raises:
-        RuntimeError: PyBullet is not installed.
+        ImportError: PyBullet is not installed.
     """
     try:
         import pybullet
     except ImportError as error:
-        raise RuntimeError("The paper protocol's simulation needs PyBullet: pip install pybullet==3.2.7") from error
+        raise ImportError("The papers' protocol needs PyBullet, which is not here: install pybullet==3.2.7 "
+                          "(Python 3.11), or measure with --protocol strict.") from error
     middle = obj.surface.vertices.mean(0)
     client = pybullet.connect(pybullet.DIRECT)
     try:

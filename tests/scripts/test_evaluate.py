@@ -52,6 +52,28 @@ def test_rows_and_pictures_of_methods_and_of_files(folder):
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
 
 
+def refused(*arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_folder_of_other_settings_is_not_passed_off(folder):
+    common = ("--out", str(folder / "settings"), "--objects", str(folder / "objects"), "--no-sheet",
+              "--methods", f"npz:far={folder / 'mine'}", "--protocol", "paper")
+    evaluate(*common, "--count", "2")
+    assert "another seed" in refused(*common, "--count", "2", "--seed", "7")
+    assert "another count" in refused(*common, "--count", "3")
+    assert "another turn" in refused(*common, "--count", "2", "--turn")
+
+
+def test_the_control_of_another_object_needs_one(folder):
+    assert "another object" in refused("--out", str(folder / "alone"), "--objects", str(folder / "objects"),
+                                       "--no-sheet", "--methods", "control_other", "--count", "1")
+
+
 def test_benchmark_tells_seconds_and_m(tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--counts", "1", "--repeats", "1",
                "--json", str(tmp_path / "speed.json")]

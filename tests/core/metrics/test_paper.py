@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import trimesh
 
 from core.hand import load_hand
 from core.metrics import paper, simulation
-from core.metrics.controls import of_another, random_wrists
+from core.metrics.controls import of_another, random_rotations, random_wrists
 from core.metrics.diversity import canonical, clustered, features, nearest_neighbour_degrees
 from core.metrics.frechet import frechet_distance
 from core.metrics.truth import contact_scores, joint_error_mm, touched, upsampled
@@ -208,6 +209,21 @@ def test_frechet_of_two_gaussians_is_its_formula():
 
 
 # --- controls ---
+
+
+def test_random_rotations_are_uniform():
+    turns = random_rotations(20_000, torch.Generator().manual_seed(0))
+    assert torch.allclose(torch.linalg.det(turns), torch.ones(20_000), atol=1e-4)
+    assert turns.mean(0).abs().max() < 0.02
+    trace = turns.diagonal(dim1=1, dim2=2).sum(1)
+    mean_angle = math.degrees(math.pi / 2 + 2 / math.pi)  # of Haar measure: density (1 - cos a) / pi
+    assert float(torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).mean()) == pytest.approx(mean_angle, abs=1)
+
+
+def test_without_pybullet_there_is_a_sentence(ball, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pybullet", None)
+    with pytest.raises(ImportError, match="--protocol strict"):
+        simulation.displacement(ball, None, None)
 
 
 def test_random_wrists_are_near_the_surface_and_seeded(ball, hand):
