@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.files import save_arrays, save_text
 from core.generators import METHODS
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def generate(options: argparse.Namespace) -> None:
     if len(grasps) == 0:
         raise LookupError("no hand could be closed on it well enough: try another type or seed, and check --unit")
     posed = pose_hands(hand, grasps, obj, 1 / UNITS[options.unit])
-    write_whole(options.out, {
+    save_arrays(options.out, {
         "vertices": posed.vertices.astype(np.float32), "joints": posed.joints.astype(np.float32),
         "faces": hand.faces.cpu().numpy().astype(np.int32),
         **{name: value.cpu().numpy() for name, value in grasps.parameters().items()},
@@ -128,9 +127,7 @@ def evaluate(options: argparse.Namespace) -> None:
     figures = {"mesh": options.mesh.name, "method": grasps.method, "seed": grasps.seed, "count": found.count,
                **{name: values for name, values in (("paper", found.paper), ("strict", found.strict)) if values}}
     if options.json is not None:
-        unfinished = options.json.with_name(options.json.name + ".part")
-        unfinished.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        os.replace(unfinished, options.json)
+        save_text(options.json, json.dumps(figures, indent=1) + "\n")
         return
     print(f"{options.mesh.name}: {found.count} grasps of {grasps.method}, seed {grasps.seed}")
     for protocol in ("paper", "strict"):
@@ -185,27 +182,6 @@ def check_out(path: Path) -> None:
         raise ValueError(f"--out {path} is a folder: name a file in it.")
     if not path.parent.is_dir():
         raise ValueError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
-
-
-def write_whole(path: Path, arrays: dict) -> None:
-    """Writes an npz beside its place and moves it there, so that it is there whole or not at all."""
-    import numpy as np
-
-    handle, name = tempfile.mkstemp(suffix=".npz", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.chmod(name, 0o666 & ~current_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def current_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def main(arguments: list[str] | None = None) -> int:

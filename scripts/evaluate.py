@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -138,6 +137,7 @@ def place(method: str, name: str, options: argparse.Namespace) -> Path:
 def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any) -> tuple[Any, Any, float]:
     """A method's grasps on an object, the object, and the seconds they took; made at the first call."""
     from core.cli import read_grasps
+    from core.files import save_arrays
 
     path = place(method, name, options).with_suffix(".npz")
     if name not in options.prepared:
@@ -151,12 +151,10 @@ def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any)
     grasps = propose(method, name, obj, hand, options)
     seconds = time.perf_counter() - begin
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{os.getpid()}.npz")
     arrays = {key: value.detach().cpu().numpy() for key, value in grasps.parameters().items()}
-    np.savez_compressed(unfinished, **arrays, score=grasps.score.numpy(), type=np.array(grasps.type, dtype=str),
-                        method=np.array(method), seed=np.array(str(options.seed)), hand=np.array(hand.side),
-                        unit=np.array("m"), seconds=np.array(seconds))
-    os.replace(unfinished, path)
+    save_arrays(path, {**arrays, "score": grasps.score.numpy(), "type": np.array(grasps.type, dtype=str),
+                       "method": np.array(method), "seed": np.array(str(options.seed)), "hand": np.array(hand.side),
+                       "unit": np.array("m"), "seconds": np.array(seconds)})
     return read_grasps(path)[0], obj, seconds
 
 

@@ -6,13 +6,13 @@ grasp is laid there as it is. Nothing is learnt and nothing is fitted.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
+from core.files import save_arrays
 from core.generators.heading import (
     frames_of_grasps,
     into_frames,
@@ -108,7 +108,5 @@ def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: s
                 return {name: stored[name] for name in ARRAYS}
     index = build_index(load_training(training).split("train"), hand, cache, tell)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.npz")
-    np.savez_compressed(unfinished, stamp=stamp, **index)
-    os.replace(unfinished, path)
+    save_arrays(path, {"stamp": stamp, **index})
     return index

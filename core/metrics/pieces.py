@@ -8,9 +8,9 @@ each as deep as half the wall under it, at most `DEEPEST`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+
+from core.files import save_arrays
 
 if TYPE_CHECKING:
     from scipy.spatial import ConvexHull
@@ -313,15 +315,8 @@ def _read(path: Path) -> Pieces | None:
 
 
 def _write(path: Path, pieces: Pieces) -> None:
-    temporary = None
-    try:
+    with contextlib.suppress(OSError):  # made again the next time
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
-            np.savez_compressed(
-                file, corners=np.concatenate(pieces.hulls), ends=np.cumsum([len(hull) for hull in pieces.hulls]),
-                centre=pieces.centre, inertia=pieces.inertia)
-        temporary.replace(path)
-    except OSError:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        save_arrays(path, {
+            "corners": np.concatenate(pieces.hulls), "ends": np.cumsum([len(hull) for hull in pieces.hulls]),
+            "centre": pieces.centre, "inertia": pieces.inertia})

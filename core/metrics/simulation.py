@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from core.files import save_arrays
 from core.metrics.pieces import cache_folder
 
 if TYPE_CHECKING:
@@ -105,9 +105,7 @@ def vhacd_hulls(obj: GraspObject, cache: Path | str | None = None) -> list[np.nd
     hulls = [np.asarray(vertices, np.float64) for vertices, _ in parts]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.npz")
-        np.savez_compressed(unfinished, **{f"{i:04d}": hull for i, hull in enumerate(hulls)})
-        os.replace(unfinished, path)
+        save_arrays(path, {f"{i:04d}": hull for i, hull in enumerate(hulls)})
     except OSError:
         pass  # made again the next time
     return hulls

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from core.files import save_arrays
 from core.objects.errors import ObjectError
 from core.objects.grid import DistanceGrid
 from core.objects.parts import Parts
@@ -20,7 +20,6 @@ PLAIN = {"area": float, "volume": float, "watertight": bool, "shell": bool, "dig
 
 def save_object(obj: GraspObject, path: str | Path) -> None:
     """Writes a prepared object as npz, whole or not at all."""
-    path = Path(path)
     arrays = {name: getattr(obj, name).cpu().numpy() for name in TENSORS}
     arrays |= {name: np.array(getattr(obj, name)) for name in PLAIN}
     arrays["centroid"] = obj.centroid
@@ -30,13 +29,7 @@ def save_object(obj: GraspObject, path: str | Path) -> None:
     if obj.parts is not None:
         arrays |= {"part_names": np.array(obj.parts.names), "part_of_points": obj.parts.of_points.cpu().numpy(),
                    "part_types": np.array(obj.parts.types, dtype=str)}
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with open(unfinished, "wb") as stream:
-            np.savez_compressed(stream, **arrays)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    save_arrays(path, arrays)
 
 
 def load_object(path: str | Path) -> GraspObject:

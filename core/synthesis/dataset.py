@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from core.files import save_arrays
 from core.grasps import Grasps
 from core.synthesis.intents import INTENTS
 from core.synthesis.taxonomy import TYPES
@@ -113,15 +113,9 @@ class TrainingGrasps:
         """Writes the grasps, whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            with open(unfinished, "wb") as stream:
-                np.savez_compressed(stream, objects=np.array(self.objects, dtype=str),
-                                    slices=np.array(self.slices, dtype=str), types=np.array(TYPE_NAMES),
-                                    intents=np.array(INTENTS), **{name: getattr(self, name) for name in COLUMNS})
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        save_arrays(path, {"objects": np.array(self.objects, dtype=str), "slices": np.array(self.slices, dtype=str),
+                           "types": np.array(TYPE_NAMES), "intents": np.array(INTENTS),
+                           **{name: getattr(self, name) for name in COLUMNS}})
 
 
 def load_training(path: str | Path) -> TrainingGrasps:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.files import save_arrays
+
 
 @dataclass(frozen=True)
 class Synergies:
@@ -36,7 +38,7 @@ class Synergies:
         return np.cumsum(self.deviation**2) / np.sum(self.deviation**2)
 
     def save(self, path: str | Path) -> None:
-        np.savez_compressed(path, mean=self.mean, basis=self.basis, deviation=self.deviation)
+        save_arrays(path, {"mean": self.mean, "basis": self.basis, "deviation": self.deviation})
 
 
 def fit_synergies(dofs: np.ndarray, weight: np.ndarray | None = None) -> Synergies:

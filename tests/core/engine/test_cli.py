@@ -75,20 +75,6 @@ def test_a_mistake_is_one_sentence(arguments, sentence, capsys, monkeypatch, tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "grasps.npz"
-    path.write_bytes(b"before")
-
-    def full(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(OSError, match="No space"):
-        cli.write_whole(path, {"a": np.zeros(3)})
-    assert path.read_bytes() == b"before"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @pytest.fixture(scope="module")
 def grasps_file(can, tmp_path_factory):
     """A hand far from the can and the same hand pushed into it, in the can's unit."""

@@ -1,0 +1,44 @@
+import os
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from core.files import save_arrays, save_text
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "grasps.npz"
+    path.write_bytes(b"before")
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space"):
+        save_arrays(path, {"a": np.zeros(3)})
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_often(path):
+    for value in range(200):
+        save_arrays(path, {"a": np.full(300, value)})
+
+
+def test_processes_may_write_the_same_file_at_once(tmp_path):
+    path = tmp_path / "object.npz"
+    with get_context("spawn").Pool(2) as pool:
+        pool.map(write_often, [path, path])
+    with np.load(path, allow_pickle=False) as stored:
+        assert (stored["a"] == 199).all()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_what_was_written(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        save_text(tmp_path / "table.json", "{}\n")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "table.json").stat().st_mode & 0o777 == 0o644
