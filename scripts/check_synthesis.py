@@ -69,7 +69,7 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
     from scipy.spatial.transform import Rotation
 
     from core.hand import load_hand
-    from core.metrics.distinct import different_grasps, find_symmetry
+    from core.metrics.distinct import find_symmetry, most_different
     from core.metrics.hold import hold_test
     from core.metrics.strict import strict_measures
     from core.objects import load_mesh, prepare_object
@@ -104,7 +104,7 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
         "volume_cm3": measures["volume_cm3"].tolist(), "depth_mm": measures["depth_mm"].tolist(),
         "bones_crossing": measures["bones_crossing"].tolist(), "parts": measures["parts"].sum(1).tolist(),
         "contact": measures["contact"].tolist(), "type": list(grasps.type), "power": power.tolist(),
-        "different": len(different_grasps(joints, symmetry)), "types": len(set(grasps.type)), "symmetry": symmetry.kind,
+        "different": len(most_different(joints, symmetry)), "types": len(set(grasps.type)), "symmetry": symmetry.kind,
         "score": grasps.score.tolist(),
     }
     begin = time.perf_counter()

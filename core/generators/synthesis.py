@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from core.grasps import Grasps
-from core.metrics.distinct import Symmetry, different_grasps, find_symmetry
+from core.metrics.distinct import Symmetry, different_grasps, find_symmetry, most_different
 from core.synthesis.checks import Checked, check
 from core.synthesis.optimise import QUICK, STAGES, Closer
 from core.synthesis.probe import HandProbe
@@ -238,14 +238,25 @@ class Offered:
         return True
 
     def grasps(self, name: str) -> Grasps:
-        """All that held; where they are few, the best of the others after them."""
+        """Those that held, on a round object first those that are unlike; where few held, the best of the others."""
         dropped = [replace(one.grasp, score=0.5 * one.grasp.score) for one in self._tested if one.held is False]
         few = max(0, min(FEW, self.request.count) - len(self.held))
         spare = sorted(dropped, key=lambda one: -float(one.score[0]))[:few]
         for one in spare:
             self.progress.accepted(one)
-        chosen = self.held + spare
+        chosen = self._unlike_first() + spare
         return Grasps.cat(chosen) if chosen else Grasps.empty(name, hand=self.request.hand.side)
+
+
+    def _unlike_first(self) -> list[Grasps]:
+        """All that held, or, on a round object, as many as were asked for, most of them unlike."""
+        if self._symmetry.kind == "none" or len(self.held) <= self.request.count:
+            return self.held
+        score = torch.cat([one.score for one in self.held])
+        joints = torch.stack([one.joints for one in self._tested if one.held])
+        unlike = most_different(joints, self._symmetry, DIFFERENT, score)
+        rest = [row for row in score.argsort(descending=True, stable=True).tolist() if row not in set(unlike)]
+        return [self.held[row] for row in (unlike + rest)[: max(len(unlike), self.request.count)]]
 
 
 def cut(obj: GraspObject) -> None:

@@ -74,7 +74,7 @@ def find_symmetry(obj: GraspObject, points: int = 600) -> Symmetry:
 
 
 def different_grasps(joints: torch.Tensor, symmetry: Symmetry, apart: float = DIFFERENT) -> list[int]:
-    """Rows of the grasps that differ from all rows before them, in order; their number is what the protocol counts.
+    """Rows of the grasps that differ from all rows before them, in order.
 
     Args:
         joints: (N, 21, 3) metres, object frame.
@@ -87,6 +87,32 @@ def different_grasps(joints: torch.Tensor, symmetry: Symmetry, apart: float = DI
         if all(_distance(mine, places[other], symmetry) >= apart for other in chosen):
             chosen.append(row)
     return chosen
+
+
+def most_different(joints: torch.Tensor, symmetry: Symmetry, apart: float = DIFFERENT,
+                   value: torch.Tensor | None = None) -> list[int]:
+    """Rows of a largest set of grasps of which every two differ; the protocol counts them.
+
+    Unlike `different_grasps` it does not depend on the order: the largest independent set of the graph that joins
+    what is alike, found exactly as an integer programme.
+
+    Args:
+        joints, symmetry, apart: as for `different_grasps`.
+        value: (N,) 0 to 100; among sets of the same size the one of the highest sum is taken.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import coo_array
+
+    places = joints.detach().cpu().double().numpy() - symmetry.centre
+    count = len(places)
+    alike = [(i, j) for j in range(count) for i in range(j) if _distance(places[j], places[i], symmetry) < apart]
+    if not alike:
+        return list(range(count))
+    row = np.repeat(np.arange(len(alike)), 2)
+    pairs = coo_array((np.ones(2 * len(alike)), (row, np.array(alike).ravel())), shape=(len(alike), count))
+    worth = np.ones(count) if value is None else 1 + value.double().cpu().numpy() / (101 * count)
+    found = milp(-worth, integrality=np.ones(count), bounds=Bounds(0, 1), constraints=LinearConstraint(pairs, ub=1))
+    return np.flatnonzero(found.x > 0.5).tolist()
 
 
 def _distance(first: np.ndarray, second: np.ndarray, symmetry: Symmetry) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.metrics.distinct import different_grasps, find_symmetry
+from core.metrics.distinct import find_symmetry, most_different
 from core.metrics.diversity import clustered, features
 from core.metrics.hold import hold_test
 from core.metrics.paper import paper_measures
@@ -72,7 +72,7 @@ def evaluate(obj: GraspObject, hand: HandModel, grasps: Grasps, protocol: str = 
         for place, friction in enumerate(OTHER_FRICTIONS):
             tell(0.7 + 0.1 * place, "The strict protocol")
             strict[f"held_{friction}"] = float(hold_test(obj, hand, grasps, friction=friction).held.float().mean())
-        strict["different"] = float(len(different_grasps(joints, find_symmetry(obj))))
+        strict["different"] = float(len(most_different(joints, find_symmetry(obj))))
     tell(1.0, "Done")
     return Evaluation(len(grasps), paper, strict, joints, parameters)
 

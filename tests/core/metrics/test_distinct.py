@@ -6,7 +6,7 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from core.metrics.distinct import Symmetry, different_grasps, find_symmetry
+from core.metrics.distinct import Symmetry, different_grasps, find_symmetry, most_different
 from core.objects import prepare_object
 
 TURN = Rotation.from_rotvec([0.4, 1.1, -0.7]).as_matrix()
@@ -69,3 +69,15 @@ def test_three_centimetres_are_different():
     joints = torch.zeros(4, 21, 3)
     joints[:, :, 0] = torch.tensor([0.0, 0.029, 0.031, 0.062])[:, None]
     assert different_grasps(joints, none) == [0, 2, 3]
+
+
+def test_the_largest_set_that_differs_does_not_depend_on_the_order():
+    none = Symmetry(np.zeros(3), np.eye(3)[None], "none")
+    joints = torch.zeros(5, 21, 3)
+    joints[:, :, 0] = torch.tensor([0.02, 0.0, 0.04, 0.06, 0.08])[:, None]
+    assert len(different_grasps(joints, none)) == 2
+    assert most_different(joints, none) == [1, 2, 4]
+    assert most_different(joints.flip(0), none) == [0, 2, 3]
+    assert most_different(joints[:2], none, value=torch.tensor([10.0, 20.0])) == [1]
+    assert most_different(joints[:2], none, value=torch.tensor([20.0, 10.0])) == [0]
+    assert most_different(joints[[1, 3]], none) == [0, 1]

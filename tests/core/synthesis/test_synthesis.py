@@ -292,3 +292,23 @@ def test_what_fell_is_no_reason_to_drop_its_like(hand, rod, monkeypatch):
             offered.add(grasp, 4)
             assert offered.wait(True, lambda: True)
             assert len(offered.held) == found
+
+
+def test_of_more_than_were_asked_for_the_unlike_are_offered(hand, rod, monkeypatch):
+    """Three that are one grasp turned about the rod, and a worse one of another kind: it is among the two offered."""
+    monkeypatch.setattr(synthesis, "holds", lambda *_: True)
+    angles = torch.tensor([0.0, 1.5, 3.0, 0.0])
+    turn = axis_angle_to_matrix(torch.stack([torch.zeros(4), torch.zeros(4), angles], 1))
+    wrist = torch.tensor([[0.1, 0.02, 0.0]]).repeat(4, 1)
+    wrist[3, 0] += 0.05
+    joint = hand.rest(torch.zeros(1, 10))[1][0, 0]
+    place = (turn @ wrist[..., None])[..., 0] - joint
+    grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(4, 45), place, torch.zeros(4, 10),
+                    torch.tensor([4.0, 3.0, 2.0, 1.0]))
+    with Offered(GraspRequest(rod, hand, 2), Watch()) as offered:
+        for row in range(4):
+            monkeypatch.setattr(offered, "_symmetry", offered._plain)  # have them all shaken
+            offered.add(grasps[row], 9)
+        assert offered.wait(True, lambda: True)
+        monkeypatch.setattr(offered, "_symmetry", synthesis.find_symmetry(rod))
+        assert sorted(offered.grasps("synthesis").score.tolist()) == [1.0, 4.0]
