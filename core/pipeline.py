@@ -52,8 +52,10 @@ def check_wishes(method: str, count: int, grasp_type: str, intent: str) -> None:
         raise ValueError(f"A count is a whole number from 1 to 10000, not {count!r}.")
     if not isinstance(grasp_type, str) or (grasp_type != "any" and grasp_type not in grasp_types()):
         raise ValueError(f"There is no grasp type '{grasp_type}': use any, {', '.join(grasp_types())}.")
-    if intent not in ("any", "use", "hold", "handover", "lift"):
-        raise ValueError(f"There is no intent '{intent}': use any, use, hold, handover or lift.")
+    from core.synthesis.intents import INTENTS
+
+    if intent not in INTENTS:
+        raise ValueError(f"There is no intent '{intent}': use {', '.join(INTENTS[:-1])} or {INTENTS[-1]}.")
 
 
 def propose(request: GraspRequest, method: str, seed: int, progress: Progress, device: str = "cpu",

@@ -13,22 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from watch import Watch
+
 ROOT = Path(__file__).resolve().parent.parent
 MUG = ROOT / "scripts" / "samples" / "mug.obj"
-
-
-class Watch:
-    """A `Progress` that notes when the first grasp was shown."""
-
-    def __init__(self) -> None:
-        self.begin, self.first = time.perf_counter(), None
-
-    def __call__(self, fraction: float, stage: str) -> bool:
-        return True
-
-    def accepted(self, grasps: object) -> None:
-        if self.first is None:
-            self.first = time.perf_counter() - self.begin
 
 
 def unit() -> float:

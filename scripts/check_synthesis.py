@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from watch import Watch
+
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "scripts" / "samples"
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
@@ -32,21 +34,6 @@ OVERALL = (
     ("total_s", "16 grasps in at most 20 s, median of objects", "<=", 20.0),
     ("first_s", "first candidate within 4 s, median of objects", "<=", 4.0),
 )
-
-
-class Watch:
-    """What the window would show: when the first candidate came."""
-
-    def __init__(self) -> None:
-        self.begin = time.perf_counter()
-        self.first: float | None = None
-
-    def __call__(self, fraction: float, stage: str) -> bool:
-        return True
-
-    def accepted(self, grasps: Any) -> None:
-        if self.first is None and len(grasps):
-            self.first = time.perf_counter() - self.begin
 
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:

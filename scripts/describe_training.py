@@ -109,7 +109,7 @@ def renders(options: argparse.Namespace, data: Any, hand: Any, training_object: 
     """Random grasps, two views each."""
     import torch
     from PIL import Image, ImageDraw
-    from render_grasps import BLUE, CREASE, SKIN, TOWARD_FINGERS, TOWARD_THUMB, aim, render_view
+    from render_grasps import two_views
 
     from core.synthesis.dataset import TYPE_NAMES
     from core.synthesis.intents import INTENTS
@@ -123,14 +123,10 @@ def renders(options: argparse.Namespace, data: Any, hand: Any, training_object: 
         obj = training_object(name, options.cache)
         with torch.no_grad():
             posed = hand(**data[np.array([row])].grasps(hand).parameters())
-        skin, joints = posed.vertices[0].double().numpy(), posed.joints[0].double().numpy()
-        vertices = obj.vertices.double().numpy()
-        shown = np.concatenate([skin, vertices[np.linalg.norm(vertices - skin.mean(0), axis=1) < 0.14]])
-        meshes = [(skin, hand.faces.numpy(), SKIN, -1.0), (vertices, obj.faces.numpy(), BLUE, CREASE)]
         left, top = place % columns * 2 * size, place // columns * size
-        for view, way in enumerate((TOWARD_THUMB, TOWARD_FINGERS)):
-            picture = render_view(meshes, aim(joints, way, shown, 0.19), size, 0.19, 2, seed=place)
-            sheet.paste(Image.fromarray(picture), (left + view * size, top))
+        views = two_views(obj.vertices.numpy(), obj.faces.numpy(), posed.vertices[0].numpy(), hand.faces.numpy(),
+                          posed.joints[0].numpy(), size, 2, seed=place)
+        sheet.paste(Image.fromarray(views), (left, top))
         draw.text((left + 3, top + 1), f"{name} {INTENTS[data.intent[row]]} {TYPE_NAMES[data.type[row]]}",
                   fill=(20, 20, 24), font=font)
     sheet.save(options.out / "renders.jpg", quality=80)

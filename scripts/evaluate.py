@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from watch import Watch
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "scripts" / "samples"
@@ -33,16 +34,6 @@ COLUMNS = (
     ("strict", "contact", "contact"), ("strict", "parts", "parts"), ("strict", "held", "held"),
     ("strict", "held_0.5", "held 0.5"), ("strict", "held_0.7", "held 0.7"), ("strict", "different", "different"),
 )
-
-
-class Quiet:
-    """A `Progress` that says nothing."""
-
-    def __call__(self, fraction: float, stage: str) -> bool:
-        return True
-
-    def accepted(self, grasps: Any) -> None:
-        pass
 
 
 def things(options: argparse.Namespace) -> dict[str, Any]:
@@ -106,13 +97,13 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
         from core.generators.retrieval import Retrieval, load_index
 
         index = load_index(options.training, options.out / "retrieval.npz", hand, options.cache)
-        return Retrieval(index).sample(request, rng, Quiet())
+        return Retrieval(index).sample(request, rng, Watch())
     if method.startswith("npz:"):
         from core.cli import read_grasps
 
         return read_grasps(Path(method.partition("=")[2], f"{name}.npz"))[0][: options.count]
     chosen = method.endswith("_chosen")
-    return by_the_button(request, method.removesuffix("_chosen"), options.seed, Quiet(), "cpu", raw=not chosen)
+    return by_the_button(request, method.removesuffix("_chosen"), options.seed, Watch(), "cpu", raw=not chosen)
 
 
 def mean_pose(options: argparse.Namespace, hand: Any) -> Any:

@@ -152,6 +152,23 @@ def render_view(
     return (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
+def two_views(
+    object_vertices: np.ndarray | None, object_faces: np.ndarray | None, hand: np.ndarray, hand_faces: np.ndarray,
+    joints: np.ndarray, size: int, samples: int, seed: int = 0,
+) -> np.ndarray:
+    """(size, 2 size, 3) uint8: one hand, as `render_sheet` shows each of its own."""
+    hand, joints = np.asarray(hand, np.float64), np.asarray(joints, np.float64)
+    scale = float(np.linalg.norm(joints[[0, 4, 5, 6]] - joints[[4, 5, 6, 18]], axis=1).sum())
+    meshes, shown = [(hand, np.asarray(hand_faces), SKIN, -1.0)], hand
+    if object_vertices is not None:
+        vertices = np.asarray(object_vertices, np.float64)
+        meshes.append((vertices, np.asarray(object_faces), BLUE, CREASE))
+        near = vertices[np.linalg.norm(vertices - hand.mean(0), axis=1) < 0.75 * scale]
+        shown = np.concatenate([hand, near])
+    return np.concatenate([render_view(meshes, aim(joints, direction, shown, scale), size, scale, samples, seed)
+                           for direction in (TOWARD_THUMB, TOWARD_FINGERS)], 1)
+
+
 def render_sheet(
     path: Path | str, object_vertices: np.ndarray | None, object_faces: np.ndarray | None,
     hands: Sequence[np.ndarray], hand_faces: np.ndarray, joints: Sequence[np.ndarray],
@@ -180,18 +197,9 @@ def render_sheet(
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(max(10, size // 22))
     for number, (hand, joint) in enumerate(zip(hands, joints)):
-        hand, joint = np.asarray(hand, np.float64), np.asarray(joint, np.float64)
-        scale = float(np.linalg.norm(joint[[0, 4, 5, 6]] - joint[[4, 5, 6, 18]], axis=1).sum())
-        meshes, shown = [(hand, np.asarray(hand_faces), SKIN, -1.0)], hand
-        if object_vertices is not None:
-            vertices = np.asarray(object_vertices, np.float64)
-            meshes.append((vertices, np.asarray(object_faces), BLUE, CREASE))
-            near = vertices[np.linalg.norm(vertices - hand.mean(0), axis=1) < 0.75 * scale]
-            shown = np.concatenate([hand, near])
         left, top = number % columns * 2 * size, number // columns * size
-        for view, direction in enumerate((TOWARD_THUMB, TOWARD_FINGERS)):
-            picture = render_view(meshes, aim(joint, direction, shown, scale), size, scale, samples, seed=number)
-            sheet.paste(Image.fromarray(picture), (left + view * size, top))
+        views = two_views(object_vertices, object_faces, hand, hand_faces, joint, size, samples, seed=number)
+        sheet.paste(Image.fromarray(views), (left, top))
         if captions is not None:
             draw.text((left + 6, top + 4), captions[number], fill=(25, 25, 28), font=font)
     sheet.save(path)

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def evaluate(*arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +20,11 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_rows_and_pictures_of_methods_and_of_files(folder):
+def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     out = folder / "out"
     arguments = ("--out", str(out), "--objects", str(folder / "objects"), "--count", "3", "--turn",
                  "--methods", "control_random", f"npz:far={folder / 'mine'}")
-    evaluate(*arguments)
+    script("evaluate.py", *arguments)
     table = json.loads((out / "table.json").read_text())
     rows = {row["method"]: row for row in table["rows"]}
     assert set(rows) == {"control_random", "far"}
@@ -48,37 +36,27 @@ def test_rows_and_pictures_of_methods_and_of_files(folder):
     assert (out / "table.md").read_text().count("\n") == 4
     assert (out / "sheet.png").stat().st_size > 10_000
     kept = {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
-    evaluate(*arguments, "--no-sheet")  # goes on: nothing is made or measured again
+    script("evaluate.py", *arguments, "--no-sheet")  # goes on: nothing is made or measured again
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
 
 
-def refused(*arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
-def test_a_folder_of_other_settings_is_not_passed_off(folder):
+def test_a_folder_of_other_settings_is_not_passed_off(folder, script):
     common = ("--out", str(folder / "settings"), "--objects", str(folder / "objects"), "--no-sheet",
               "--methods", f"npz:far={folder / 'mine'}", "--protocol", "paper")
-    evaluate(*common, "--count", "2")
-    assert "another seed" in refused(*common, "--count", "2", "--seed", "7")
-    assert "another count" in refused(*common, "--count", "3")
-    assert "another turn" in refused(*common, "--count", "2", "--turn")
+    script("evaluate.py", *common, "--count", "2")
+    assert "another seed" in script("evaluate.py", *common, "--count", "2", "--seed", "7", fails=True)
+    assert "another count" in script("evaluate.py", *common, "--count", "3", fails=True)
+    assert "another turn" in script("evaluate.py", *common, "--count", "2", "--turn", fails=True)
 
 
-def test_the_control_of_another_object_needs_one(folder):
-    assert "another object" in refused("--out", str(folder / "alone"), "--objects", str(folder / "objects"),
-                                       "--no-sheet", "--methods", "control_other", "--count", "1")
+def test_the_control_of_another_object_needs_one(folder, script):
+    assert "another object" in script(
+        "evaluate.py", "--out", folder / "alone", "--objects", folder / "objects", "--no-sheet",
+        "--methods", "control_other", "--count", "1", fails=True)
 
 
-def test_benchmark_tells_seconds_and_m(tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "--counts", "1", "--repeats", "1",
-               "--json", str(tmp_path / "speed.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_benchmark_tells_seconds_and_m(tmp_path, script):
+    script("benchmark.py", "--counts", 1, "--repeats", 1, "--json", tmp_path / "speed.json")
     speed = json.loads((tmp_path / "speed.json").read_text())
     rows = {(row["what"], row["count"]): row for row in speed["rows"]}
     row = rows["synthesis", 1]

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from core.synthesis.dataset import COLUMNS, load_training
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def synthesise(*arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / "synthesise.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory):
+def first(tmp_path_factory, script):
     out = tmp_path_factory.mktemp("slices")
     common = ("--out", str(out), "--jobs", "1", "--shapes", "1", "--families", "bead")
-    log = synthesise(*common, "--seconds", "0.1")
+    log = script("synthesise.py", *common, "--seconds", "0.1")
     return out, common, log
 
 
-def test_it_stops_when_the_time_is_up_and_goes_on_later(first):
+def test_it_stops_when_the_time_is_up_and_goes_on_later(first, script):
     out, common, log = first
     assert len(log.splitlines()) == 1
     slices = {path.name: path.stat().st_mtime_ns for path in (out / "slices").glob("*.npz")}
     assert set(slices) == {"bead_0_any_0.npz"}
-    rest = synthesise(*common, "--merge", str(out / "all.npz"))
+    rest = script("synthesise.py", *common, "--merge", str(out / "all.npz"))
     assert "bead_0_any_1" in rest
     assert "bead_0_any_0 " not in rest
     assert (out / "slices" / "bead_0_any_0.npz").stat().st_mtime_ns == slices["bead_0_any_0.npz"]
@@ -43,16 +30,16 @@ def test_it_stops_when_the_time_is_up_and_goes_on_later(first):
     assert len(merged) > 0
     assert set(merged.slices) == {"bead_0_any_0", "bead_0_any_1"}
     again = out / "elsewhere"  # another machine, with the file alone: nothing is made twice, and nothing is lost
-    log = synthesise("--out", str(again), *common[2:], "--merge", str(out / "all.npz"))
+    log = script("synthesise.py", "--out", str(again), *common[2:], "--merge", str(out / "all.npz"))
     assert "bead_0_any_0 " not in log
     assert len(load_training(out / "all.npz")) == len(merged)
 
 
-def test_a_ray_cluster_makes_the_same_slice(first, tmp_path):
+def test_a_ray_cluster_makes_the_same_slice(first, tmp_path, script):
     pytest.importorskip("ray")
     out, _, _ = first
-    synthesise("--out", str(tmp_path), "--jobs", "1", "--shapes", "1", "--families", "bead", "--seconds", "0.1",
-               "--ray")
+    script("synthesise.py", "--out", str(tmp_path), "--jobs", "1", "--shapes", "1", "--families", "bead",
+           "--seconds", "0.1", "--ray")
     here = load_training(out / "slices" / "bead_0_any_0.npz")
     there = load_training(tmp_path / "slices" / "bead_0_any_0.npz")
     for name in COLUMNS:

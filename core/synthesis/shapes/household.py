@@ -157,7 +157,7 @@ def drawer_pull(rng: np.random.Generator) -> Shape:
                                                                                                  0),
                    (span / 2, -away * 0.8, 0), (span / 2, 0.2, 0)], 48)
     board = box((span + rng.uniform(3, 6), 1.2, rng.uniform(4, 9)), 0.1)
-    return (Assembly((*FISTS, "fixed_hook"), threaded=True).add("base", board)
+    return (Assembly((*FISTS, "fixed_hook")).add("base", board)
             .add("handle", sweep(path, wire)).shape())
 
 

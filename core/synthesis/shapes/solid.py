@@ -26,7 +26,6 @@ class Shape:
         vertices: (V, 3) float64 metres. faces: (F, 3) int64, outward, closed.
         part: (F,) int64 index into `names`. names: of the parts (`core.synthesis.parts`).
         types: grasp types with which a person uses it; empty where any will do.
-        threaded: a finger goes through a closed handle when it is used.
     """
 
     vertices: np.ndarray
@@ -34,7 +33,6 @@ class Shape:
     part: np.ndarray
     names: tuple[str, ...]
     types: tuple[str, ...] = ()
-    threaded: bool = False
 
 
 @dataclass
@@ -42,7 +40,6 @@ class Assembly:
     """Named solids on their way to one surface; a part added later wins where two share a surface."""
 
     types: tuple[str, ...] = ()
-    threaded: bool = False
     parts: list[tuple[str, Manifold]] = field(default_factory=list)
     holes: list[Manifold] = field(default_factory=list)
 
@@ -80,7 +77,7 @@ class Assembly:
         for start, end, original in zip(runs[:-1], runs[1:], mesh.run_original_id, strict=True):
             part[start:end] = owner[int(original)]
         vertices = np.asarray(mesh.vert_properties, np.float64)[:, :3] / 100
-        return Shape(vertices, np.asarray(mesh.tri_verts, np.int64), part, names, self.types, self.threaded)
+        return Shape(vertices, np.asarray(mesh.tri_verts, np.int64), part, names, self.types)
 
 
 def united(*solids: Manifold) -> Manifold:

@@ -78,7 +78,7 @@ def scissors(rng: np.random.Generator) -> Shape:
         loops.append(sweep(ring, np.tile([wire, wire * 1.3], (32, 1)), closed=True))
         loops.append(capsule((0, -0.15 * side, 0), (-5.2, side * (loop + 0.2), 0), 0.45))
     pivot = lathe([(0.75, -0.5), (0.75, 0.5)], 24)
-    return (Assembly(("tripod", "quadpod", "prismatic_four", "lateral", "fixed_hook"), threaded=True)
+    return (Assembly(("tripod", "quadpod", "prismatic_four", "lateral", "fixed_hook"))
             .add("blade", pivot, *blades).add("loop", *loops).shape())
 
 
@@ -127,7 +127,7 @@ def saw(rng: np.random.Generator) -> Shape:
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     ring = np.stack([-4.3 + 4.3 * np.cos(angle), -0.4 + 5.6 * np.sin(angle), np.zeros(40)], 1)
     handle = sweep(ring, np.tile([rng.uniform(1.0, 1.25), rng.uniform(0.9, 1.2)], (40, 1)), closed=True)
-    return (Assembly((*FISTS, "fixed_hook"), threaded=True).add("blade", flat).add("edge", sharp).add("handle", handle)
+    return (Assembly((*FISTS, "fixed_hook")).add("blade", flat).add("edge", sharp).add("handle", handle)
             .shape())
 
 
@@ -142,7 +142,7 @@ def iron(rng: np.random.Generator) -> Shape:
     path = smooth([(1.5, 0, 2), (1.8, 0, rise * 0.8), (4, 0, rise), (long * 0.6, 0, rise * 0.95),
                    (long * 0.68, 0, rise * 0.6), (long * 0.66, 0, 2)], 36)
     bar = sweep(path, np.tile([rng.uniform(1.3, 1.6), rng.uniform(1.1, 1.4)], (36, 1)), up=(0, 1, 0))
-    return Assembly((*FISTS, "fixed_hook"), threaded=True).add("sole", sole).add("handle", bar).shape()
+    return Assembly((*FISTS, "fixed_hook")).add("sole", sole).add("handle", bar).shape()
 
 
 def clamp(rng: np.random.Generator) -> Shape:
@@ -177,7 +177,7 @@ def kettlebell(rng: np.random.Generator) -> Shape:
     rise = rng.uniform(5.5, 7.5)
     bell = ellipsoid((size + 2, rng.uniform(0.7, 1) * (size + 1.5), size))
     arch = arc((0, 0, size * 0.4), (half, rise), -5, 185, 32)
-    return (Assembly((*FISTS, "fixed_hook"), threaded=True).add("body", bell)
+    return (Assembly((*FISTS, "fixed_hook")).add("body", bell)
             .add("handle", sweep(arch, thick, up=(0, 1, 0))).shape())
 
 

@@ -37,7 +37,7 @@ def mug(rng: np.random.Generator) -> Shape:
     ear = sweep(path, np.tile([thick, wide], (24, 1)), up=(0, 1, 0))
     mouth = _mouth(radius, wall, height)
     types = (*HANDLES, "lateral", "tripod")
-    return Assembly(types, threaded=True).add("body", body).add("handle", ear - cavity).add("mouth", mouth).shape()
+    return Assembly(types).add("body", body).add("handle", ear - cavity).add("mouth", mouth).shape()
 
 
 def _mouth(radius: float, wall: float, height: float, deep: float = 1.2) -> object:
@@ -139,7 +139,7 @@ def pitcher(rng: np.random.Generator) -> Shape:
     cavity = lathe(np.stack([profile[:, 0] - wall, profile[:, 1]], 1)[2:])
     ear = sweep(path, np.tile([thick, rng.uniform(0.6, 1.1)], (24, 1)), up=(0, 1, 0))
     spout = capsule((-edge - 1.6, 0, height - 1.0), (-edge + 2.5, 0, height - 3.5), 0.5, 2.0) - cavity
-    return (Assembly(HANDLES, threaded=True).add("body", hollow(profile, wall, wall * 1.5))
+    return (Assembly(HANDLES).add("body", hollow(profile, wall, wall * 1.5))
             .add("spout", spout).add("handle", ear - cavity).shape())
 
 
@@ -152,7 +152,7 @@ def teapot(rng: np.random.Generator) -> Shape:
     spout = sweep(smooth([(-radius + 1, 0, -height * 0.15), (-radius - 2, 0, 0.1 * height),
                           (-radius - 3.6, 0, height * 0.38)]), np.linspace(1.5, 0.7, 24), up=(0, 1, 0))
     knob = capsule((0, 0, height / 2 - 0.4), (0, 0, height / 2 + 1.2), 0.6, 0.95)
-    return (Assembly(HANDLES, threaded=True).add("body", lathe(profile)).add("spout", spout)
+    return (Assembly(HANDLES).add("body", lathe(profile)).add("spout", spout)
             .add("lid", knob).add("handle", sweep(handle, rng.uniform(0.45, 0.7), up=(0, 1, 0))).shape())
 
 
