@@ -51,10 +51,10 @@ class HandLoss:
         surface: weight of `surface_distance`, per centimetre; 0 is the paper.
     """
 
-    param: float = 1.0
-    mesh: float = 1.0
-    contact: float = 0.5
-    penetration: float = 1.0
+    param: float = 5.0
+    mesh: float = 0.3
+    contact: float = 0.2
+    penetration: float = 0.5
     consistency: float = 1.0
     surface: float = 1.0
 

@@ -46,12 +46,12 @@ class CvaeLoss:
         surface: weight of `surface_distance`, per centimetre; 0 is the paper.
     """
 
-    vertices: float = 1.0
-    pose: float = 1.0
+    vertices: float = 0.5
+    pose: float = 3.0
     shape: float = 0.3
-    divergence: float = 0.01
-    penetration: float = 1.0
-    hand_centric: float = 0.5
+    divergence: float = 0.02
+    penetration: float = 0.5
+    hand_centric: float = 0.2
     object_centric: float = 1.0
     surface: float = 1.0
 

@@ -89,7 +89,7 @@ class HandCode(nn.Module):
         """Some of the skin of the hands of codes (N, 61), in their frames, metres; differentiable."""
         betas, rotation, pose, wrist = self.unpack(code)
         root = sample.hand.rest_joints(betas)[:, 0]
-        return sample(matrix_to_axis_angle(rotation), pose, wrist - root, betas)
+        return sample(rotation, pose, wrist - root, betas)
 
     def grasps(self, hand: HandModel, code: torch.Tensor, frames: Frames, method: str,
                betas: torch.Tensor | None = None) -> Grasps:

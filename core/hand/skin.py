@@ -53,12 +53,16 @@ class SkinSample(nn.Module):
         self.shapes = hand.shapedirs[rows].reshape(-1, 10).T.contiguous()
         self.correctives = hand.posedirs.reshape(135, -1, 3)[:, rows].reshape(135, -1).contiguous()
 
-    def forward(self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor,
+    def forward(self, rotation: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor,
                 betas: torch.Tensor) -> Skin:
-        """Poses N hands, as `HandModel.forward`; normals are turned with the bones."""
+        """Poses N hands, as `HandModel.forward` does, but for wrists given as matrices (N, 3, 3).
+
+        An axis-angle of a wrist near half a turn has no gradient worth the name. Normals are turned with the bones.
+        """
         count = len(hand_pose)
-        rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(count, 16, 3))
-        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(count, 135)
+        fingers = axis_angle_to_matrix(hand_pose.reshape(count, 15, 3))
+        rotations = torch.cat([rotation[:, None], fingers], 1)
+        feature = (fingers - torch.eye(3, dtype=fingers.dtype, device=fingers.device)).reshape(count, 135)
         rest = self.template + (betas @ self.shapes + feature @ self.correctives).reshape(count, -1, 3)
         transforms = self.hand.chain(rotations, transl, self.hand.rest_joints(betas))
         blend = (self.weights @ transforms[:, :, :3].reshape(count, 16, 12)).reshape(*rest.shape[:2], 3, 4)

@@ -65,7 +65,7 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: objec
     """FastGrasp: auto-encoder, diffusion with it frozen, adaptation with both frozen (Sec. 3.2, 3.3)."""
     network = FastGrasp(**options)
     weights = loss or HandLoss()
-    last = replace(weights, param=0.3, mesh=0.3, penetration=2.0, surface=2.0 * weights.surface)
+    last = replace(weights, param=1.0, penetration=1.0, surface=2.0 * weights.surface)
 
     def standardise(hand: SkinSample, codes: torch.Tensor) -> None:
         with torch.no_grad():
