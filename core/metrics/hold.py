@@ -12,6 +12,8 @@ import torch
 from core.metrics.pieces import Pieces, convex_pieces
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -53,6 +55,7 @@ def hold_test(
     directions: int = 6,
     cache: Path | str | None = None,
     early: bool = False,
+    tell: Callable[[float], object] | None = None,
 ) -> HoldResult:
     """Shakes N grasps: 0.2 s without gravity, then 1.2 s of gravity each way from that state.
 
@@ -65,6 +68,7 @@ def hold_test(
         directions: how many of down, up, and the four sides are tried; the protocol wants 6, a filter may take fewer.
         cache: folder of the convex pieces; None is the user's cache folder.
         early: stop a direction once the object has come to rest, and count its creep to the end; for filters.
+        tell: called with the share that is done, after each grasp; ends the work by raising.
     """
     if not 1 <= directions <= len(DIRECTIONS):
         raise ValueError(f"directions is {directions}, expected 1 to {len(DIRECTIONS)}")
@@ -75,7 +79,10 @@ def hold_test(
     slips: list[float] = []
     for first in range(0, len(hands), BATCH):
         bench = Bench(pieces, hands[first:first + BATCH], friction)
-        slips += [bench.slip(index, directions, early) for index in range(len(bench.hands))]
+        for index in range(len(bench.hands)):
+            slips.append(bench.slip(index, directions, early))
+            if tell is not None:
+                tell(len(slips) / len(hands))
     slip = torch.tensor(slips, dtype=torch.float64)
     return HoldResult(slip < DROPPED, (100 * slip).float())
 
