@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.files import save_arrays
+from core.files import digest_of, save_arrays
 from core.generators.heading import (
     frames_of_grasps,
     into_frames,
@@ -99,9 +99,12 @@ def build_index(grasps: TrainingGrasps, hand: HandModel, cache: str | Path | Non
 
 def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: str | Path | None = None,
                tell: Callable[[int, int], object] = lambda done, total: None) -> dict[str, np.ndarray]:
-    """The index kept at `path`, or a new one of the training split of the file `training`, kept there."""
+    """The index kept at `path`, or a new one of the training split of the file `training`, kept there.
+
+    What is kept counts for the training file and the hand that it was made of, by their content.
+    """
     path = Path(path)
-    stamp = np.array(str(Path(training).stat().st_size))
+    stamp = np.array(f"{digest_of(training)} {hand.digest}")
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
             if stored["stamp"] == stamp:

@@ -40,7 +40,8 @@ class HoldResult:
 
     Attributes:
         held: (N,) bool: the object's centre of mass moved less than 2 cm in all directions of gravity.
-        slip_cm: (N,) its largest distance from where it was grasped; for a dropped object, where the test stopped.
+        slip_cm: (N,) its largest distance from where it was grasped; for a dropped object, where the test stopped; 2
+            where the physics failed, which counts as dropped.
     """
 
     held: torch.Tensor
@@ -129,7 +130,8 @@ class Bench:
     def __init__(self, pieces: Pieces, hands: list[list[np.ndarray]], friction: float) -> None:
         import mujoco
 
-        self.hands = hands
+        self.hands = hands = [_within_reach(bones, pieces) for bones in hands]
+        self._parked = [_away(bones, number, pieces) for number, bones in enumerate(hands)]
         spec = mujoco.MjSpec()
         spec.option.timestep = TIMESTEP
         spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
@@ -144,7 +146,7 @@ class Bench:
         body.fullinertia = [*np.diag(tensor), tensor[0, 1], tensor[0, 2], tensor[1, 2]]
         self._add_hulls(spec, body, pieces.hulls, (friction, 2, 1), "object")
         for number, bones in enumerate(hands):
-            holder = spec.worldbody.add_body(name=f"hand {number}", pos=_away(number))
+            holder = spec.worldbody.add_body(name=f"hand {number}", pos=self._parked[number])
             self._add_hulls(spec, holder, bones, (friction, 1, 2), f"hand {number}")
         self._model = spec.compile()
         self._data = mujoco.MjData(self._model)
@@ -172,7 +174,7 @@ class Bench:
 
         model, data = self._model, self._data
         for number, holder in enumerate(self._holders):
-            model.body_pos[holder] = 0.0 if number == index else _away(number)
+            model.body_pos[holder] = 0.0 if number == index else self._parked[number]
         mujoco.mj_resetData(model, data)
         mujoco.mj_forward(model, data)
         origin = data.xipos[self._body].copy()
@@ -192,9 +194,12 @@ class Bench:
 
         worst = 0.0
         before = self._data.xipos[self._body].copy()
+        begin = self._data.time
         for done in range(10, steps + 1, 10):
             mujoco.mj_step(self._model, self._data, nstep=10)
             place = self._data.xipos[self._body]
+            if self._data.time < begin + (done - 0.5) * TIMESTEP or not np.isfinite(place).all():
+                return DROPPED  # it diverged, and MuJoCo has put everything back to where it began
             worst = max(worst, float(np.linalg.norm(place - origin)))
             if worst >= DROPPED:
                 break
@@ -204,8 +209,21 @@ class Bench:
                     worst += creep * (steps - done) / RESTING
                     break
                 before = place.copy()
-        return worst if np.isfinite(worst) else np.inf
+        return worst
 
 
-def _away(number: int) -> list[float]:
-    return [0.0, 0.0, 10.0 + 2.0 * number]
+def _away(bones: list[np.ndarray], number: int, pieces: Pieces) -> np.ndarray:
+    """(3,) the shift that takes a hand to a place of its own, away from the object and from other hands."""
+    return np.array([0.0, 0.0, _radius(pieces) + 10.0 + 2.0 * number]) - np.concatenate(bones).mean(0)
+
+
+def _within_reach(bones: list[np.ndarray], pieces: Pieces) -> list[np.ndarray]:
+    """The bodies of a hand, one that is metres away brought nearer: there it touches nothing either."""
+    middle = np.concatenate(bones).mean(0)
+    far, most = float(np.linalg.norm(middle)), _radius(pieces) + 2.0
+    return bones if far <= most else [points - middle * (1 - most / far) for points in bones]
+
+
+def _radius(pieces: Pieces) -> float:
+    """Metres from the origin that no corner of the object is beyond."""
+    return max(float(np.linalg.norm(hull, axis=1).max()) for hull in pieces.hulls)
