@@ -6,6 +6,7 @@ grasp is laid there as it is. Nothing is learnt and nothing is fitted.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -105,10 +106,12 @@ def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: s
     """
     path = Path(path)
     stamp = np.array(f"{digest_of(training)} {hand.digest}")
-    if path.exists():
+    try:
         with np.load(path, allow_pickle=False) as stored:
             if stored["stamp"] == stamp:
                 return {name: stored[name] for name in ARRAYS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # none yet, or damaged
     index = build_index(load_training(training).split("train"), hand, cache, tell)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_arrays(path, {"stamp": stamp, **index})

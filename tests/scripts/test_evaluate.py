@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_training_grasps_of_held_out_objects(few, tmp_path, script):
     assert row["strict_bones_crossing"] == 0
 
 
-def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path):
+def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path, monkeypatch):
     """Half of what is held out against the whole; random postures are farther from it."""
     import torch
     from results import place, table
@@ -102,6 +103,7 @@ def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path):
     from core.metrics.frechet import grasp_features, held_out_features
     from core.synthesis.dataset import load_training, training_object
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     hand, held = load_hand(), load_training(few).split("shape")
     options = Namespace(out=tmp_path, training=few, cache=None, no_frechet=False, protocol="strict",
                         methods=["training", "npz:random=somewhere", "few"])
@@ -181,7 +183,24 @@ def test_the_control_of_another_object_needs_one(folder, script):
 def test_benchmark_tells_seconds_and_m(tmp_path, script):
     script("benchmark.py", "--counts", 1, "--repeats", 1, "--json", tmp_path / "speed.json")
     speed = json.loads((tmp_path / "speed.json").read_text())
+    assert speed["machine"].startswith(f"{os.cpu_count()} cores, ")
     rows = {(row["what"], row["count"]): row for row in speed["rows"]}
     row = rows["synthesis", 1]
     assert row["M"] == pytest.approx(row["seconds"] / speed["M_seconds"])
     assert 0 < row["first"] <= row["seconds"]
+
+
+@pytest.mark.parametrize("wish, sentence", [
+    (["--methods", "magic"], "no method 'magic'"),
+    (["--counts", "0"], "whole number from 1"),
+    (["--repeats", "0"], "--repeats is a whole number"),
+    (["--mesh", "no.obj"], "There is no file no.obj"),
+    (["--device", "abacus"], "auto, cpu or cuda"),
+])
+def test_a_benchmark_of_nothing_is_a_sentence(wish, sentence, scripts_on_path, monkeypatch):
+    import benchmark
+
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *wish])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit, match=sentence):
+        benchmark.main()
