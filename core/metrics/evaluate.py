@@ -102,6 +102,9 @@ def check_grasps(hand: HandModel, grasps: Grasps, what: str = "grasps") -> None:
         raise ValueError(f"The {what} are of a {grasps.hand} hand, and the hand is a {hand.side} one.")
     if not all(torch.isfinite(value).all() for value in grasps.parameters().values()):
         raise ValueError(f"The {what} hold numbers that are none (NaN or infinite).")
+    if grasps.betas.abs().max() >= 100 or max(grasps.hand_pose.abs().max(), grasps.global_orient.abs().max()) >= 1000:
+        raise ValueError(f"The {what} hold shapes or turns that no hand has: betas are below 100, and rotations in "
+                         "radians.")
 
 
 def check_truth(hand: HandModel, grasps: Grasps, truth: Grasps) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
+
+_log = logging.getLogger(__name__)
 
 MASS: Final = 0.2  # kg
 TIMESTEP: Final = 0.002  # s
@@ -130,6 +133,7 @@ class Bench:
     def __init__(self, pieces: Pieces, hands: list[list[np.ndarray]], friction: float) -> None:
         import mujoco
 
+        mujoco.set_mju_user_warning(_log.debug)  # else it writes MUJOCO_LOG.TXT where the user happens to be
         self.hands = hands = [_within_reach(bones, pieces) for bones in hands]
         self._parked = [_away(bones, number, pieces) for number, bones in enumerate(hands)]
         spec = mujoco.MjSpec()

@@ -82,12 +82,15 @@ def test_fewer_directions_never_see_more(ball, hand, ball_grasp, pieces_folder):
         hold_test(ball, hand, ball_grasp, directions=7, cache=pieces_folder)
 
 
-def test_physics_that_fails_is_no_hold(cube):
+def test_physics_that_fails_is_no_hold(cube, tmp_path, monkeypatch, capfd):
     """MuJoCo starts again from the beginning where a number is none; a hand must not be said to hold for that."""
+    monkeypatch.chdir(tmp_path)
     bench = Bench(cube, [plates(-0.001)], 0.6)
     bench.slip(0)
     bench._data.qvel[:] = np.nan
     assert bench._run(100, np.zeros(3)) >= 0.02
+    assert not list(tmp_path.iterdir())  # MuJoCo's own way is to write a log there
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("away", [12.0, 1e6, 1e30])

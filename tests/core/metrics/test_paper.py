@@ -134,6 +134,8 @@ def test_an_evaluation_ends_where_its_progress_raises(ball, hand):
 @pytest.mark.parametrize("changes, sentence", [
     ({"hand": "left"}, "of a left hand, and the hand is a right one"),
     ({"transl": torch.full((2, 3), math.nan)}, "numbers that are none"),
+    ({"hand_pose": torch.full((2, 45), 1e30)}, "turns that no hand has"),
+    ({"betas": torch.full((2, 10), 1e4)}, "turns that no hand has"),
 ])
 def test_grasps_that_cannot_be_measured_are_a_sentence(ball, hand, changes, sentence):
     with pytest.raises(ValueError, match=sentence):
