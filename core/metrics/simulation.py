@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -95,8 +96,8 @@ def vhacd_hulls(obj: GraspObject, cache: Path | str | None = None) -> list[np.nd
     try:
         with np.load(path, allow_pickle=False) as stored:
             return [stored[name] for name in sorted(stored.files)]
-    except (OSError, ValueError, KeyError, EOFError):
-        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # none yet, or damaged
     from vhacdx import compute_vhacd
 
     faces = np.concatenate([np.full((len(obj.surface.faces), 1), 3), obj.surface.faces], 1).astype(np.uint32).ravel()
