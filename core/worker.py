@@ -23,6 +23,8 @@ import numpy as np
 from core.wire import WireError, read_message, write_message
 
 if TYPE_CHECKING:
+    import torch
+
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -174,8 +176,11 @@ class Worker:
             self._hello(job)
         elif kind == "generate":
             self._generate(job, arrays)
+        elif kind == "evaluate":
+            self._evaluate(job, arrays)
         else:
-            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, cancel and bye.")
+            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, evaluate, cancel "
+                             "and bye.")
 
     def _hello(self, job: Job) -> None:
         import torch
@@ -201,12 +206,9 @@ class Worker:
         check_wishes(method, count, grasp_type, intent)
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise ValueError(f"A seed is a whole number from 0, not {seed!r}.")
-        length = wish.get("hand_length", HAND_LENGTH)
-        if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
-            raise ValueError(f"A hand length is a number above 0, not {length!r}.")
         betas = checked_betas(wish.get("betas"))
         device = choose_device(wish.get("device", "auto"))
-        scale = length / HAND_LENGTH
+        scale = checked_length(wish) / HAND_LENGTH
         job.say("progress", fraction=0.0, stage="Reading the object")
         hand = self._hand(wish)
         obj = self._object(job, arrays, scale)
@@ -218,6 +220,32 @@ class Worker:
         chosen = propose(request, method, seed, reporter, device, raw=bool(wish.get("raw")))
         order = reporter.order(chosen)
         job.say("result", {"order": order}, count=len(chosen), cancelled=job.cancelled.is_set())
+
+    def _evaluate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
+        """Measures posed hands: fields paper and strict hold means, arrays PAPER_NAME and STRICT_NAME each hand's."""
+        from core.metrics.evaluate import PROTOCOLS, evaluate
+        from core.pipeline import HAND_LENGTH
+        from core.posed import read_posed
+
+        wish = job.message
+        protocol, betas = wish.get("protocol", "both"), checked_betas(wish.get("betas"))
+        if not isinstance(protocol, str) or protocol not in PROTOCOLS:
+            raise ValueError(f"A protocol is one of {', '.join(PROTOCOLS)}, not '{protocol}'.")
+        scale = checked_length(wish) / HAND_LENGTH
+        job.say("progress", fraction=0.0, stage="Reading the object")
+        hand = self._hand(wish)
+        obj = self._object(job, arrays, scale)
+        reporter = Reporter(job, hand, obj, scale)
+
+        def tell(fraction: float, stage: str) -> None:
+            if not reporter(fraction, stage):
+                raise Cancelled
+
+        found = evaluate(obj, hand, read_posed(arrays, obj, scale, hand.side, betas), protocol, tell)
+        each = {f"{ruler}_{name}": each_array(value) for ruler, values in found.each.items()
+                for name, value in values.items()}
+        means = {name: values for name, values in (("paper", found.paper), ("strict", found.strict)) if values}
+        job.say("result", each, count=found.count, cancelled=False, **means)
 
     def _hand(self, wish: dict[str, Any]) -> HandModel:
         from core.hand import load_hand
@@ -231,8 +259,9 @@ class Worker:
 
         missing = [name for name in ("vertices", "faces") if name not in arrays]
         if missing:
-            raise ObjectError(f"A generate request holds the object's {' and '.join(missing)}; this one does not.")
-        digest = hashlib.sha256(repr((scale, *(array.shape for array in arrays.values()))).encode())
+            raise ObjectError(f"The request holds no {' and no '.join(missing)} of an object: every generate and "
+                              "evaluate request does.")
+        digest = hashlib.sha256(repr((scale, arrays["vertices"].shape, arrays["faces"].shape)).encode())
         for name in ("vertices", "faces"):
             digest.update(np.ascontiguousarray(arrays[name]).data)
 
@@ -259,6 +288,16 @@ def named_parts(obj: GraspObject, arrays: dict[str, np.ndarray], names: Any, sca
         raise ValueError("The object's parts are a list of names, with one index into it for each face.")
     vertices = np.asarray(arrays["vertices"], np.float64) / scale
     return with_parts(obj, vertices, np.asarray(arrays["faces"], np.int64), part, tuple(names))
+
+
+def checked_length(wish: dict[str, Any]) -> float:
+    """A request's hand length in the mesh's unit; ValueError where it is no length."""
+    from core.pipeline import HAND_LENGTH
+
+    length = wish.get("hand_length", HAND_LENGTH)
+    if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
+        raise ValueError(f"A hand length is a number above 0, not {length!r}.")
+    return length
 
 
 def checked_betas(betas: Any) -> list[float] | None:
@@ -312,6 +351,12 @@ def candidate_arrays(posed: PosedHands, row: int) -> dict[str, np.ndarray]:
         "rest_vertices": posed.rest_vertices[row].astype(np.float32), "rotations": posed.rotations[row],
         "translation": posed.translation[row],
     }
+
+
+def each_array(values: torch.Tensor) -> np.ndarray:
+    """One value, or a few, of each hand, as a message holds them: what is true or false as 0 and 1."""
+    array = values.cpu().numpy()
+    return array.astype(np.uint8) if array.dtype == bool else array
 
 
 def sentence_of(error: BaseException) -> str:

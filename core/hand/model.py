@@ -5,7 +5,9 @@ Source of the form: Romero, Tzionas, Black, "Embodied Hands" (2017), eq. 1-4.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,6 +123,14 @@ class HandModel(nn.Module):
         for part, region in enumerate(table.regions):
             self._keep(f"_region{part}", region, torch.long)
         self.length = float(np.linalg.norm(template.numpy()[tips[2]] - joints[0]))
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that stand for the hand: its side, skin, shapes and weights."""
+        content = hashlib.sha256(self.side.encode())
+        for table in (self.v_template, self.faces, self.shapedirs, self.posedirs, self.J_regressor, self.lbs_weights):
+            content.update(table.cpu().numpy().tobytes())
+        return content.hexdigest()[:16]
 
     @property
     def contact_regions(self) -> tuple[torch.Tensor, ...]:
