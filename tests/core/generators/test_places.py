@@ -72,11 +72,11 @@ def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
     scorer.share[:, 1:3] = 0.5
 
     def loss(rng):
-        rows = torch.randint(len(yes), (64,), generator=rng)
-        other = features[torch.randint(len(features), (64, 8), generator=rng)]
+        rows = torch.randint(len(yes), (32,), generator=rng)
+        other = features[torch.randint(len(features), (32, 8), generator=rng)]
         return scorer.loss({"features": yes[rows], "other": other, "kind": kind[rows], "intent": 0 * rows}, rng)
 
-    assert train(scorer, loss, Course(200, rate=3e-3, warmup=5, average=0.9), tmp_path, "places")
+    assert train(scorer, loss, Course(400, rate=5e-3, warmup=5, average=0.9), tmp_path, "places")
     frames, _ = choose_places(scorer, request_of(), 60, rng)
     height = frames.origin[:, 2].abs()
     assert float(((height > 0.055) | (height < 0.015)).float().mean()) > 0.7
