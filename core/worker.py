@@ -186,7 +186,8 @@ class Worker:
         hand = self._hand(job.message)
         job.say("result", hand_arrays(hand), version=VERSION, python=platform.python_version(), torch=torch.__version__,
                 devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-                methods=[{"name": m.name, "label": m.label, "summary": m.summary} for m in METHODS.values()],
+                methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fits}
+                         for m in METHODS.values()],
                 types=list(grasp_types()))
 
     def _generate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:

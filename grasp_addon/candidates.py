@@ -38,16 +38,15 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
     """
     record, mesh = armature.grasp, armature.grasp.mesh
     for index in reversed(range(len(record.candidates))):
-        if not record.candidates[index].baked:
+        if not record.candidates[index].kept:
             _drop(armature, index)
     placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
-    heads, axes = rest_frames(armature, record.side)
     taken = {entry.number for entry in record.candidates}
     numbers = (n for n in range(1, 1000) if n not in taken)
-    for candidate in sorted(candidates, key=lambda c: -c.score):
+    for candidate in candidates:
         entry = record.candidates.add()
         entry.number = next(numbers)
-        entry.type, entry.score = candidate.type, candidate.score
+        entry.type, entry.score, entry.own = candidate.type, candidate.score, candidate.own
         for name, value in candidate.measures.items():
             measure = entry.measures.add()
             measure.name, measure.value = name, value
@@ -56,9 +55,17 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
         entry.key = key.name
         rest = transformed(placed, candidate.rest_vertices.astype(np.float64))
         key.data.foreach_set("co", np.ascontiguousarray(rest, np.float32).ravel())
-        rotations, location = bone_channels(candidate, np.array(record.wrist), heads, axes, placed, frame)
-        entry.channels = np.concatenate([quaternions_of(rotations).ravel(), location]).tolist()
+        entry.channels = channels_of(armature, candidate, frame).tolist()
     drive_bones(armature)
+
+
+def channels_of(armature: bpy.types.Object, candidate: Candidate, frame: np.ndarray) -> np.ndarray:
+    """(67,) the quaternions of the bones and the location of the wrist's that pose the rig as the candidate."""
+    record = armature.grasp
+    placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
+    heads, axes = rest_frames(armature, record.side)
+    rotations, location = bone_channels(candidate, np.array(record.wrist), heads, axes, placed, frame)
+    return np.concatenate([quaternions_of(rotations).ravel(), location])
 
 
 def drive_bones(armature: bpy.types.Object) -> None:
@@ -90,6 +97,13 @@ def drive_bones(armature: bpy.types.Object) -> None:
             _drive(data, f'["{SUM.format(g)}"]', channel, 0.0, sources, factors)
         partial = [(data, "ARMATURE", f'["{SUM.format(g)}"][{channel}]') for g in range(len(groups))]
         _drive(armature, path, index, rest[channel], partial, [1.0] * len(groups))
+
+
+def pose_bones(armature: bpy.types.Object, channels: Sequence[float]) -> None:
+    """Gives the bones the 67 `channels` themselves, where neither drivers nor keys pose them."""
+    for joint, name in enumerate(bone_names(armature.grasp.side)):
+        armature.pose.bones[name].rotation_quaternion = channels[4 * joint: 4 * joint + 4]
+    armature.pose.bones[bone_names(armature.grasp.side)[WRIST]].location = channels[64:]
 
 
 def drivers(armature: bpy.types.Object) -> list[bpy.types.FCurve]:

@@ -90,6 +90,10 @@ class GraspSettings(bpy.types.PropertyGroup):
     device: EnumProperty(name="Device", description="What the engine computes on", default="auto",
                          items=(("auto", "Automatic", "The graphics card where there is one"),
                                 ("cpu", "CPU", "The processor"), ("cuda", "CUDA", "An NVIDIA graphics card")))
+    fit: BoolProperty(
+        name="Fit to Surface", default=True,
+        description="Closes the proposed fingers on the object's real surface and takes them out of it, before the "
+        "grasps are scored. Methods that do so themselves need no such step")
     parent: BoolProperty(name="Parent to Object", description="The hand follows the object it grasps", default=True)
 
 
@@ -105,10 +109,16 @@ class GraspCandidate(bpy.types.PropertyGroup):
     type: StringProperty()
     score: FloatProperty()
     baked: BoolProperty()
+    own: BoolProperty()  # posed by the animator
     measures: CollectionProperty(type=GraspMeasure)
     turns_1: FloatVectorProperty(size=32)  # a vector property holds at most 32 numbers: eight bones' quaternions
     turns_2: FloatVectorProperty(size=32)
     location: FloatVectorProperty(size=3)
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays when others are replaced."""
+        return self.baked or self.own
 
     @property
     def channels(self) -> list[float]:
@@ -146,6 +156,7 @@ class GraspRecord(bpy.types.PropertyGroup):
     placed: FloatVectorProperty(size=16)
     wrist: FloatVectorProperty(size=3)
     looking: BoolProperty(description="The drivers pose a baked hand for a look; a change of frame ends it")
+    posing: BoolProperty(description="The animator poses the bones; the drivers wait until a candidate is chosen")
     look: IntProperty()  # the place looked at, and the frame at which
     look_frame: FloatProperty()
     candidates: CollectionProperty(type=GraspCandidate)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from .candidates import mute_drivers
+from .animation import curves
+from .candidates import mute_drivers, pose_bones
 
 
 def rigs(scene: bpy.types.Scene | None = None) -> list[bpy.types.Object]:
@@ -47,18 +48,36 @@ def show(rig: bpy.types.Object, number: int) -> None:
         if block.value != value:
             block.value = value
     record.look = number
-    if any(c.baked for c in record.candidates):
+    if any(c.baked for c in record.candidates) or ((record.posing or record.looking) and bones_keyed(rig)):
         record.look_frame = _scene_of(rig).frame_float
         if not record.looking:
             record.looking = True
             mute_drivers(rig, False)
+    elif record.posing:
+        mute_drivers(rig, False)
+    record.posing = False
+
+
+def driven(rig: bpy.types.Object) -> bool:
+    """Whether candidates pose the bones now, and neither keys nor the animator do."""
+    record = rig.grasp
+    return bool(record.candidates) and not record.posing and (record.looking or not any(
+        c.baked for c in record.candidates))
+
+
+def bones_keyed(rig: bpy.types.Object) -> bool:
+    return any(c.data_path.startswith("pose.bones") for c in curves(rig))
 
 
 def end_look(rig: bpy.types.Object) -> None:
     """Lets the baked keys play again."""
     if rig.grasp.looking:
         rig.grasp.looking = False
+        rig.grasp.posing = not any(c.baked for c in rig.grasp.candidates)
         mute_drivers(rig, True)
+        keyed = [c for c in rig.grasp.candidates if c.own and c.baked]
+        if keyed:  # the animator need not have keyed every bone: the others go back to where they stood
+            pose_bones(rig, keyed[-1].channels)
 
 
 @persistent

@@ -19,6 +19,7 @@ class Method:
     Attributes:
         name: the word used in requests. label: what an animator reads. summary: one line.
         module, cls: where its class is.
+        fits: whether its grasps are fitted to the surface already.
         on_gpu: whether a graphics card helps; others compute on the processor.
     """
 
@@ -28,13 +29,14 @@ class Method:
     module: str
     cls: str
     on_gpu: bool = True
+    fits: bool = False
 
 
 METHODS: Final = {
     method.name: method
     for method in (
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
-               "core.generators.synthesis", "Synthesis", on_gpu=False),
+               "core.generators.synthesis", "Synthesis", on_gpu=False, fits=True),
     )
 }
 
