@@ -89,9 +89,18 @@ class GRASP_PT_candidates(bpy.types.Panel):
             row.operator("grasp.bake", icon="KEY_HLT")
             if record.looking:
                 layout.operator("grasp.end_look", icon="LOOP_BACK")
+            layout.prop(context.scene.grasp, "show_contact")
+            _see_colours(layout, context)
             if scrub.driven(rig):
                 layout.operator("grasp.pose", icon="POSE_HLT")
         layout.operator("grasp.remove", icon="TRASH")
+
+
+def _see_colours(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Offers what shows colour attributes in solid view, where the view shows something else."""
+    shading = getattr(context.space_data, "shading", None)
+    if context.scene.grasp.show_contact and shading and shading.type == "SOLID" and shading.color_type != "VERTEX":
+        layout.prop_enum(shading, "color_type", "VERTEX", text="See It in Solid View", icon="COLOR")
 
 
 def _facts(layout: bpy.types.UILayout, candidate: object) -> None:

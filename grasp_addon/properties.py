@@ -66,6 +66,10 @@ def _types(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
     return _kept["types"]
 
 
+def _contact_switched(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    scrub.show_contacts(context, settings.id_data)
+
+
 class GraspSettings(bpy.types.PropertyGroup):
     """scene.grasp"""
 
@@ -94,6 +98,10 @@ class GraspSettings(bpy.types.PropertyGroup):
         name="Fit to Surface", default=True,
         description="Closes the proposed fingers on the object's real surface and takes them out of it, before the "
         "grasps are scored. Methods that do so themselves need no such step")
+    show_contact: BoolProperty(
+        name="Show Contact", default=False, update=_contact_switched,
+        description="Red where the shown grasp touches: on the hand, and on a film laid on the object, whose own mesh "
+        "and colours stay as they are. In Solid view set Shading > Color to Attribute to see it on the hand")
     parent: BoolProperty(name="Parent to Object", description="The hand follows the object it grasps", default=True)
 
 
@@ -146,11 +154,12 @@ GraspSliders.__annotations__ = {f"of_{n}": _scrub_slider(n) for n in range(1, 2 
 class GraspRecord(bpy.types.PropertyGroup):
     """object.grasp: what the add-on knows about a hand it made."""
 
-    role: StringProperty()  # "ARMATURE", "MESH" or ""
+    role: StringProperty()  # "ARMATURE", "MESH", "CONTACT" or ""
     side: StringProperty()
     armature: PointerProperty(type=bpy.types.Object)
     mesh: PointerProperty(type=bpy.types.Object)
     target: PointerProperty(type=bpy.types.Object)
+    contact: PointerProperty(type=bpy.types.Object)
     collection: PointerProperty(type=bpy.types.Collection)
     hand_length: FloatProperty()
     placed: FloatVectorProperty(size=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
+from . import contact
 from .animation import curves
 from .candidates import mute_drivers, pose_bones
 
@@ -56,6 +57,18 @@ def show(rig: bpy.types.Object, number: int) -> None:
     elif record.posing:
         mute_drivers(rig, False)
     record.posing = False
+    scene = _scene_of(rig)
+    if scene and scene.grasp.show_contact:
+        contact.update(bpy.context, rig)
+
+
+def show_contacts(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
+    """Shows where the hands of a scene touch, or shows it no more, as the scene's setting says."""
+    for rig in rigs(scene):
+        if scene.grasp.show_contact:
+            contact.update(context, rig)
+        else:
+            contact.clear(rig)
 
 
 def driven(rig: bpy.types.Object) -> bool:
@@ -94,6 +107,14 @@ def after_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> Non
     for rig in rigs(scene):
         if rig.grasp.looking and _same_frame(rig, scene) and shown(rig) != rig.grasp.look:
             show(rig, rig.grasp.look)
+    if scene.grasp.show_contact and not bpy.app.is_job_running("RENDER") and not _playing():
+        show_contacts(bpy.context, scene)
+
+
+def _playing() -> bool:
+    """Whether a window plays the animation: contact takes longer than a frame."""
+    manager = bpy.context.window_manager
+    return bool(manager) and any(window.screen.is_animation_playing for window in manager.windows)
 
 
 def _same_frame(rig: bpy.types.Object, scene: bpy.types.Scene) -> bool:
