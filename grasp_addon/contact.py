@@ -1,7 +1,8 @@
 """Where the shown grasp touches: a colour on the hand, and on a film of our own that lies on the object.
 
-The colour goes from skin to a warm red as the other surface comes from 5 mm (of a hand of 19 cm) to touch. The object's
-mesh is the animator's and is left as it is; the film holds its faces near the hand, cut fine, a hair above them.
+The colour goes from the skin's (on the film from nearly white) to a warm red as the other surface comes from 5 mm (of a
+hand of 19 cm) to touch. The object's mesh is the animator's and is left as it is; the film holds its faces near the
+hand, cut fine, a hair above them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ STEP: Final = 0.5  # longest edge of the film's triangles
 LIFT: Final = 0.06  # how far the film lies above the object
 MOST: Final = 30000  # triangles of a film
 SKIN: Final = np.array([0.80, 0.55, 0.45])  # linear, as the skin's colour in solid view
+PALE: Final = np.array([0.80, 0.78, 0.76])  # what an object without colours looks like there
 RED: Final = np.array([0.75, 0.03, 0.015])
 _tree: tuple[int, BVHTree] | None = None  # the last object's
 
@@ -54,16 +56,17 @@ def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     reach = REACH * record.hand_length * scale
     points = transformed(np.linalg.inv(item.frame), shown)
     faces = _triangles(record.mesh.data)
-    _colour_hand(record.mesh, ramp(closeness(points, _object_tree(item), outward(item.vertices, item.faces), reach)))
+    sign = outward(item.vertices, item.faces)
+    _colour_hand(record.mesh, ramp(closeness(points, _object_tree(item), sign, reach), SKIN))
     tree = BVHTree.FromPolygons(points.tolist(), faces.tolist(), all_triangles=True)
     low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
     corners = item.vertices[item.faces]
     near = (corners.max(axis=1) >= low).all(axis=1) & (corners.min(axis=1) <= high).all(axis=1)
     film = cut_fine(corners[near], tree, reach)
-    vertices, normals, triangles = joined(film, outward(item.vertices, item.faces))
-    values = closeness(vertices, tree, outward(points, faces), reach)
+    vertices, normals, triangles = joined(film, sign)
+    values = closeness(vertices, tree, outward(points, faces), reach, normals)
     touched = triangles[values[triangles].max(axis=1) > 0.02]
-    _lay_film(rig, target, item, vertices + LIFT * reach * normals, touched, ramp(values))
+    _lay_film(rig, target, item, vertices + LIFT * reach * normals, touched, ramp(values, PALE))
 
 
 def clear(rig: bpy.types.Object) -> None:
@@ -89,20 +92,27 @@ def clear(rig: bpy.types.Object) -> None:
                 bpy.data.materials.remove(material)
 
 
-def closeness(points: np.ndarray, tree: BVHTree, sign: float, reach: float) -> np.ndarray:
+def closeness(points: np.ndarray, tree: BVHTree, sign: float, reach: float,
+              normals: np.ndarray | None = None) -> np.ndarray:
     """(N,) 1 where a point touches or is pressed in, 0 from `reach` away.
 
     Args:
         points: (N, 3). tree: the other surface, same frame.
         sign: 1 where its faces look outward, else -1.
         reach: same unit.
+        normals: (N, 3) outward at the points: one that looks away touches nothing, e.g. a mug's inside behind its wall.
     """
+    found = [tree.find_nearest(point, INSIDE * reach) for point in points.tolist()]
+    hits = [place for place, (on, *_) in enumerate(found) if on is not None]
     values = np.zeros(len(points))
-    for place, point in enumerate(points.tolist()):
-        on, normal, _, distance = tree.find_nearest(point, INSIDE * reach)
-        if on is not None:
-            outside = sign * sum((p - o) * n for p, o, n in zip(point, on, normal, strict=True)) >= 0
-            values[place] = 1.0 - distance / reach if outside else 1.0
+    if hits:
+        to = np.array([found[place][0] for place in hits]) - points[hits]
+        distance = np.linalg.norm(to, axis=1)
+        pressed_in = sign * (to * np.array([found[place][1] for place in hits])).sum(axis=1) > 0
+        near = np.where(pressed_in, 1.0, 1.0 - distance / reach)
+        if normals is not None:
+            near[~pressed_in & ((to * normals[hits]).sum(axis=1) < -0.5 * distance)] = 0.0
+        values[hits] = near
     return np.clip(values, 0.0, 1.0)
 
 
@@ -148,9 +158,9 @@ def joined(corners: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray, np
     return flat[first].astype(np.float64), normals, triangles
 
 
-def ramp(values: np.ndarray) -> np.ndarray:
-    """(N, 4) linear colours of (N,) closeness."""
-    mixed = SKIN + (RED - SKIN) * values[:, None]
+def ramp(values: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """(N, 4) linear colours of (N,) closeness; `far`: (3,) that of 0."""
+    mixed = far + (RED - far) * values[:, None]
     return np.column_stack([mixed, np.ones(len(mixed))])
 
 
