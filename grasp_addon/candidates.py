@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GROUP: Final = 16  # an expression is cut at 256 characters; a term takes at most 13
 SUM: Final = "grasp_sum_{}"
 CHANNELS: Final = 16 * 4 + 3
-IDENTITY: Final = np.array([1.0, 0.0, 0.0, 0.0])
+REST: Final = np.concatenate([np.tile([1.0, 0.0, 0.0, 0.0], 16), np.zeros(3)])  # the channels of the open hand
 
 
 def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidate], frame: np.ndarray) -> None:
@@ -75,7 +75,6 @@ def drive_bones(armature: bpy.types.Object) -> None:
     if not record.candidates:
         return
     channels = np.array([list(entry.channels) for entry in record.candidates])  # (N, 67)
-    rest = np.concatenate([np.tile(IDENTITY, 16), np.zeros(3)])
     keys = [entry.key for entry in record.candidates]
     shape_keys = record.mesh.data.shape_keys
     groups = [range(start, min(start + GROUP, len(keys))) for start in range(0, len(keys), GROUP)]
@@ -87,16 +86,16 @@ def drive_bones(armature: bpy.types.Object) -> None:
         path, index = _channel_path(record.side, channel)
         sums = [
             ([(shape_keys, "KEY", f'key_blocks["{bpy.utils.escape_identifier(keys[k])}"].value') for k in members],
-             [channels[k, channel] - rest[channel] for k in members])
+             [channels[k, channel] - REST[channel] for k in members])
             for members in groups
         ]
         if len(groups) == 1:
-            _drive(armature, path, index, rest[channel], *sums[0])
+            _drive(armature, path, index, REST[channel], *sums[0])
             continue
         for g, (sources, factors) in enumerate(sums):
             _drive(data, f'["{SUM.format(g)}"]', channel, 0.0, sources, factors)
         partial = [(data, "ARMATURE", f'["{SUM.format(g)}"][{channel}]') for g in range(len(groups))]
-        _drive(armature, path, index, rest[channel], partial, [1.0] * len(groups))
+        _drive(armature, path, index, REST[channel], partial, [1.0] * len(groups))
 
 
 def pose_bones(armature: bpy.types.Object, channels: Sequence[float]) -> None:
@@ -129,7 +128,9 @@ def _channel_path(side: str, channel: int) -> tuple[str, int]:
 
 def _drive(owner: bpy.types.ID, path: str, index: int, rest: float,
            sources: list[tuple[bpy.types.ID, str, str]], factors: list[float]) -> None:
-    driver = owner.driver_add(path, index).driver
+    curve = owner.driver_add(path, index)
+    curve.keyframe_points.clear()  # Blender 5.0's keys (0, 0) and (1, 1) would make of 0.00009 just 0
+    driver = curve.driver
     driver.type = "SCRIPTED"
     terms = [f"{rest:g}"]
     for place, ((source, kind, source_path), factor) in enumerate(zip(sources, factors, strict=True)):
