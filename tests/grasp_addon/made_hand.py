@@ -127,6 +127,10 @@ class MadeEngine:
                                      {"rest_vertices": one.rest_vertices, "rotations": one.rotations,
                                       "translation": one.translation, "vertices": one.vertices}))
             self.waiting.append(({**head, "type": "result"}, {}))
+        elif message["type"] == "cancel":
+            target = message["target"]
+            self.waiting = [reply for reply in self.waiting if reply[0]["id"] != target]
+            self.waiting.append(({"id": target, "type": "result", "cancelled": True}, {}))
         return number
 
     def poll(self) -> list[tuple[dict, dict]]:
