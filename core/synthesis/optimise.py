@@ -158,7 +158,8 @@ class Closer:
                  weights: Weights | None = None) -> None:
         self.hand, self.probe, self.grid = hand, probe, obj.grid
         self.thin = bool((obj.thickness < THIN).float().mean() > 0.05)
-        self.aim, self.give = (AIM_THIN, GIVE_THIN) if self.thin else (AIM, GIVE)
+        self.aim: torch.Tensor | float = AIM_THIN if self.thin else AIM
+        self.give: torch.Tensor | float = GIVE_THIN if self.thin else GIVE
         self.betas = betas.reshape(1, 10)
         self.weights = weights or Weights(flesh=16.0 if self.thin else 8.0)
         self.centre = 0.8 * probe.joints[4] + torch.tensor([0.0, -0.035, 0.0])
@@ -173,6 +174,7 @@ class Closer:
         # Each part that a type names should touch somewhere, the thumb above all.
         self.part_rows = [(probe.pad_part == part).nonzero()[:, 0] for part in range(6)]
         self.part_weight = torch.tensor([1.6, 1.0, 1.0, 0.8, 0.6, 0.6])
+        self.part_reach: torch.Tensor | float = 1.5  # cm from which a part is let go
 
     def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms with the wrist at the origin, unturned."""
@@ -268,7 +270,7 @@ class Closer:
 
         pad_distance = distance[:, probe.pads]
         pad_normal = outward[:, probe.pads]
-        reach = huber_loss(pad_distance, torch.full_like(pad_distance, -self.aim), reduction="none", delta=1.0)
+        reach = huber_loss(pad_distance, torch.zeros_like(pad_distance) - self.aim, reduction="none", delta=1.0)
         if whole_skin:  # close in on the surface; what cannot reach by now should not pull the hand askew
             sharp = 0.15 * (pad_distance + self.aim).abs().clamp_max(1.0)
             contact = 4 * w.contact * (pads * (reach.clamp_max(0.6) + sharp)).sum(1)
@@ -276,7 +278,7 @@ class Closer:
             contact = w.contact * (pads * (reach + 0.1 * (pad_distance + self.aim).abs())).sum(1)
         nearest = torch.stack([torch.where(pads[:, rows] > 0, pad_distance[:, rows], 9.0).amin(1)
                                for rows in self.part_rows], 1)
-        touch = w.touch * (self.part_weight * (nearest + self.aim / 2).abs() * (nearest < 1.5)).sum(1)
+        touch = w.touch * (self.part_weight * (nearest + self.aim / 2).abs() * (nearest < self.part_reach)).sum(1)
         facing = w.facing * (pads * (1 + (normals[:, probe.pads] * pad_normal).sum(-1))).sum(1)
 
         # Wrench that pushes along the surface's normals at all wanted pads leave over (0: they balance). Pads count
