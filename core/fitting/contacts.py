@@ -6,31 +6,46 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from core.synthesis.taxonomy import BY_NAME
+
 if TYPE_CHECKING:
     from core.objects import GraspObject
     from core.synthesis.probe import HandProbe
 
-#: how much the contact of a patch of skin matters, by the last word of its name, and of each finger
-OF_PATCH: Final = {"tip": 1.0, "mid": 0.6, "prox": 0.45, "palm": 1.0, "heel": 0.5}
-OF_PART: Final = (1.5, 1.0, 1.0, 0.8, 0.6, 1.0)
-#: metres within which skin is meant to touch, of fingertips and of the rest
-REACH_TIP, REACH = 0.025, 0.012
+#: how much the contact of a patch of skin matters, by the last word of its name, and that of each part
+OF_PATCH: Final = {"tip": 1.0, "mid": 0.6, "prox": 0.4, "palm": 0.8, "heel": 0.4}
+OF_PART: Final = (1.8, 1.0, 1.0, 0.8, 0.6, 1.0)
+#: metres within which a patch is meant to touch; the thumb is waited for from farther
+REACH: Final = {"tip": 0.025, "mid": 0.012, "prox": 0.008, "palm": 0.008, "heel": 0.006}
+OF_THUMB: Final = 1.6
 
 
-def contacts_of_grasp(obj: GraspObject, probe: HandProbe, points: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+def contacts_of_grasp(obj: GraspObject, probe: HandProbe, points: torch.Tensor, normals: torch.Tensor,
+                      types: tuple[str, ...]) -> torch.Tensor:
     """(B, pads) how much each pad point should touch: what is near the surface and faces it, or is inside.
 
     Args:
         points: (B, P, 3) the probe's points, object frame, metres. normals: (B, pads or more, 3) the pads' normals.
+        types: B grasp types; where one is known, only the skin that it holds with counts.
     """
     with torch.no_grad():
         distance, outward = obj.grid.query(points[:, probe.pads])
         facing = -(normals[:, probe.pads] * outward).sum(-1)
         faces = ((facing + 0.2) / 0.7).clamp(0, 1).where(distance > 0, torch.ones_like(facing))
-        reach = patch_values(probe, {name: REACH_TIP if name == "tip" else REACH for name in OF_PATCH})
-        reach = reach.where(probe.pad_part > 0, 1.6 * reach)
+        reach = patch_values(probe, REACH)
+        reach = reach.where(probe.pad_part > 0, OF_THUMB * reach)
         near = (-(distance.clamp_min(0) / reach).square()).exp() * (distance < 1.5 * reach)
-        return near * faces * patch_weights(probe)
+        return near * faces * patch_weights(probe) * of_types(probe, types)
+
+
+def of_types(probe: HandProbe, types: tuple[str, ...]) -> torch.Tensor:
+    """(B, pads) 1 for the skin that each type holds with, everywhere where the type is unknown."""
+    mask = torch.ones(len(types), probe.pads.stop)
+    for row, name in enumerate(types):
+        for patch, group in probe.groups.items():
+            if name in BY_NAME and patch not in BY_NAME[name].pads:
+                mask[row, group.rows] = 0.0
+    return mask
 
 
 def patch_weights(probe: HandProbe) -> torch.Tensor:

@@ -51,7 +51,7 @@ def fit(obj, hand, grasps, *, fields=None, progress=None, stages=STAGES):
     local, normals = closer._local(start.dofs)
     turn = start.rotation.transpose(1, 2)
     points = local @ turn + start.wrist[:, None]
-    pads = contacts_of_grasp(obj, probe, points, normals @ turn)
+    pads = contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type)
     mender = Mender(hand, probe, betas, obj, start, pads, points)
     out = ways_out(mender, obj, start)
     poses, energy = mender.run(out, stages, None, keep=1.0)

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 #: cm inside the surface where contact is aimed, and what the last stage lets pass: soft skin that holds
 AIM, GIVE = 0.08, 0.06
 AIM_THIN, GIVE_THIN = 0.03, 0.03
+#: metres behind a surface in which a wall is remembered
+WALL: Final = 0.03
 #: weight of the pull of the wrist to where it was
 STAY: Final = 0.15
 STAGES: Final = (
-    Stage(16, 0.02, 0.10, 0.0),
-    Stage(40, 0.02, 0.07, 0.05),
-    Stage(24, 0.006, 0.025, 0.012, whole_skin=True),
+    Stage(12, 0.02, 0.10, 0.0, memory=0.9),
+    Stage(36, 0.02, 0.07, 0.05, memory=0.9),
+    Stage(32, 0.008, 0.03, 0.02, whole_skin=True, memory=0.9),
 )
 #: what a way out is made of: metres back, and the share by which fingers are opened
 BACK: Final = (0.006, 0.012, 0.02, 0.03, 0.045)
@@ -51,9 +53,36 @@ class Mender(Closer):
         pads = pads + 0.25 * patch_weights(probe) * must[:, probe.pad_part] * (pads == 0)
         self.part_reach = torch.where(must, 6.0, 1.5)
         self.start, self.own_pads, self.stay = start, pads, stay
+        self._side: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
         return self.own_pads
+
+    def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `Closer` has it, but flesh that went through a wall stays behind it.
+
+        Beyond a thin wall's middle the nearest surface is the far one. Each inner sphere remembers the surface it was
+        before (a point and its normal); where the normal turns about while the sphere is behind that surface, the
+        distance to that surface's plane counts until it is out again.
+        """
+        distance, outward = super()._distance(points)
+        rows = self.probe.spheres
+        place, here = points[:, rows], outward[:, rows]
+        with torch.no_grad():
+            foot = place - distance[:, rows, None] / 100 * here
+            if self._side is None:
+                self._side = foot, here
+            known, normal = self._side
+            behind = ((place - known) * normal).sum(-1) < 0.001
+            near = (place - known).norm(dim=-1) < WALL
+            crossed = behind & near & ((here * normal).sum(-1) < -0.2)
+            known, normal = known.where(crossed[..., None], foot), normal.where(crossed[..., None], here)
+            self._side = known, normal
+        plane = ((place - known) * normal).sum(-1) * 100
+        sphere = torch.where(crossed, plane, distance[:, rows])
+        after = distance[:, rows.stop :]
+        return (torch.cat([distance[:, : rows.start], sphere, after], 1),
+                torch.cat([outward[:, : rows.start], normal.where(crossed[..., None], here), outward[:, rows.stop :]], 1))
 
     def naturalness(self, poses: Poses) -> torch.Tensor:
         """The fingers' pull to their posture, and the wrist's to its place (CHOIR's Eq. 11, squared)."""

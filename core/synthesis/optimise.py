@@ -44,13 +44,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps and learning rates (radians, centimetres, radians) of one stage."""
+    """Steps and learning rates (radians, centimetres, radians) of one stage; `memory` is Adam's second beta."""
 
     steps: int
     rotation: float
     translation: float
     joints: float
     whole_skin: bool = False
+    memory: float = 0.98
 
 
 STAGES = (
@@ -213,7 +214,8 @@ class Closer:
         turn = torch.zeros_like(start.wrist, requires_grad=True)
         shift = torch.zeros_like(start.wrist, requires_grad=True)
         dofs = start.dofs.clone().requires_grad_(stage.joints > 0)
-        adam = Adam([(turn, stage.rotation), (shift, stage.translation), (dofs, stage.joints)])
+        adam = Adam([(turn, stage.rotation), (shift, stage.translation), (dofs, stage.joints)],
+                    beta2=stage.memory)
         pads = self._pad_weights(start.types)
         stopped = False
         fixed = None if stage.joints > 0 else self._local(dofs.detach())
