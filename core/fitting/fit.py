@@ -37,10 +37,19 @@ def poses_of(hand, probe, grasps):
     return Poses(axis_angle_to_matrix(grasps.global_orient), grasps.transl + probe.wrist, dofs, dofs, ("",) * len(grasps))
 
 
+def better(after, before):
+    """(N,) bool."""
+    fine = (before.bones == 0) & (before.through == 0) & touches(before) & (before.depth_mm <= 1.5) & (before.overlap_cm3 <= 0.3) & (before.residual < 0.1)
+    worse = (after.bones > before.bones) | (touches(before) & ~touches(after)) | (after.overlap_cm3 > before.overlap_cm3 + 0.3)
+    gains = badness(before) - badness(after)
+    return ~fine & ~worse & (gains > 0)
+
+def touches(surface):
+    return (surface.parts.sum(1) >= 2) & (surface.parts[:, 0] | surface.parts[:, 5])
+
 def badness(surface):
-    opposed = (surface.parts.sum(1) >= 2) & (surface.parts[:, 0] | surface.parts[:, 5])
     return (3.0 * surface.bones + 1.0 * (surface.through > 0) + surface.overlap_cm3.clamp_max(10) + 0.3 * surface.depth_mm
-            + 4.0 * ~opposed + 2 * surface.residual.clamp_max(0.5)).float()
+            + 4.0 * ~touches(surface) + 2 * surface.residual.clamp_max(0.5)).float()
 
 
 def fit(obj, hand, grasps, *, fields=None, progress=None, stages=STAGES):
@@ -61,6 +70,6 @@ def fit(obj, hand, grasps, *, fields=None, progress=None, stages=STAGES):
         after = hand(**after_grasps.parameters())
     s0 = measure(obj, mender, before.vertices, before.joints)
     s1 = measure(obj, mender, after.vertices, after.joints)
-    better = badness(s1) < badness(s0)
+    changed = better(s1, s0)
     moved = (after.joints - before.joints).norm(dim=-1).mean(1) * 1000
-    return Fitted(after_grasps, moved, better, s1, s0)
+    return Fitted(after_grasps, moved, changed, s1, s0)

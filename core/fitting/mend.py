@@ -24,9 +24,9 @@ WALL: Final = 0.03
 #: weight of the pull of the wrist to where it was
 STAY: Final = 0.15
 STAGES: Final = (
-    Stage(12, 0.02, 0.10, 0.0, memory=0.9),
-    Stage(36, 0.02, 0.07, 0.05, memory=0.9),
-    Stage(32, 0.008, 0.03, 0.02, whole_skin=True, memory=0.9),
+    Stage(12, 0.02, 0.10, 0.0),
+    Stage(30, 0.014, 0.05, 0.035),
+    Stage(60, 0.004, 0.02, 0.010, whole_skin=True, memory=0.99),
 )
 #: what a way out is made of: metres back, and the share by which fingers are opened
 BACK: Final = (0.006, 0.012, 0.02, 0.03, 0.045)
