@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from core.fitting.representation import contact_map, inward
 from core.synthesis.taxonomy import BY_NAME
 
 if TYPE_CHECKING:
+    from core.fitting.representation import Choir
+    from core.hand import HandModel
     from core.objects import GraspObject
     from core.synthesis.probe import HandProbe
 
@@ -63,3 +66,18 @@ def patch_values(probe: HandProbe, of_patch: dict[str, float]) -> torch.Tensor:
     for name, group in probe.groups.items():
         values[group.rows] = of_patch[name.split()[-1]]
     return values
+
+
+def contacts_of_gaussians(hand: HandModel, probe: HandProbe, field: Choir, points: torch.Tensor,
+                          vertices: torch.Tensor) -> torch.Tensor:
+    """(B, pads) how much each pad point should touch by predicted Gaussians (the weights of CHOIR's Eq. 10).
+
+    Args:
+        points: (B, P, 3) the probe's points of the hands in their field, object frame. vertices: (B, V, 3) their skin.
+    """
+    with torch.no_grad():
+        rest = hand.anchors(hand.v_template[None])[0] - probe.wrist
+        region = torch.cdist(probe.rest[probe.pads], rest).argmin(1)
+        anchors = inward(field.window, hand.anchors(vertices))
+        probability = contact_map(field.gaussians, inward(field.window, points[:, probe.pads]), anchors, region)
+        return probability * patch_weights(probe)

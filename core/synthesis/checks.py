@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,22 @@ class Surface:
     bones: torch.Tensor
     through: torch.Tensor
 
+    def __getitem__(self, rows: torch.Tensor) -> Surface:
+        return Surface(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @staticmethod
+    def cat(parts: list[Surface]) -> Surface:
+        return Surface(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Surface)))
+
+    @staticmethod
+    def where(rows: torch.Tensor, one: Surface, other: Surface) -> Surface:
+        """`one` in rows (N,) that are True, `other` elsewhere."""
+        picked = []
+        for field in fields(Surface):
+            first, second = getattr(one, field.name), getattr(other, field.name)
+            picked.append(torch.where(rows.reshape(-1, *[1] * (first.dim() - 1)), first, second))
+        return Surface(*picked)
+
 
 def measure(obj: GraspObject, closer: Closer, skin: torch.Tensor, joints: torch.Tensor) -> Surface:
     """Measures hands of `closer`'s shape, skin (N, V, 3) and joints (N, 21, 3), on the exact surface."""
@@ -92,6 +108,20 @@ def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
                 & (crowding <= 0.35) & (unnatural < 22))
     return Checked(found.depth_mm, found.overlap_cm3, found.parts, found.residual, crowding, found.bones, unnatural,
                    found.through, accepted)
+
+
+def score(found: Checked | Surface, types: tuple[str, ...], unnatural: torch.Tensor) -> torch.Tensor:
+    """(N,) 0 to 100: holding, touching with what the type asks for, lying on the surface, looking relaxed.
+
+    Args:
+        found: the measures. types: N types, "" where unknown. unnatural: (N,) rms degrees off the posture meant.
+    """
+    wanted = torch.tensor([5.0 if name not in BY_NAME else 6.0 if BY_NAME[name].power else 4.0 for name in types])
+    parts = found.parts.sum(1) / wanted
+    hold = 1 - (found.residual / 0.1).clamp(0, 1)
+    surface = (1 - found.depth_mm / 3).clamp(0, 1) * (1 - found.overlap_cm3).clamp(0, 1)
+    relaxed = (1 - unnatural / 30).clamp(0, 1)
+    return 100 * (0.3 * parts.clamp_max(1) + 0.2 * hold + 0.25 * surface + 0.25 * relaxed)
 
 
 def skin_through(obj: GraspObject, closer: Closer, skin: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:

@@ -218,7 +218,7 @@ class Closer:
                     beta2=stage.memory)
         pads = self._pad_weights(start.types)
         stopped = False
-        fixed = None if stage.joints > 0 else self._local(dofs.detach())
+        fixed = None if stage.joints > 0 else self.local(dofs.detach())
 
         def moved() -> Poses:
             rotation = axis_angle_to_matrix(turn) @ start.rotation
@@ -239,7 +239,8 @@ class Closer:
             energy = self.energy(final, pads, stage.whole_skin, fixed)
         return replace(final, dofs=dofs.detach()), energy, stopped
 
-    def _local(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def local(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, P, 3) the probe's points and (B, pads + skin, 3) their normals, seen from the wrist."""
         transforms = self.transforms(dofs)
         return self.probe.skin_points(transforms), self.probe.normals_under(transforms)
 
@@ -256,7 +257,7 @@ class Closer:
                fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         """(B,) the energy of each pose."""
         w, probe = self.weights, self.probe
-        local, local_normals = fixed if fixed is not None else self._local(poses.dofs)
+        local, local_normals = fixed if fixed is not None else self.local(poses.dofs)
         if fixed is not None and not self.thin:  # while only the wrist moves, the spheres keep the flesh out
             local, local_normals = local[:, : probe.spheres.stop], local_normals[:, : probe.pads.stop]
         turn = poses.rotation.transpose(1, 2)
