@@ -110,9 +110,8 @@ def hands_in_field(hand: HandModel, field: Choir, grasps: Grasps, shape: bool = 
 
     def moved(by: torch.Tensor) -> list[torch.Tensor]:
         """The state after unknowns (N, width): turn, shift, angles, shape."""
-        new = [axis_angle_to_matrix(by[:, :3]) @ state[0], state[1] + by[:, 3:6],
-               (state[2] + by[:, 6:27]).clamp(low, high), state[3] + by[:, 27:] if shape else state[3]]
-        return new
+        return [axis_angle_to_matrix(by[:, :3]) @ state[0], state[1] + by[:, 3:6],
+                (state[2] + by[:, 6:27]).clamp(low, high), state[3] + by[:, 27:] if shape else state[3]]
 
     def error(at: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Squared error (N,), anchors (N, 32, 3), and how far the pulled unknowns are from home (N, width)."""

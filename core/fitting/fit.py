@@ -22,6 +22,8 @@ from core.synthesis.optimise import Closer, Poses
 from core.synthesis.probe import HandProbe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.fitting.representation import Choir
     from core.generators.base import Progress
     from core.hand import HandModel
@@ -67,36 +69,34 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
         stages: steps and rates of stage 2.
     """
     count = len(grasps)
-    parts: list[Fitted] = []
-    go = True
-    # One probe stands for one hand shape, so grasps of one shape go together.
-    shapes, shape_of = grasps.betas.unique(dim=0, return_inverse=True)
-    order = torch.cat([chunk for shape in range(len(shapes))
-                       for chunk in (shape_of == shape).nonzero()]) if count else torch.zeros(0, dtype=torch.long)
-    for shape in range(len(shapes)):
-        rows = (shape_of == shape).nonzero()[:, 0]
-        probe = HandProbe(hand, shapes[shape])
-        for chunk in rows.split(CHUNK):
-            done = sum(len(part.grasps) for part in parts)
-
-            def go_on(fraction: float, done: int = done, size: int = len(chunk)) -> bool:
-                return progress is None or progress((done + size * fraction) / count, "Fitting hands to the object")
-
-            field = None if fields is None else fields[chunk]
-            parts.append(_fit_some(obj, hand, probe, grasps[chunk], field, go_on if go else None, stages))
-            go = go and parts[-1].complete
-    if not parts:
+    if not count:
         none = torch.zeros(0)
         empty = Surface(none, none, none.reshape(0, 6).bool(), none, none.long(), none.long())
         return Fitted(grasps, none, none.bool(), empty, empty)
+    parts: list[Fitted] = []
+    # One probe stands for one hand shape, so grasps of one shape go together.
+    shapes, shape_of = grasps.betas.unique(dim=0, return_inverse=True)
+    order = shape_of.argsort(stable=True)
+    for shape, betas in enumerate(shapes):
+        probe = HandProbe(hand, betas)
+        for rows in (shape_of == shape).nonzero()[:, 0].split(CHUNK):
+            done = sum(len(part.grasps) for part in parts)
+
+            def go_on(fraction: float, done: int = done, size: int = len(rows)) -> bool:
+                return progress is None or progress((done + size * fraction) / count, "Fitting the hand to the object")
+
+            field = None if fields is None else fields[rows]
+            parts.append(_fit_some(obj, hand, probe, grasps[rows], field, go_on, stages))
     back = order.argsort()
     return Fitted(Grasps.cat([part.grasps for part in parts])[back],
                   torch.cat([part.moved_mm for part in parts])[back], torch.cat([part.changed for part in parts])[back],
                   Surface.cat([part.before for part in parts])[back], Surface.cat([part.after for part in parts])[back],
-                  go)
+                  all(part.complete for part in parts))
 
 
-def _fit_some(obj, hand, probe, grasps, field, go_on, stages) -> Fitted:
+def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasps, field: Choir | None,
+              go_on: Callable[[float], bool], stages: tuple[Stage, ...]) -> Fitted:
+    """Fits grasps of one hand shape together."""
     betas = grasps.betas[0]
     closer = Closer(hand, probe, betas, obj)
     if field is not None:
@@ -105,36 +105,33 @@ def _fit_some(obj, hand, probe, grasps, field, go_on, stages) -> Fitted:
         posed = hand(**grasps.parameters())
         before = measure(obj, closer, posed.vertices, posed.joints)
     start = poses_of(hand, probe, grasps)
-    complete = go_on is not None and go_on(0.02)
-    poses = start
-    if complete:
+    with torch.no_grad():
         local, normals = closer.local(start.dofs)
         turn = start.rotation.transpose(1, 2)
-        points = local.detach() @ turn + start.wrist[:, None]
-        pads = (contacts_of_grasp(obj, probe, points, normals.detach() @ turn, grasps.type) if field is None
+        points = local @ turn + start.wrist[:, None]
+        pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
                 else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
+    if go_on(0.02):
         mender = Mender(hand, probe, betas, obj, start, pads)
-        out = ways_out(mender, obj, start)
-        poses, _ = mender.run(out, stages, lambda fraction: go_on(0.04 + 0.94 * fraction), keep=1.0)
-        complete = go_on(0.99)
-    if not complete:
+        poses, _ = mender.run(ways_out(mender, obj, start), stages, lambda done: go_on(0.05 + 0.9 * done), keep=1.0)
+    if not go_on(0.97):
         still = torch.zeros(len(grasps))
-        return Fitted(grasps, still, still.bool(), before, before, False)
-    moved = closer.grasps(poses, grasps.method, grasps.seed)
+        return Fitted(grasps, still, still.bool(), before, before, complete=False)
+    fitted = closer.grasps(poses, grasps.method, grasps.seed)
     with torch.no_grad():
-        joints = hand(**moved.parameters())
-        after = measure(obj, closer, joints.vertices, joints.joints)
+        new = hand(**fitted.parameters())
+        after = measure(obj, closer, new.vertices, new.joints)
     changed = better(after, before)
     after = Surface.where(changed, after, before)
-    pick = changed[:, None]
     turned = torch.rad2deg((poses.dofs - start.dofs).square().mean(1).sqrt()) * changed
     chosen = replace(
-        grasps, **{name: torch.where(pick, value, getattr(grasps, name)) for name, value in moved.parameters().items()},
-        score=score(after, grasps.type, turned),
+        grasps, score=score(after, grasps.type, turned),
         measures={"overlap_cm3": after.overlap_cm3, "depth_mm": after.depth_mm,
-                  "contacts": after.parts.sum(1).float(), "residual": after.residual.float()})
-    distance = 1000 * (joints.joints - posed.joints).norm(dim=-1).mean(1) * changed
-    return Fitted(chosen, distance, changed, before, after)
+                  "contacts": after.parts.sum(1).float(), "residual": after.residual.float()},
+        **{name: torch.where(changed[:, None], value, getattr(grasps, name))
+           for name, value in fitted.parameters().items()})
+    moved = 1000 * (new.joints - posed.joints).norm(dim=-1).mean(1)
+    return Fitted(chosen, moved * changed, changed, before, after)
 
 
 def poses_of(hand: HandModel, probe: HandProbe, grasps: Grasps) -> Poses:
