@@ -23,6 +23,8 @@ import numpy as np
 from core.wire import WireError, read_message, write_message
 
 if TYPE_CHECKING:
+    import torch
+
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -174,8 +176,11 @@ class Worker:
             self._hello(job)
         elif kind == "generate":
             self._generate(job, arrays)
+        elif kind == "fit":
+            self._fit(job, arrays)
         else:
-            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, cancel and bye.")
+            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, fit, cancel and "
+                             "bye.")
 
     def _hello(self, job: Job) -> None:
         import torch
@@ -186,39 +191,53 @@ class Worker:
         hand = self._hand(job.message)
         job.say("result", hand_arrays(hand), version=VERSION, python=platform.python_version(), torch=torch.__version__,
                 devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-                methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fits}
+                methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
                          for m in METHODS.values()],
                 types=list(grasp_types()))
 
     def _generate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
-        import torch
-
         from core.generators.base import GraspRequest
-        from core.pipeline import HAND_LENGTH, check_wishes, choose_device, propose
+        from core.pipeline import check_wishes, choose_device, propose
 
         wish = job.message
-        method, count, seed = wish.get("method", "synthesis"), wish.get("count", 16), wish.get("seed", 0)
+        method, count = wish.get("method", "synthesis"), wish.get("count", 16)
         grasp_type, intent = wish.get("grasp_type", "any"), wish.get("intent", "any")
         check_wishes(method, count, grasp_type, intent)
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise ValueError(f"A seed is a whole number from 0, not {seed!r}.")
-        length = wish.get("hand_length", HAND_LENGTH)
-        if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
-            raise ValueError(f"A hand length is a number above 0, not {length!r}.")
-        betas = checked_betas(wish.get("betas"))
+        seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
         device = choose_device(wish.get("device", "auto"))
-        scale = length / HAND_LENGTH
-        job.say("progress", fraction=0.0, stage="Reading the object")
-        hand = self._hand(wish)
-        obj = self._object(job, arrays, scale)
-        if wish.get("parts"):
-            obj = named_parts(obj, arrays, wish["parts"], scale)
-        request = GraspRequest(obj, hand, count, grasp_type, intent,
-                               None if betas is None else torch.tensor(betas, dtype=torch.float32))
+        raw, fit = bool(wish.get("raw")), bool(wish.get("fit", True))
+        hand, obj = self._hand_and_object(job, arrays, scale)
+        request = GraspRequest(obj, hand, count, grasp_type, intent, betas)
         reporter = Reporter(job, hand, obj, scale)
-        chosen = propose(request, method, seed, reporter, device, raw=bool(wish.get("raw")))
+        self._hand_over(job, reporter, propose(request, method, seed, reporter, device, raw, fit))
+
+    def _fit(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
+        from core.generators.base import GraspRequest
+        from core.pipeline import check_wishes, choose_device, refine, unpose_hands
+
+        wish = job.message
+        count = wish.get("count", 1)
+        check_wishes("synthesis", count, "any", "any")
+        seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
+        choose_device(wish.get("device", "auto"))  # the fit computes on the processor; a wrong word is still told
+        rotations, translation = checked_poses(arrays)
+        hand, obj = self._hand_and_object(job, arrays, scale)
+        start = unpose_hands(hand, obj, rotations, translation, betas, scale)
+        reporter = Reporter(job, hand, obj, scale)
+        request = GraspRequest(obj, hand, max(count, len(start)), betas=betas, start=start)
+        self._hand_over(job, reporter, refine(request, seed, reporter))
+
+    def _hand_over(self, job: Job, reporter: Reporter, chosen: Grasps) -> None:
         order = reporter.order(chosen)
         job.say("result", {"order": order}, count=len(chosen), cancelled=job.cancelled.is_set())
+
+    def _hand_and_object(self, job: Job, arrays: dict[str, np.ndarray], scale: float) -> tuple[HandModel, GraspObject]:
+        job.say("progress", fraction=0.0, stage="Reading the object")
+        hand = self._hand(job.message)
+        obj = self._object(job, arrays, scale)
+        if job.message.get("parts"):
+            obj = named_parts(obj, arrays, job.message["parts"], scale)
+        return hand, obj
 
     def _hand(self, wish: dict[str, Any]) -> HandModel:
         from core.hand import load_hand
@@ -232,8 +251,9 @@ class Worker:
 
         missing = [name for name in ("vertices", "faces") if name not in arrays]
         if missing:
-            raise ObjectError(f"A generate request holds the object's {' and '.join(missing)}; this one does not.")
-        digest = hashlib.sha256(repr((scale, *(array.shape for array in arrays.values()))).encode())
+            raise ObjectError(f"A {job.message['type']} request holds the object's {' and '.join(missing)}; "
+                              "this one does not.")
+        digest = hashlib.sha256(repr((scale, *(arrays[name].shape for name in ("vertices", "faces")))).encode())
         for name in ("vertices", "faces"):
             digest.update(np.ascontiguousarray(arrays[name]).data)
 
@@ -262,15 +282,54 @@ def named_parts(obj: GraspObject, arrays: dict[str, np.ndarray], names: Any, sca
     return with_parts(obj, vertices, np.asarray(arrays["faces"], np.int64), part, tuple(names))
 
 
-def checked_betas(betas: Any) -> list[float] | None:
-    """A request's hand shape; ValueError where it is not ten numbers."""
+def checked_seed(wish: dict[str, Any]) -> int:
+    """A request's seed; ValueError where it is no whole number from 0."""
+    seed = wish.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"A seed is a whole number from 0, not {seed!r}.")
+    return seed
+
+
+def checked_scale(wish: dict[str, Any]) -> float:
+    """How many of the mesh's units are a metre, by the request's hand length; ValueError where that is none."""
+    from core.pipeline import HAND_LENGTH
+
+    length = wish.get("hand_length", HAND_LENGTH)
+    if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
+        raise ValueError(f"A hand length is a number above 0, not {length!r}.")
+    return length / HAND_LENGTH
+
+
+def checked_betas(betas: Any) -> torch.Tensor | None:
+    """(10,) a request's hand shape; ValueError where it is not ten numbers."""
+    import torch
+
     if betas is None:
         return None
     numbers = betas if isinstance(betas, list) else ()
     if len(numbers) != 10 or any(
             isinstance(n, bool) or not isinstance(n, int | float) or not abs(n) < 100 for n in numbers):
         raise ValueError(f"A hand shape (betas) is ten numbers between -100 and 100, not {str(betas)[:80]}.")
-    return numbers
+    return torch.tensor(numbers, dtype=torch.float32)
+
+
+def checked_poses(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A fit request's rotations (N, 16, 4) and translation (N, 3), float64; ValueError where they are no poses."""
+    missing = [name for name in ("rotations", "translation") if name not in arrays]
+    if missing:
+        raise ValueError(f"A fit request holds the hand's {' and '.join(missing)}; this one does not.")
+    rotations, translation = (np.asarray(arrays[name]) for name in ("rotations", "translation"))
+    count = len(translation) if translation.ndim else 0
+    if (count < 1 or rotations.shape != (count, 16, 4) or translation.shape != (count, 3)
+            or rotations.dtype.kind not in "iuf" or translation.dtype.kind not in "iuf"):
+        raise ValueError("The hands to fit are rotations of shape (N, 16, 4), a quaternion wxyz for each joint, and "
+                         f"translations (N, 3), not {rotations.shape} and {translation.shape}.")
+    rotations, translation = rotations.astype(np.float64), translation.astype(np.float64)
+    if not (np.isfinite(rotations).all() and np.isfinite(translation).all()):
+        raise ValueError("The pose to fit holds numbers that are none (NaN or infinite).")
+    if (np.linalg.norm(rotations, axis=-1) < 1e-6).any():
+        raise ValueError("The pose to fit holds a quaternion of length 0, which is no rotation.")
+    return rotations, translation
 
 
 def remembered(kept: OrderedDict, key: Any, make: Any) -> Any:

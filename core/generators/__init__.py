@@ -19,8 +19,8 @@ class Method:
     Attributes:
         name: the word used in requests. label: what an animator reads. summary: one line.
         module, cls: where its class is.
-        fits: whether its grasps are fitted to the surface already.
         on_gpu: whether a graphics card helps; others compute on the processor.
+        fitted: whether its grasps lie on the surface as they come, so that they need no fit.
     """
 
     name: str
@@ -29,14 +29,14 @@ class Method:
     module: str
     cls: str
     on_gpu: bool = True
-    fits: bool = False
+    fitted: bool = False
 
 
 METHODS: Final = {
     method.name: method
     for method in (
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
-               "core.generators.synthesis", "Synthesis", on_gpu=False, fits=True),
+               "core.generators.synthesis", "Synthesis", on_gpu=False, fitted=True),
     )
 }
 
