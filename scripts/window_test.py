@@ -285,8 +285,8 @@ def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, gr
     yield 1.0
     rig = scrub.rigs()[0]
     name = rig.name
-    rig.rotation_euler = (-1.5708, 0.0, 0.0)  # the fingers point along y, the palm looks at the can
-    rig.location = can.location + mathutils.Vector((-0.008, 0.01, 0.005))
+    rig.rotation_euler = (1.5708, 0.0, 0.0)  # the fingers point along -y, the thumb up, the palm looks at the can
+    rig.location = can.location + mathutils.Vector((-0.008, -0.01, -0.005))
     for bone in rig.pose.bones:
         bend = {"f_": {"01": 0.6, "02": 0.8, "03": 0.5}, "th": {"01": 0.3, "02": 0.3, "03": 0.3}}
         bend = bend.get(bone.name[:2], {}).get(bone.name.split(".")[1], 0.0)
@@ -297,8 +297,8 @@ def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, gr
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area, region=region):
         bpy.ops.view3d.view_selected()
         bpy.ops.ed.undo_push(message="The hand, posed")
-    area.spaces.active.region_3d.view_rotation = mathutils.Euler((1.1, 0.0, -0.6)).to_quaternion()
-    area.spaces.active.region_3d.view_distance = 0.5
+    area.spaces.active.region_3d.view_rotation = mathutils.Euler((1.1, 0.0, 0.14)).to_quaternion()
+    area.spaces.active.region_3d.view_distance = 0.4
     yield 1.5
     shot(setup, "8_posed")
     posed = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
@@ -321,6 +321,8 @@ def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, gr
     yield 0.5
     shown = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
     step("the animator's pose is as it was", abs(shown - posed).max() < 1e-5)
+    area.spaces.active.shading.color_type = "MATERIAL"
+    yield 1.0
     shot(setup, "10_own_pose")
     for _ in range(30):
         if not bpy.data.objects[name].grasp.candidates:

@@ -348,3 +348,37 @@ def test_the_ready_engine_answers_within_five_seconds():
         if took[-1] < 5:
             break
     assert min(took) < 5, took
+
+
+@pytest.mark.parametrize("side, times", [("right", 1.0), ("left", 10.0)])
+def test_a_posed_hand_is_refined(real_engine, mug, side, times):
+    """A hand held beside the mug, fingers half bent: what comes is near that pose, and touches the mug."""
+    scene = bpy.context.scene
+    scene.grasp.side, scene.grasp.count, scene.grasp.hand_length = side, 2, 0.19 * times
+    mug.scale, mug.rotation_euler = (times,) * 3, (0, 0, 0)
+    assert bpy.ops.grasp.add_hand() == {"FINISHED"}
+    rig = bpy.context.object
+    across = 1 if side == "right" else -1
+    rig.rotation_euler = (1.5708, 0, 0)
+    rig.location = [c + times * shift for c, shift in zip(mug.location, (0.0 * across, -0.01, 0.0), strict=True)]
+    for bone in rig.pose.bones:
+        bend = {"01": 0.3, "02": 0.4, "03": 0.25}.get(bone.name.split(".")[1], 0.0)
+        bone.rotation_quaternion = (1, bend / 2, 0, 0)
+    mug.select_set(True)
+    mine = evaluated(rig)
+    assert bpy.ops.grasp.fit() == {"FINISHED"}
+    assert [c.own for c in rig.grasp.candidates] == [True, False, False]
+
+    def outside(points):
+        local = (points - np.array(mug.matrix_world.translation)) / times
+        return (np.linalg.norm(local[:, :2], axis=1) - 0.04)[np.abs(local[:, 2]) < 0.05]
+
+    for place in (2, 3):
+        bpy.ops.grasp.show(candidate=place)
+        points = evaluated(rig)
+        assert np.linalg.norm(points - mine, axis=1).mean() < 0.06 * times
+        assert -0.004 < outside(points).min() < 0.001
+        assert (outside(points) < 0.003).sum() > 20
+        assert rig.grasp.candidates[place - 1].measures["contacts"].value >= 2
+    bpy.ops.grasp.show(candidate=1)
+    assert np.abs(evaluated(rig) - mine).max() < 1e-5 * times
