@@ -35,6 +35,14 @@ SKIN: Final = np.array([0.80, 0.55, 0.45])  # linear, as the skin's colour in so
 PALE: Final = np.array([0.80, 0.78, 0.76])  # what an object without colours looks like there
 RED: Final = np.array([0.75, 0.03, 0.015])
 _tree: tuple[int, BVHTree] | None = None  # the last object's
+_coloured: dict[str, int] = {}  # of each hand, the place against the object that its colours show
+
+
+def follow(context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """`update`, where the hand or the object has moved since."""
+    target = rig.grasp.target
+    if target is None or _coloured.get(rig.name) != _place(context, rig, np.array(target.matrix_world)):
+        update(context, rig)
 
 
 def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
@@ -53,6 +61,7 @@ def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     except GraspError:  # e.g. an object without faces: said where it is grasped
         clear(rig)
         return
+    _coloured[rig.name] = _place(context, rig, np.array(target.matrix_world))
     reach = REACH * record.hand_length * scale
     points = transformed(np.linalg.inv(item.frame), shown)
     faces = _triangles(record.mesh.data)
@@ -80,6 +89,7 @@ def clear(rig: bpy.types.Object) -> None:
             mesh.color_attributes.active_color = before
         if BEFORE in mesh:
             del mesh[BEFORE]
+    _coloured.pop(rig.name, None)
     film = rig.grasp.contact
     if film:
         data = film.data
@@ -90,6 +100,13 @@ def clear(rig: bpy.types.Object) -> None:
         for material in materials:
             if material and is_marked(material) and not material.users:
                 bpy.data.materials.remove(material)
+
+
+def _place(context: bpy.types.Context, rig: bpy.types.Object, world: np.ndarray) -> int:
+    """A number for the hand's shape and place against an object, to a thousandth of a millimetre."""
+    shown = shown_vertices(rig.grasp.mesh, context.evaluated_depsgraph_get())
+    grid = 1e-6 / ENGINE_HAND_LENGTH * rig.grasp.hand_length
+    return hash(np.round(transformed(np.linalg.pinv(world), shown) / grid).tobytes())
 
 
 def closeness(points: np.ndarray, tree: BVHTree, sign: float, reach: float,
@@ -216,7 +233,9 @@ def _lay_film(rig: bpy.types.Object, target: bpy.types.Object, item: ObjectIn, p
     colour.data.foreach_set("color", np.ascontiguousarray(colours[used], np.float32).ravel())
     mesh.color_attributes.active_color = colour
     mesh.update(calc_edges=True)
-    parent_to(film, target, item.frame)
+    stretch = np.linalg.inv(np.array(target.matrix_world, dtype=np.float64)) @ item.frame
+    if film.parent != target or not np.allclose(film.matrix_parent_inverse, stretch, rtol=1e-5, atol=1e-7):
+        parent_to(film, target, item.frame)
 
 
 def _material() -> bpy.types.Material:

@@ -9,6 +9,8 @@ from . import contact
 from .animation import curves
 from .candidates import mute_drivers, pose_bones
 
+_following = False
+
 
 def rigs(scene: bpy.types.Scene | None = None) -> list[bpy.types.Object]:
     """The hands this add-on made, in the scene or in the file."""
@@ -107,14 +109,31 @@ def after_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> Non
     for rig in rigs(scene):
         if rig.grasp.looking and _same_frame(rig, scene) and shown(rig) != rig.grasp.look:
             show(rig, rig.grasp.look)
-    if scene.grasp.show_contact and not bpy.app.is_job_running("RENDER") and not _playing():
+    if scene.grasp.show_contact and not _busy():
         show_contacts(bpy.context, scene)
 
 
-def _playing() -> bool:
-    """Whether a window plays the animation: contact takes longer than a frame."""
+@persistent
+def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
+    """The colours of contact follow a hand that is posed or moved, and an object that is."""
+    global _following  # noqa: PLW0603
+    if _following or not scene.grasp.show_contact or _busy():
+        return
+    moved = {update.id.original for update in graph.updates if isinstance(update.id, bpy.types.Object)}
+    _following = True  # asking for what is shown may end here again
+    try:
+        for rig in rigs(scene):
+            if rig in moved or rig.grasp.target in moved:
+                contact.follow(bpy.context, rig)
+    finally:
+        _following = False
+
+
+def _busy() -> bool:
+    """Whether Blender renders or plays the animation: contact takes longer than a frame."""
     manager = bpy.context.window_manager
-    return bool(manager) and any(window.screen.is_animation_playing for window in manager.windows)
+    playing = bool(manager) and any(window.screen.is_animation_playing for window in manager.windows)
+    return playing or bpy.app.is_job_running("RENDER")
 
 
 def _same_frame(rig: bpy.types.Object, scene: bpy.types.Scene) -> bool:
@@ -130,8 +149,10 @@ def _scene_of(rig: bpy.types.Object) -> bpy.types.Scene:
 def register() -> None:
     bpy.app.handlers.frame_change_pre.append(on_frame_change)
     bpy.app.handlers.frame_change_post.append(after_frame_change)
+    bpy.app.handlers.depsgraph_update_post.append(after_update)
 
 
 def unregister() -> None:
     bpy.app.handlers.frame_change_pre.remove(on_frame_change)
     bpy.app.handlers.frame_change_post.remove(after_frame_change)
+    bpy.app.handlers.depsgraph_update_post.remove(after_update)

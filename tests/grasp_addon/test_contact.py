@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 import pytest
 from made_hand import MadeEngine, made_hand
-from mathutils import Vector
+from mathutils import Matrix, Vector
 from mathutils.bvhtree import BVHTree
 from test_rig import evaluated
 from test_work import generate, names
@@ -146,6 +146,23 @@ def test_baked_colours_follow_the_timeline(palm_on_slab: bpy.types.Object) -> No
         told[frame] = redness(rig.grasp.mesh.data, contact.SKIN).max()
     assert told[1] == pytest.approx(1, abs=0.01)
     assert told[9] == pytest.approx(0.4, abs=0.01)
+
+
+def test_colours_follow_the_posing(palm_on_slab: bpy.types.Object) -> None:
+    bpy.context.scene.grasp.show_contact = True
+    rig = generate(count=1, parent=False)
+    told = {}
+    bpy.ops.grasp.pose()
+    for height in (0.0, 0.003, 0.1):
+        rig.matrix_world = Matrix.Translation(palm_on_slab.matrix_world.to_3x3() @ Vector((0, height, 0))) @ (
+            palm_on_slab.matrix_world)
+        bpy.context.view_layer.update()
+        told[height] = redness(rig.grasp.mesh.data, contact.SKIN).max()
+    assert told == pytest.approx({0.0: 1.0, 0.003: 0.4, 0.1: 0.0}, abs=0.01)
+    assert not len(rig.grasp.contact.data.vertices)
+    palm_on_slab.location += palm_on_slab.matrix_world.to_3x3() @ Vector((0, 0.098, 0))
+    bpy.context.view_layer.update()
+    assert redness(rig.grasp.mesh.data, contact.SKIN).max() == pytest.approx(0.6, abs=0.01), "the object came up"
 
 
 def test_remove_takes_the_film(palm_on_slab: bpy.types.Object) -> None:
