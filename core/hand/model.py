@@ -130,18 +130,21 @@ class HandModel(nn.Module):
     def rest(self, betas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, V, 3) shaped vertices without correctives and (B, 16, 3) joints, for betas (B, 10)."""
         shaped = self.v_template + (betas @ self._shape_rows).view(-1, *self.v_template.shape)
-        return shaped, self._rest_joints + (betas @ self._joint_rows).view(-1, 16, 3)
+        return shaped, self.rest_joints(betas)
+
+    def rest_joints(self, betas: torch.Tensor) -> torch.Tensor:
+        """(B, 16, 3) joints at rest, for betas (B, 10)."""
+        return self._rest_joints + (betas @ self._joint_rows).view(-1, 16, 3)
 
     def transforms(
         self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
     ) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms of axis-angle poses (B, 3), (B, 45), (B, 3), (B, 16, 3) joints."""
         rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(len(hand_pose), 16, 3))
-        return self._chain_transforms(rotations, transl, rest_joints)
+        return self.chain(rotations, transl, rest_joints)
 
-    def _chain_transforms(
-        self, rotations: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
-    ) -> torch.Tensor:
+    def chain(self, rotations: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor) -> torch.Tensor:
+        """(B, 16, 4, 4) skinning transforms of rotations (B, 16, 3, 3), each against its parent's."""
         turned = [rotations[:, 0]]
         placed = [rest_joints[:, 0] + transl]
         for joint in range(1, 16):
@@ -164,7 +167,7 @@ class HandModel(nn.Module):
             len(hand_pose), 135
         )
         rest = shaped + (feature @ self.posedirs).reshape(shaped.shape)
-        transforms = self._chain_transforms(rotations, transl, joints)
+        transforms = self.chain(rotations, transl, joints)
         blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(*rest.shape[:2], 3, 4)
         x, y, z = rest.split(1, dim=-1)
         vertices = blend[..., 0] * x + blend[..., 1] * y + blend[..., 2] * z + blend[..., 3]
