@@ -51,7 +51,7 @@ def tin(can):
 
 def rough(hand, depth: float = 0.0) -> Grasps:
     """A half open hand laid around the can's wall from +x, `depth` metres too far in."""
-    dofs = torch.tensor(hand.dofs_from_pose(torch.zeros(1, 45)))
+    dofs = torch.zeros(1, 21)
     dofs[:, [0, 4, 8, 12]] = 0.6
     dofs[:, [2, 6, 10, 14]] = 0.7
     dofs[:, 16:] = torch.tensor([0.6, 0.7, 0.1, 0.1, 0.2])
@@ -202,4 +202,4 @@ def test_the_fit_is_an_option_of_every_method(monkeypatch, hand, tin):
     assert (fitted.score[:-1] >= fitted.score[1:]).all()
     assert fitted.measures["overlap_cm3"].mean() < 1.0
     raw = propose(request, "control", 5, watch, raw=True)
-    assert torch.equal(raw.transl, plain.transl[raw.transl[:, 0].argsort().argsort().argsort()]) or len(raw) == 3
+    assert torch.equal(raw.transl, plain.transl)
