@@ -223,7 +223,8 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
     lines = ["| method | objects | grasps | s an object | " + " | ".join(label for _, label in columns) + " |",
              "|---" * (4 + len(columns)) + "|"]
     lines += ["| " + " | ".join([row["method"], str(row["objects"]), str(row["grasps"]), f"{row['seconds']:.1f}",
-                                 *(f"{row[name]:.3g}" if name in row else "" for name, _ in columns)]) + " |" for row in rows]
+                                 *(f"{row[name]:.3g}" if name in row else "" for name, _ in columns)]) + " |"
+              for row in rows]
     return "\n".join(lines) + "\n", rows
 
 

@@ -59,8 +59,8 @@ def rough(hand, depth: float = 0.0) -> Grasps:
     joints = hand.rest(torch.zeros(1, 10))[1][0].double().numpy()
     palm = 0.2 * joints[0] + 0.8 * joints[4]
     place = np.array([0.033 + 0.022 - depth, 0.0, 0.0]) - joints[0] - turn.apply(palm - joints[0])
-    return Grasps(torch.tensor(turn.as_rotvec()[None]).float(), hand.pose_from_dofs(dofs), torch.tensor(place[None]).float(),
-                  torch.zeros(1, 10), torch.zeros(1))
+    turned, placed = (torch.tensor(vector[None]).float() for vector in (turn.as_rotvec(), place))
+    return Grasps(turned, hand.pose_from_dofs(dofs), placed, torch.zeros(1, 10), torch.zeros(1))
 
 
 def request_of(hand, tin, grasps, can, **wishes):
@@ -104,9 +104,9 @@ def test_a_rough_pose_is_laid_on_the_object_first_then_others_near_it(engine, ha
     apart = np.linalg.norm(joints[:, None] - joints[None], axis=-1).mean(-1) / CM
     assert (apart[np.triu_indices(3, 1)] > 0.005).all()
     assert (apart < 0.06).all()  # around the pose
-    again = list(engine.replies(engine.send(message, arrays)))
-    assert [np.array_equal(one[1]["vertices"], other[1]["vertices"]) for one, other in
-            zip(found, [reply for reply in again if reply[0]["type"] == "candidate"], strict=True)] == [True] * len(found)
+    again = [reply for reply in engine.replies(engine.send(message, arrays)) if reply[0]["type"] == "candidate"]
+    for (_, one), (_, other) in zip(found, again, strict=True):
+        assert np.array_equal(one["vertices"], other["vertices"])
 
 
 def test_a_hand_far_away_is_told_so(engine, hand, tin, can):

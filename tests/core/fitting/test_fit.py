@@ -111,7 +111,7 @@ def test_the_way_out_is_none_where_nothing_is_in(held_out, hand):
 
 
 def test_a_way_out_leaves_no_bone_in_a_wall(held_out, hand):
-    obj, grasps = held_out[0]
+    obj, grasps = held_out[1]
     probe = HandProbe(hand, grasps.betas[0])
     dofs = hand.dofs_from_pose(grasps.hand_pose)
     joints = hand(**grasps.parameters()).joints
