@@ -1,6 +1,6 @@
 """Methods x objects x protocols in one table and one sheet of pictures: `python scripts/evaluate.py --out FOLDER`.
 
-    --methods synthesis synthesis_chosen control_random control_other retrieval npz:NAME=FOLDER
+    --methods synthesis synthesis_chosen control_random control_other retrieval npz:NAME=FOLDER; any with +fit
     --objects FOLDER     meshes (without it the sample object); or training:shape, training:family, objects held out
     --count 20           the first so many of each method, none rejected; *_chosen are what the animator is shown
     --turn               every object turned at random; --protocol paper|strict|both; --limit N objects
@@ -33,6 +33,7 @@ COLUMNS = (
     ("strict", "volume_cm3", "volume cm3"), ("strict", "depth_mm", "depth mm"), ("strict", "bones_crossing", "bones"),
     ("strict", "contact", "contact"), ("strict", "parts", "parts"), ("strict", "held", "held"),
     ("strict", "held_0.5", "held 0.5"), ("strict", "held_0.7", "held 0.7"), ("strict", "different", "different"),
+    ("fit", "moved_mm", "joints moved mm"),
 )
 
 
@@ -79,6 +80,10 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
     from core.metrics.controls import of_another, random_wrists
     from core.pipeline import propose as by_the_button
 
+    if method.endswith("+fit"):
+        from core.fitting.fit import fit
+
+        return fit(obj, hand, kept_or_made(method.removesuffix("+fit"), name, options, hand)[0]).grasps
     rng = torch.Generator().manual_seed(options.seed)
     request = GraspRequest(obj, hand, options.count)
     if method == "control_random":
@@ -121,8 +126,25 @@ def next_name(name: str, options: argparse.Namespace) -> str:
 
 
 def place(method: str, name: str, options: argparse.Namespace) -> Path:
-    word = method.partition("=")[0].replace("npz:", "")
-    return options.out / "kept" / f"{word}__{name.replace('/', '_')}"
+    return options.out / "kept" / f"{word_of(method)}__{name.replace('/', '_')}"
+
+
+def word_of(method: str) -> str:
+    """What a method is called in the table; npz:NAME=FOLDER is NAME."""
+    plain = method.removesuffix("+fit")
+    return plain.partition("=")[0].replace("npz:", "") + method[len(plain):]
+
+
+def joints_moved(method: str, name: str, options: argparse.Namespace, hand: Any) -> dict[str, float]:
+    """How far a fit moved the joints, as a measure of the record; nothing for a method without one."""
+    import torch
+
+    if not method.endswith("+fit"):
+        return {}
+    pair = [kept_or_made(one, name, options, hand)[0] for one in (method, method.removesuffix("+fit"))]
+    with torch.no_grad():
+        after, before = (hand(**grasps.parameters()).joints for grasps in pair)
+    return {"moved_mm": float(1000 * (after - before).norm(dim=-1).mean())}
 
 
 def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any) -> tuple[Any, Any, float]:
@@ -163,6 +185,7 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> 
         begin = time.perf_counter()
         found = evaluate(obj, hand, grasps, options.protocol)
         record = {"method": method, "object": name, "count": found.count, "paper": found.paper, "strict": found.strict,
+                  "fit": joints_moved(method, name, options, hand),
                   "seconds": seconds, "evaluation_seconds": time.perf_counter() - begin}
     except (ValueError, LookupError, OSError) as problem:
         record = {"method": method, "object": name, "count": 0, "error": str(problem)}
@@ -182,10 +205,10 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
         mine = [record for record in records if record["method"] == method and record["count"]]
         if not mine:
             continue
-        row: dict[str, Any] = {"method": method.partition("=")[0].replace("npz:", ""), "objects": len(mine),
+        row: dict[str, Any] = {"method": word_of(method), "objects": len(mine),
                                "grasps": sum(record["count"] for record in mine),
                                "seconds": float(np.median([record["seconds"] for record in mine]))}
-        for protocol in ("paper", "strict"):
+        for protocol in ("paper", "strict", "fit"):
             names = mine[0].get(protocol, {})
             row |= {f"{protocol}_{name}": float(np.mean([record[protocol][name] for record in mine])) for name in names}
         grasps = [read_grasps(place(method, record["object"], options).with_suffix(".npz"))[0] for record in mine]
@@ -200,7 +223,8 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
     lines = ["| method | objects | grasps | s an object | " + " | ".join(label for _, label in columns) + " |",
              "|---" * (4 + len(columns)) + "|"]
     lines += ["| " + " | ".join([row["method"], str(row["objects"]), str(row["grasps"]), f"{row['seconds']:.1f}",
-                                 *(f"{row[name]:.3g}" for name, _ in columns)]) + " |" for row in rows]
+                                 *(f"{row[name]:.3g}" if name in row else "" for name, _ in columns)]) + " |"
+              for row in rows]
     return "\n".join(lines) + "\n", rows
 
 
@@ -222,7 +246,7 @@ def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
             with torch.no_grad():
                 posed = hand(**grasps[rows].parameters())
             strip = path.with_name(f".strip{len(strips)}.png")
-            label = method.partition("=")[0].replace("npz:", "")
+            label = word_of(method)
             render_sheet(strip, obj.vertices.numpy(), obj.faces.numpy(), list(posed.vertices.numpy()),
                          hand.faces.numpy(), list(posed.joints.numpy()),
                          captions=[f"{label} on {name}, random, seed {options.seed}"] * len(rows), size=240, samples=2)

@@ -23,17 +23,20 @@ def folder(tmp_path_factory):
 def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     out = folder / "out"
     arguments = ("--out", str(out), "--objects", str(folder / "objects"), "--count", "3", "--turn",
-                 "--methods", "control_random", f"npz:far={folder / 'mine'}")
+                 "--methods", "control_random", "control_random+fit", f"npz:far={folder / 'mine'}")
     script("evaluate.py", *arguments)
     table = json.loads((out / "table.json").read_text())
     rows = {row["method"]: row for row in table["rows"]}
-    assert set(rows) == {"control_random", "far"}
+    assert set(rows) == {"control_random", "control_random+fit", "far"}
+    assert rows["control_random+fit"]["strict_volume_cm3"] < 0.5 * rows["control_random"]["strict_volume_cm3"]
+    assert 1 < rows["control_random+fit"]["fit_moved_mm"] < 100
+    assert "fit_moved_mm" not in rows["control_random"]
     assert rows["far"]["grasps"] == 3
     assert rows["far"]["paper_contact"] == 0
     assert rows["far"]["strict_held"] == 0
     assert rows["far"]["paper_displacement_cm"] == pytest.approx(10.7, abs=0.2)
     assert rows["control_random"]["paper_contact"] > 0
-    assert (out / "table.md").read_text().count("\n") == 4
+    assert (out / "table.md").read_text().count("\n") == 5
     assert (out / "sheet.png").stat().st_size > 10_000
     kept = {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
     script("evaluate.py", *arguments, "--no-sheet")  # goes on: nothing is made or measured again

@@ -51,7 +51,7 @@ def tin(can):
 
 def rough(hand, depth: float = 0.0) -> Grasps:
     """A half open hand laid around the can's wall from +x, `depth` metres too far in."""
-    dofs = torch.tensor(hand.dofs_from_pose(torch.zeros(1, 45)))
+    dofs = torch.zeros(1, 21)
     dofs[:, [0, 4, 8, 12]] = 0.6
     dofs[:, [2, 6, 10, 14]] = 0.7
     dofs[:, 16:] = torch.tensor([0.6, 0.7, 0.1, 0.1, 0.2])
@@ -59,8 +59,8 @@ def rough(hand, depth: float = 0.0) -> Grasps:
     joints = hand.rest(torch.zeros(1, 10))[1][0].double().numpy()
     palm = 0.2 * joints[0] + 0.8 * joints[4]
     place = np.array([0.033 + 0.022 - depth, 0.0, 0.0]) - joints[0] - turn.apply(palm - joints[0])
-    return Grasps(torch.tensor(turn.as_rotvec()[None]).float(), hand.pose_from_dofs(dofs), torch.tensor(place[None]).float(),
-                  torch.zeros(1, 10), torch.zeros(1))
+    turned, placed = (torch.tensor(vector[None]).float() for vector in (turn.as_rotvec(), place))
+    return Grasps(turned, hand.pose_from_dofs(dofs), placed, torch.zeros(1, 10), torch.zeros(1))
 
 
 def request_of(hand, tin, grasps, can, **wishes):
@@ -104,9 +104,9 @@ def test_a_rough_pose_is_laid_on_the_object_first_then_others_near_it(engine, ha
     apart = np.linalg.norm(joints[:, None] - joints[None], axis=-1).mean(-1) / CM
     assert (apart[np.triu_indices(3, 1)] > 0.005).all()
     assert (apart < 0.06).all()  # around the pose
-    again = list(engine.replies(engine.send(message, arrays)))
-    assert [np.array_equal(one[1]["vertices"], other[1]["vertices"]) for one, other in
-            zip(found, [reply for reply in again if reply[0]["type"] == "candidate"], strict=True)] == [True] * len(found)
+    again = [reply for reply in engine.replies(engine.send(message, arrays)) if reply[0]["type"] == "candidate"]
+    for (_, one), (_, other) in zip(found, again, strict=True):
+        assert np.array_equal(one["vertices"], other["vertices"])
 
 
 def test_a_hand_far_away_is_told_so(engine, hand, tin, can):
@@ -202,4 +202,4 @@ def test_the_fit_is_an_option_of_every_method(monkeypatch, hand, tin):
     assert (fitted.score[:-1] >= fitted.score[1:]).all()
     assert fitted.measures["overlap_cm3"].mean() < 1.0
     raw = propose(request, "control", 5, watch, raw=True)
-    assert torch.equal(raw.transl, plain.transl[raw.transl[:, 0].argsort().argsort().argsort()]) or len(raw) == 3
+    assert torch.equal(raw.transl, plain.transl)
