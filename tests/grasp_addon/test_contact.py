@@ -9,7 +9,7 @@ from made_hand import MadeEngine, made_hand
 from mathutils import Matrix, Vector
 from mathutils.bvhtree import BVHTree
 from test_rig import evaluated
-from test_work import generate, names
+from test_work import bake_at, generate, names
 
 from grasp_addon import contact, scrub
 from grasp_addon.hand_data import Candidate
@@ -135,10 +135,7 @@ def test_the_film_follows_the_object_and_is_no_object_to_grasp(palm_on_slab: bpy
 
 def test_baked_colours_follow_the_timeline(palm_on_slab: bpy.types.Object) -> None:
     rig, scene = generate(count=2), bpy.context.scene
-    for frame, number in ((1, 1), (9, 2)):
-        scene.frame_set(frame)
-        bpy.ops.grasp.show(candidate=number)
-        bpy.ops.grasp.bake()
+    bake_at({1: 1, 9: 2})
     scene.grasp.show_contact = True
     told = {}
     for frame in (1, 9, 1):

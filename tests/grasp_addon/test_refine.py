@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_hand import MadeEngine, made_candidates, made_hand, near_candidates
 from test_rig import TOLERANCE, evaluated
-from test_work import generate, names
+from test_work import bake_at, generate, names
 
 from grasp_addon import engine_link, refine, scrub
 from grasp_addon.animation import curves
@@ -163,10 +163,7 @@ def test_generating_again_keeps_a_pose_in_the_making(engine: MadeEngine, mug: bp
 
 def test_a_baked_hand_is_refined_where_its_keys_put_it(engine: MadeEngine, mug: bpy.types.Object) -> None:
     rig, scene = generate(count=2), bpy.context.scene
-    for frame, number in ((1, 1), (21, 2)):
-        scene.frame_set(frame)
-        bpy.ops.grasp.show(candidate=number)
-        bpy.ops.grasp.bake()
+    bake_at({1: 1, 21: 2})
     rig.location.x += 0.02  # random poses may lie far away; the mug is near them all the same
     scene.frame_set(11)
     between = evaluated(rig)
