@@ -1,4 +1,4 @@
-"""The door for a shell: `python -m core methods` and `python -m core generate MESH --out GRASPS.npz`."""
+"""The door for a shell: `python -m core methods`, `generate`, `fit` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from core.generators import METHODS
 
 if TYPE_CHECKING:
     from core.grasps import Grasps
+    from core.hand import HandModel
+    from core.objects import GraspObject
 
 
 RULERS = ("paper", "strict", "truth")
@@ -48,13 +50,22 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--hand", choices=("right", "left"), default="right")
     generate.add_argument("--hand-file", type=Path, metavar="FILE", help="your own MANO_RIGHT or MANO_LEFT")
     how = generate.add_mutually_exclusive_group()
-    how.add_argument("--no-fit", action="store_true", help="leave out the fit (synthesis has none)")
+    how.add_argument("--no-fit", action="store_true", help="leave the proposals as they are (synthesis needs no fit)")
     how.add_argument("--raw", action="store_true", help="the first grasps as the generator gives them, not chosen")
     generate.add_argument("--intent", default="any", help="any, use, hold, handover or lift")
     generate.add_argument("--type", default="any", help="a grasp type, such as medium_wrap")
     generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     generate.add_argument("--unit", choices=("m", "cm", "mm"), default="m", help="of the mesh's numbers")
     generate.add_argument("--out", type=Path, required=True, metavar="GRASPS.npz")
+    fit = commands.add_parser("fit", help="lay the hands of a file of grasps on the mesh's surface")
+    fit.add_argument("mesh", type=Path, metavar="MESH")
+    fit.add_argument("grasps", type=Path, metavar="GRASPS.npz", help="what `generate` wrote, or a file like it")
+    fit.add_argument("--unit", choices=("m", "cm", "mm"), help="of the mesh's numbers, where the file does not say it")
+    fit.add_argument("--hand", choices=("right", "left"), help="which hand, where the file does not say it")
+    fit.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
+    fit.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                     help="taken for likeness with generate: the fit computes on the processor")
+    fit.add_argument("--out", type=Path, required=True, metavar="GRASPS.npz")
     evaluate = commands.add_parser("evaluate", help="measure grasps of a mesh by the papers' and the strict protocol")
     evaluate.add_argument("mesh", type=Path, metavar="MESH")
     evaluate.add_argument("grasps", type=Path, metavar="GRASPS.npz")
@@ -74,13 +85,10 @@ def methods() -> None:
 
 def generate(options: argparse.Namespace) -> None:
     """Writes the grasps' file; raises what `main` turns into a sentence."""
-    import numpy as np
-
     from core.generators.base import GraspRequest
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
-    from core.objects.load import UNITS
-    from core.pipeline import check_wishes, choose_device, pose_hands, propose, use_few_threads
+    from core.pipeline import check_wishes, choose_device, propose, use_few_threads
 
     use_few_threads()
     check_wishes(options.method, options.count, options.type, options.intent)
@@ -93,19 +101,53 @@ def generate(options: argparse.Namespace) -> None:
         hand = load_hand(options.hand_file, options.hand)
         obj = prepare_object(*load_mesh(options.mesh, options.unit), progress=progress)
         request = GraspRequest(obj, hand, options.count, options.type, options.intent)
-        grasps = propose(request, options.method, options.seed, progress, device, options.raw)
+        grasps = propose(request, options.method, options.seed, progress, device, options.raw,
+                         fit=not options.no_fit)
     finally:
         progress.end()
     if len(grasps) == 0:
         raise LookupError("no hand could be closed on it well enough: try another type or seed, and check --unit")
-    posed = pose_hands(hand, grasps, obj, 1 / UNITS[options.unit])
-    save_arrays(options.out, {
+    write_grasps(options.out, hand, obj, grasps, options.unit)
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Writes the fitted grasps' file; raises what `main` turns into a sentence."""
+    from core.fitting.fit import fit as fit_grasps
+    from core.hand import load_hand
+    from core.objects import load_mesh, prepare_object
+    from core.pipeline import choose_device, use_few_threads
+
+    use_few_threads()
+    check_out(options.out)
+    choose_device(options.device)
+    grasps, unit = read_grasps(options.grasps, options.hand, options.unit)
+    if not len(grasps):
+        raise ValueError(f"{options.grasps.name} holds no grasps to fit.")
+    progress = Quiet()
+    try:
+        hand = load_hand(options.hand_file, grasps.hand)
+        obj = prepare_object(*load_mesh(options.mesh, unit), progress=progress)
+        fitted = fit_grasps(obj, hand, grasps, progress=progress)
+    finally:
+        progress.end()
+    write_grasps(options.out, hand, obj, fitted.grasps, unit)
+
+
+def write_grasps(path: Path, hand: HandModel, obj: GraspObject, grasps: Grasps, unit: str) -> None:
+    """Grasps as GRASPS.npz, whole or not at all; the hands in the mesh's own frame and unit."""
+    import numpy as np
+
+    from core.objects.load import UNITS
+    from core.pipeline import pose_hands
+
+    posed = pose_hands(hand, grasps, obj, 1 / UNITS[unit])
+    save_arrays(path, {
         "vertices": posed.vertices.astype(np.float32), "joints": posed.joints.astype(np.float32),
         "faces": hand.faces.cpu().numpy().astype(np.int32),
         **{name: value.cpu().numpy() for name, value in grasps.parameters().items()},
-        "centroid": obj.centroid, "score": grasps.score.cpu().numpy(), "type": np.array(grasps.type),
+        "centroid": obj.centroid, "score": grasps.score.cpu().numpy(), "type": np.array(grasps.type, dtype=str),
         "method": np.array(grasps.method), "seed": np.array(str(grasps.seed)), "hand": np.array(grasps.hand),
-        "unit": np.array(options.unit),
+        "unit": np.array(unit),
     })
 
 
@@ -144,11 +186,14 @@ def evaluate(options: argparse.Namespace) -> None:
             print(f"{ruler:7} {name:28} {value:.4g}")
 
 
-def read_grasps(path: Path) -> tuple[Grasps, str]:
+def read_grasps(path: Path, hand: str | None = None, unit: str | None = None) -> tuple[Grasps, str]:
     """The grasps of a file that `generate` wrote, and the unit of their mesh.
 
+    Args:
+        hand, unit: what to go by where the file does not say which hand or unit it is of.
+
     Raises:
-        ValueError: the file holds something else; the sentence says what is missing.
+        ValueError: the file holds something else, or is of another hand or unit; the sentence says what.
     """
     import zipfile
 
@@ -174,13 +219,16 @@ def read_grasps(path: Path) -> tuple[Grasps, str]:
         raise ValueError(f"{path.name}: {flat[0]} is no table of one row a grasp: it is not a file of grasps.")
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise ValueError(f"{path.name} holds numbers that are none (NaN or infinite).")
+    for name, given in (("hand", hand), ("unit", unit)):
+        if name in arrays and given not in (None, str(arrays[name])):
+            raise ValueError(f"{path.name} says that its {name} is {arrays[name]}, not {given}: leave --{name} out.")
     count = len(tensors["transl"])
     score = np.asarray(arrays.get("score", np.zeros(count)), np.float32)
     seed = str(arrays.get("seed", "0"))
     grasps = Grasps(**tensors, score=torch.from_numpy(score), type=tuple(np.atleast_1d(arrays["type"]).tolist())
                     if "type" in arrays else (), method=str(arrays.get("method", "")),
-                    seed=int(seed) if seed.isdigit() else 0, hand=str(arrays.get("hand", "right")))
-    return grasps, str(arrays.get("unit", "m"))
+                    seed=int(seed) if seed.isdigit() else 0, hand=str(arrays.get("hand", hand or "right")))
+    return grasps, str(arrays.get("unit", unit or "m"))
 
 
 def check_out(path: Path) -> None:
@@ -203,6 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
             methods()
         elif options.command == "evaluate":
             evaluate(options)
+        elif options.command == "fit":
+            fit(options)
         else:
             generate(options)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What is behind the button: propose, keep the best that differ, hand on in the caller's frame and unit."""
+"""What is behind the buttons: propose, fit, keep the best that differ, hand on in the caller's frame and unit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_wishes(method: str, count: int, grasp_type: str, intent: str) -> None:
 
 
 def propose(request: GraspRequest, method: str, seed: int, progress: Progress, device: str = "cpu",
-            raw: bool = False) -> Grasps:
+            raw: bool = False, fit: bool = True) -> Grasps:
     """Grasps for a request, best first.
 
     Args:
@@ -69,16 +69,41 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
         progress: told how far it is; may stop it.
         device: "cpu" or "cuda".
         raw: the first `count` as the generator gives them, not chosen.
+        fit: lay them on the object's surface, where the method does not do so itself.
 
     Returns:
         At most `request.count` grasps.
     """
     generator = make_generator(method, device)
+    fit = fit and not raw and not METHODS[method].fitted
+    if fit:
+        from core.fitting.choose import MORE, Share, fit_and_choose
     with torch.random.fork_rng():  # what draws from the global generator is repeated too
         torch.manual_seed(seed)
-        grasps = generator.sample(request, torch.Generator().manual_seed(seed), progress)
+        rng = torch.Generator().manual_seed(seed)
+        if fit:
+            grasps = generator.sample(replace(request, count=MORE * request.count), rng, Share(progress, 0.0, 0.5))
+            grasps = fit_and_choose(request, grasps.to("cpu"), progress)
+        else:
+            grasps = generator.sample(request, rng, progress)
     grasps = replace(grasps, method=method, seed=seed, hand=request.hand.side)
     return grasps[: request.count] if raw else best_that_differ(grasps, request.count)
+
+
+def refine(request: GraspRequest, seed: int, progress: Progress) -> Grasps:
+    """Grasps around hands that were posed by someone (`request.start`): first the fit of each, then others near them.
+
+    Args:
+        request: object, hand, count, and the hands to start from.
+        seed: of how the others are started.
+        progress: told how far it is; may stop it; is shown the fits of the given hands at once.
+
+    Raises:
+        ValueError: the hand is too far from the object; the sentence says how far.
+    """
+    from core.fitting.choose import around
+
+    return replace(around(request, seed, progress), method="fit", seed=seed, hand=request.hand.side)
 
 
 def best_that_differ(grasps: Grasps, count: int) -> Grasps:

@@ -18,7 +18,7 @@ MOST: Final = 10000  # hands in one message
 
 
 def read_posed(arrays: dict[str, np.ndarray], obj: GraspObject, scale: float = 1.0, side: str = "right",
-               betas: Sequence[float] | None = None) -> Grasps:
+               betas: torch.Tensor | Sequence[float] | None = None) -> Grasps:
     """N grasps in the object's frame, of hands in the frame and unit of the mesh they were posed on.
 
     Args:
@@ -52,6 +52,6 @@ def read_posed(arrays: dict[str, np.ndarray], obj: GraspObject, scale: float = 1
         raise ValueError("The posed hands hold numbers that are none (NaN or infinite), or a rotation that is none.")
     vectors = Rotation.from_quat(rotations[..., [1, 2, 3, 0]].reshape(-1, 4)).as_rotvec().reshape(count, 48)
     vectors = torch.from_numpy(vectors).float()
-    shape = torch.zeros(10) if betas is None else torch.tensor(betas, dtype=torch.float32)
+    shape = torch.zeros(10) if betas is None else torch.as_tensor(betas, dtype=torch.float32)
     return Grasps(vectors[:, :3], vectors[:, 3:], torch.from_numpy(translation / scale - obj.centroid).float(),
                   shape.expand(count, -1).clone(), torch.zeros(count), method="posed", hand=side)

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -176,11 +177,13 @@ class Worker:
             self._hello(job)
         elif kind == "generate":
             self._generate(job, arrays)
+        elif kind == "fit":
+            self._fit(job, arrays)
         elif kind == "evaluate":
             self._evaluate(job, arrays)
         else:
-            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, evaluate, cancel "
-                             "and bye.")
+            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, fit, evaluate, "
+                             "cancel and bye.")
 
     def _hello(self, job: Job) -> None:
         import torch
@@ -191,50 +194,65 @@ class Worker:
         hand = self._hand(job.message)
         job.say("result", hand_arrays(hand), version=VERSION, python=platform.python_version(), torch=torch.__version__,
                 devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-                methods=[{"name": m.name, "label": m.label, "summary": m.summary} for m in METHODS.values()],
+                methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
+                         for m in METHODS.values()],
                 types=list(grasp_types()))
 
     def _generate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
-        import torch
-
         from core.generators.base import GraspRequest
-        from core.pipeline import HAND_LENGTH, check_wishes, choose_device, propose
+        from core.pipeline import check_wishes, choose_device, propose
 
         wish = job.message
-        method, count, seed = wish.get("method", "synthesis"), wish.get("count", 16), wish.get("seed", 0)
+        method, count = wish.get("method", "synthesis"), wish.get("count", 16)
         grasp_type, intent = wish.get("grasp_type", "any"), wish.get("intent", "any")
         check_wishes(method, count, grasp_type, intent)
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise ValueError(f"A seed is a whole number from 0, not {seed!r}.")
-        betas = checked_betas(wish.get("betas"))
+        seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
         device = choose_device(wish.get("device", "auto"))
-        scale = checked_length(wish) / HAND_LENGTH
-        job.say("progress", fraction=0.0, stage="Reading the object")
-        hand = self._hand(wish)
-        obj = self._object(job, arrays, scale)
-        if wish.get("parts"):
-            obj = named_parts(obj, arrays, wish["parts"], scale)
-        request = GraspRequest(obj, hand, count, grasp_type, intent,
-                               None if betas is None else torch.tensor(betas, dtype=torch.float32))
+        raw, fit = bool(wish.get("raw")), bool(wish.get("fit", True))
+        hand, obj = self._hand_and_object(job, arrays, scale)
+        request = GraspRequest(obj, hand, count, grasp_type, intent, betas)
         reporter = Reporter(job, hand, obj, scale)
-        chosen = propose(request, method, seed, reporter, device, raw=bool(wish.get("raw")))
+        self._hand_over(job, reporter, propose(request, method, seed, reporter, device, raw, fit))
+
+    def _fit(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
+        from core.generators.base import GraspRequest
+        from core.pipeline import check_wishes, choose_device, refine
+        from core.posed import read_posed
+
+        wish = job.message
+        count = wish.get("count", 1)
+        check_wishes("synthesis", count, "any", "any")
+        seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
+        choose_device(wish.get("device", "auto"))  # the fit computes on the processor; a wrong word is still told
+        hand, obj = self._hand_and_object(job, arrays, scale)
+        start = replace(read_posed(arrays, obj, scale, hand.side, betas), method="fit")
+        reporter = Reporter(job, hand, obj, scale)
+        request = GraspRequest(obj, hand, max(count, len(start)), betas=betas, start=start)
+        self._hand_over(job, reporter, refine(request, seed, reporter))
+
+    def _hand_over(self, job: Job, reporter: Reporter, chosen: Grasps) -> None:
         order = reporter.order(chosen)
         job.say("result", {"order": order}, count=len(chosen), cancelled=job.cancelled.is_set())
+
+    def _hand_and_object(self, job: Job, arrays: dict[str, np.ndarray], scale: float) -> tuple[HandModel, GraspObject]:
+        job.say("progress", fraction=0.0, stage="Reading the object")
+        hand = self._hand(job.message)
+        obj = self._object(job, arrays, scale)
+        if job.message.get("parts"):
+            obj = named_parts(obj, arrays, job.message["parts"], scale)
+        return hand, obj
 
     def _evaluate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
         """Measures posed hands: fields paper and strict hold means, arrays PAPER_NAME and STRICT_NAME each hand's."""
         from core.metrics.evaluate import PROTOCOLS, evaluate
-        from core.pipeline import HAND_LENGTH
         from core.posed import read_posed
 
         wish = job.message
         protocol, betas = wish.get("protocol", "both"), checked_betas(wish.get("betas"))
         if not isinstance(protocol, str) or protocol not in PROTOCOLS:
             raise ValueError(f"A protocol is one of {', '.join(PROTOCOLS)}, not '{protocol}'.")
-        scale = checked_length(wish) / HAND_LENGTH
-        job.say("progress", fraction=0.0, stage="Reading the object")
-        hand = self._hand(wish)
-        obj = self._object(job, arrays, scale)
+        scale = checked_scale(wish)
+        hand, obj = self._hand_and_object(job, arrays, scale)
         reporter = Reporter(job, hand, obj, scale)
 
         def tell(fraction: float, stage: str) -> None:
@@ -259,8 +277,8 @@ class Worker:
 
         missing = [name for name in ("vertices", "faces") if name not in arrays]
         if missing:
-            raise ObjectError(f"The request holds no {' and no '.join(missing)} of an object: every generate and "
-                              "evaluate request does.")
+            raise ObjectError(f"The request holds no {' and no '.join(missing)} of an object: every generate, "
+                              "fit and evaluate request does.")
         digest = hashlib.sha256(repr((scale, arrays["vertices"].shape, arrays["faces"].shape)).encode())
         for name in ("vertices", "faces"):
             digest.update(np.ascontiguousarray(arrays[name]).data)
@@ -290,25 +308,35 @@ def named_parts(obj: GraspObject, arrays: dict[str, np.ndarray], names: Any, sca
     return with_parts(obj, vertices, np.asarray(arrays["faces"], np.int64), part, tuple(names))
 
 
-def checked_length(wish: dict[str, Any]) -> float:
-    """A request's hand length in the mesh's unit; ValueError where it is no length."""
+def checked_seed(wish: dict[str, Any]) -> int:
+    """A request's seed; ValueError where it is no whole number from 0."""
+    seed = wish.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"A seed is a whole number from 0, not {seed!r}.")
+    return seed
+
+
+def checked_scale(wish: dict[str, Any]) -> float:
+    """How many of the mesh's units are a metre, by the request's hand length; ValueError where that is none."""
     from core.pipeline import HAND_LENGTH
 
     length = wish.get("hand_length", HAND_LENGTH)
     if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
         raise ValueError(f"A hand length is a number above 0, not {length!r}.")
-    return length
+    return length / HAND_LENGTH
 
 
-def checked_betas(betas: Any) -> list[float] | None:
-    """A request's hand shape; ValueError where it is not ten numbers."""
+def checked_betas(betas: Any) -> torch.Tensor | None:
+    """(10,) a request's hand shape; ValueError where it is not ten numbers."""
+    import torch
+
     if betas is None:
         return None
     numbers = betas if isinstance(betas, list) else ()
     if len(numbers) != 10 or any(
             isinstance(n, bool) or not isinstance(n, int | float) or not abs(n) < 100 for n in numbers):
         raise ValueError(f"A hand shape (betas) is ten numbers between -100 and 100, not {str(betas)[:80]}.")
-    return numbers
+    return torch.tensor(numbers, dtype=torch.float32)
 
 
 def remembered(kept: OrderedDict, key: Any, make: Any) -> Any:

@@ -1,6 +1,6 @@
 """Methods x objects x protocols in one table and one sheet of pictures: `python scripts/evaluate.py --out FOLDER`.
 
-    --methods synthesis synthesis_chosen control_random control_other retrieval npz:NAME=FOLDER
+    --methods synthesis synthesis_chosen control_random control_other retrieval npz:NAME=FOLDER; any with +fit
     --objects FOLDER     meshes (without it the sample object); or training:shape, training:family, objects held out
     --count 20           the first so many of each method, none rejected; *_chosen are what the animator is shown
     --turn               every object turned at random; --protocol paper|strict|both; --limit N objects
@@ -89,6 +89,10 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
     from core.metrics.controls import of_another, random_wrists
     from core.pipeline import propose as by_the_button
 
+    if method.endswith("+fit"):
+        from core.fitting.fit import fit
+
+        return fit(obj, hand, kept_or_made(method.removesuffix("+fit"), name, options, hand)[0]).grasps
     rng = torch.Generator().manual_seed(options.seed)
     request = GraspRequest(obj, hand, options.count)
     if method == "control_random":
@@ -143,6 +147,18 @@ def next_name(name: str, options: argparse.Namespace) -> str:
     return names[(names.index(name) + 1) % len(names)]
 
 
+def joints_moved(method: str, name: str, options: argparse.Namespace, hand: Any) -> dict[str, float]:
+    """How far a fit moved the joints, as a measure of the record; nothing for a method without one."""
+    import torch
+
+    if not method.endswith("+fit"):
+        return {}
+    pair = [kept_or_made(one, name, options, hand)[0] for one in (method, method.removesuffix("+fit"))]
+    with torch.no_grad():
+        after, before = (hand(**grasps.parameters()).joints for grasps in pair)
+    return {"moved_mm": float(1000 * (after - before).norm(dim=-1).mean())}
+
+
 def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any) -> tuple[Any, Any, float]:
     """A method's grasps on an object, the object, and the seconds they took; made at the first call."""
     from core.cli import read_grasps
@@ -191,7 +207,8 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> 
         found = evaluate(obj, hand, grasps, options.protocol)
         took = time.perf_counter() - begin
         save_arrays(place(method, name, options).with_suffix(".features.npz"), grasp_features(obj, hand, grasps))
-        record |= {"count": found.count, "paper": found.paper, "strict": found.strict, "seconds": seconds,
+        record |= {"count": found.count, "paper": found.paper, "strict": found.strict,
+                   "fit": joints_moved(method, name, options, hand), "seconds": seconds,
                    "evaluation_seconds": took, "source": source}
     except (ValueError, LookupError, OSError) as problem:
         record |= {"count": 0, "error": str(problem)}
@@ -239,7 +256,7 @@ def check_methods(options: argparse.Namespace) -> None:
     """Ends the run with a sentence where a method is unknown, or two would be one row."""
     from core.generators import METHODS
 
-    for method in options.methods:
+    for method in (given.removesuffix("+fit") for given in options.methods):
         if method.startswith("npz:"):
             word, _, folder = method.removeprefix("npz:").partition("=")
             if not re.fullmatch(r"[\w.+-]+", word) or not Path(folder).is_dir() or not folder:

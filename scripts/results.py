@@ -21,10 +21,11 @@ COLUMNS = (
     ("strict", "volume_cm3", "volume cm3"), ("strict", "depth_mm", "depth mm"), ("strict", "bones_crossing", "bones"),
     ("strict", "contact", "contact"), ("strict", "parts", "parts"), ("strict", "held", "held"),
     ("strict", "held_0.5", "held 0.5"), ("strict", "held_0.7", "held 0.7"), ("strict", "different", "different"),
+    ("fit", "moved_mm", "joints moved mm"),
     ("frechet", "angles_shape", "angles rad2, shapes"), ("frechet", "angles_family", "angles rad2, families"),
     ("frechet", "contact_shape", "contact cm2, shapes"), ("frechet", "contact_family", "contact cm2, families"),
 )
-RULERS = {"paper": "paper", "strict": "strict", "frechet": "Frechet"}
+RULERS = {"paper": "paper", "strict": "strict", "fit": "fit", "frechet": "Frechet"}
 NOTE = """
 Means over the objects, of all grasps as they came. Entropy and cluster size are over all objects' grasps together.
 Frechet is the distance between Gaussians of the method's grasps and of the training grasps on held-out shapes and
@@ -35,12 +36,13 @@ is no FID, and comes out larger for few grasps: compare rows of like numbers of 
 
 def label_of(method: str) -> str:
     """What a method is called in the table: npz:NAME=FOLDER is NAME."""
-    return method.partition("=")[0].removeprefix("npz:")
+    plain = method.removesuffix("+fit")
+    return plain.partition("=")[0].removeprefix("npz:") + method[len(plain):]
 
 
 def file_of(method: str, name: str) -> Path | None:
     """The file of an npz: method's grasps on an object; None of another method."""
-    return Path(method.partition("=")[2], f"{name}.npz") if method.startswith("npz:") else None
+    return Path(method.removesuffix("+fit").partition("=")[2], f"{name}.npz") if method.startswith("npz:") else None
 
 
 def place(method: str, name: str, options: argparse.Namespace) -> Path:
@@ -60,7 +62,7 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
                                "grasps": sum(record["count"] for record in mine),
                                "seconds": float(np.median([record["seconds"] for record in mine])),
                                "evaluation_seconds": float(np.median([one["evaluation_seconds"] for one in mine]))}
-        for ruler in ("paper", "strict"):
+        for ruler in ("paper", "strict", "fit"):
             names = {name: None for record in mine for name in record[ruler]}
             values = {name: [record[ruler][name] for record in mine if name in record[ruler]] for name in names}
             row |= {f"{ruler}_{name}": float(np.mean(found)) for name, found in values.items()

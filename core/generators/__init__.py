@@ -20,6 +20,7 @@ class Method:
         name: the word used in requests. label: what an animator reads. summary: one line.
         module, cls: where its class is.
         on_gpu: whether a graphics card helps; others compute on the processor.
+        fitted: whether its grasps lie on the surface as they come, so that they need no fit.
     """
 
     name: str
@@ -28,13 +29,14 @@ class Method:
     module: str
     cls: str
     on_gpu: bool = True
+    fitted: bool = False
 
 
 METHODS: Final = {
     method.name: method
     for method in (
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
-               "core.generators.synthesis", "Synthesis", on_gpu=False),
+               "core.generators.synthesis", "Synthesis", on_gpu=False, fitted=True),
     )
 }
 

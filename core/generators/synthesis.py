@@ -17,11 +17,10 @@ import torch
 
 from core.grasps import Grasps
 from core.metrics.distinct import Symmetry, different_grasps, find_symmetry, most_different
-from core.synthesis.checks import Checked, check
+from core.synthesis.checks import check, score
 from core.synthesis.optimise import QUICK, STAGES, Closer
 from core.synthesis.probe import HandProbe
 from core.synthesis.starts import StartMaker
-from core.synthesis.taxonomy import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +112,7 @@ class Synthesis:
         if len(rows) == 0:
             return Grasps.empty(self.name, hand=request.hand.side)
         grasps = closer.grasps(poses[rows], self.name, 0)
-        return replace(grasps, score=score(checked, poses)[rows], measures={
+        return replace(grasps, score=score(checked, poses.types, checked.unnatural)[rows], measures={
             "overlap_cm3": checked.overlap_cm3[rows], "depth_mm": checked.depth_mm[rows],
             "contacts": checked.parts[rows].sum(1).float(), "residual": checked.residual[rows].float()})
 
@@ -275,13 +274,3 @@ def holds(request: GraspRequest, one: Grasps) -> bool:
     from core.metrics.hold import hold_test
 
     return bool(hold_test(request.object, request.hand, one, friction=FRICTION, early=True).held[0])
-
-
-def score(checked: Checked, poses: Poses) -> torch.Tensor:
-    """(N,) 0 to 100: holding, touching with what the type asks for, lying on the surface, looking relaxed."""
-    power = torch.tensor([BY_NAME[name].power for name in poses.types])
-    parts = checked.parts.sum(1) / torch.where(power, 6.0, 4.0)
-    hold = 1 - (checked.residual / 0.1).clamp(0, 1)
-    surface = (1 - checked.depth_mm / 3).clamp(0, 1) * (1 - checked.overlap_cm3).clamp(0, 1)
-    relaxed = (1 - checked.unnatural / 30).clamp(0, 1)
-    return 100 * (0.3 * parts.clamp_max(1) + 0.2 * hold + 0.25 * surface + 0.25 * relaxed)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from core.metrics.bones import bones_crossing
 from core.synthesis.optimise import vertex_normals
 from core.synthesis.probe import PARTS
 from core.synthesis.taxonomy import BY_NAME
@@ -37,13 +38,40 @@ class Checked:
     accepted: torch.Tensor
 
 
-def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
-    """Measures poses and decides; `Closer.grasps` gives them their final form."""
-    hand, probe = closer.hand, closer.probe
-    count = len(poses)
-    with torch.no_grad():
-        skin = closer.skin(poses)
-        near, normal = obj.grid.query(skin)
+@dataclass(frozen=True)
+class Surface:
+    """How N hands lie on an object: depth_mm, overlap_cm3, parts (N, 6) that touch, residual, bones and through as in
+    `Checked`.
+    """
+
+    depth_mm: torch.Tensor
+    overlap_cm3: torch.Tensor
+    parts: torch.Tensor
+    residual: torch.Tensor
+    bones: torch.Tensor
+    through: torch.Tensor
+
+    def __getitem__(self, rows: torch.Tensor) -> Surface:
+        return Surface(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @staticmethod
+    def cat(parts: list[Surface]) -> Surface:
+        return Surface(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Surface)))
+
+    @staticmethod
+    def where(rows: torch.Tensor, one: Surface, other: Surface) -> Surface:
+        """`one` in rows (N,) that are True, `other` elsewhere."""
+        picked = []
+        for field in fields(Surface):
+            first, second = getattr(one, field.name), getattr(other, field.name)
+            picked.append(torch.where(rows.reshape(-1, *[1] * (first.dim() - 1)), first, second))
+        return Surface(*picked)
+
+
+def measure(obj: GraspObject, closer: Closer, skin: torch.Tensor, joints: torch.Tensor) -> Surface:
+    """Measures hands of `closer`'s shape, skin (N, V, 3) and joints (N, 21, 3), on the exact surface."""
+    hand = closer.hand
+    near, normal = obj.grid.query(skin)
     distance = near.clone()
     close = near < 0.005
     if close.any():
@@ -52,24 +80,48 @@ def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
     depth = (-distance).relu()
     parts = torch.stack([((distance < TOUCH) & (hand.parts == part)).any(1) for part in range(6)], 1)
     overlap = (closer.vertex_area * depth * 100).sum(1)
+    residual = torch.tensor([wrench_residual(skin[i], distance[i], normal[i], hand.parts) for i in range(len(skin))])
+    return Surface(depth.amax(1) * 1000, overlap, parts, residual, torch.as_tensor(bones_crossing(obj, joints)),
+                   skin_through(obj, closer, skin, distance))
+
+
+def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
+    """Measures poses and decides; `Closer.grasps` gives them their final form."""
+    probe = closer.probe
+    with torch.no_grad():
+        skin = closer.skin(poses)
+        joints = closer.hand(**closer.grasps(poses, "synthesis", 0).parameters()).joints
+    found = measure(obj, closer, skin, joints)
     points = closer.points(poses)
     centres = points[:, probe.spheres] * 100
     gap = (centres[:, closer.pairs[:, 0]] - centres[:, closer.pairs[:, 1]]).norm(dim=-1)
     crowding = (closer.touch - gap).relu().amax(1)
-    bones = bones_through(obj, closer, poses)
-    through = skin_through(obj, closer, skin, distance)
-    residual = torch.tensor([wrench_residual(skin[i], distance[i], normal[i], hand.parts) for i in range(count)])
     unnatural = torch.rad2deg((poses.dofs - poses.template).square().mean(1).sqrt())
     power = torch.tensor([BY_NAME[name].power for name in poses.types])
     named = torch.tensor([[any(PARTS[part] in pad for pad in BY_NAME[name].pads) for part in range(6)]
                           for name in poses.types])
-    touching = (parts & named).sum(1)
+    touching = (found.parts & named).sum(1)
     wanted = torch.minimum(named.sum(1), torch.where(power, 4, 3))
-    opposed = parts[:, 0] | parts[:, 5]
-    accepted = ((depth.amax(1) <= 0.0018) & (overlap <= 0.35) & (bones == 0) & (through == 0)
-                & (touching >= wanted) & opposed & (parts.sum(1) >= wanted) & (residual < 0.1)
+    opposed = found.parts[:, 0] | found.parts[:, 5]
+    accepted = ((found.depth_mm <= 1.8) & (found.overlap_cm3 <= 0.35) & (found.bones == 0) & (found.through == 0)
+                & (touching >= wanted) & opposed & (found.parts.sum(1) >= wanted) & (found.residual < 0.1)
                 & (crowding <= 0.35) & (unnatural < 22))
-    return Checked(depth.amax(1) * 1000, overlap, parts, residual, crowding, bones, unnatural, through, accepted)
+    return Checked(found.depth_mm, found.overlap_cm3, found.parts, found.residual, crowding, found.bones, unnatural,
+                   found.through, accepted)
+
+
+def score(found: Checked | Surface, types: tuple[str, ...], unnatural: torch.Tensor) -> torch.Tensor:
+    """(N,) 0 to 100: holding, touching with what the type asks for, lying on the surface, looking relaxed.
+
+    Args:
+        found: the measures. types: N types, "" where unknown. unnatural: (N,) rms degrees off the posture meant.
+    """
+    wanted = torch.tensor([5.0 if name not in BY_NAME else 6.0 if BY_NAME[name].power else 4.0 for name in types])
+    parts = found.parts.sum(1) / wanted
+    hold = 1 - (found.residual / 0.1).clamp(0, 1)
+    surface = (1 - found.depth_mm / 3).clamp(0, 1) * (1 - found.overlap_cm3).clamp(0, 1)
+    relaxed = (1 - unnatural / 30).clamp(0, 1)
+    return 100 * (0.3 * parts.clamp_max(1) + 0.2 * hold + 0.25 * surface + 0.25 * relaxed)
 
 
 def skin_through(obj: GraspObject, closer: Closer, skin: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
@@ -83,16 +135,6 @@ def skin_through(obj: GraspObject, closer: Closer, skin: torch.Tensor, distance:
     hit, _ = obj.surface.first_hit(origin.double().numpy(), normals.double().numpy())
     beyond = torch.as_tensor(np.asarray(hit) < 0.0039)
     return count.index_add_(0, near.nonzero()[:, 0], beyond.long())
-
-
-def bones_through(obj: GraspObject, closer: Closer, poses: Poses) -> torch.Tensor:
-    """(N,) how many finger bones (joint to joint, last joint to tip) cross the object's surface."""
-    from core.metrics.bones import bones_crossing
-
-    grasps = closer.grasps(poses, "synthesis", 0)
-    with torch.no_grad():
-        joints = closer.hand(**grasps.parameters()).joints
-    return torch.as_tensor(bones_crossing(obj, joints))
 
 
 def wrench_residual(skin: torch.Tensor, distance: torch.Tensor, normal: torch.Tensor, parts: torch.Tensor,

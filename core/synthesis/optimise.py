@@ -44,13 +44,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps and learning rates (radians, centimetres, radians) of one stage."""
+    """Steps and learning rates (radians, centimetres, radians) of one stage; `memory` is Adam's second beta."""
 
     steps: int
     rotation: float
     translation: float
     joints: float
     whole_skin: bool = False
+    memory: float = 0.98
 
 
 STAGES = (
@@ -158,7 +159,8 @@ class Closer:
                  weights: Weights | None = None) -> None:
         self.hand, self.probe, self.grid = hand, probe, obj.grid
         self.thin = bool((obj.thickness < THIN).float().mean() > 0.05)
-        self.aim, self.give = (AIM_THIN, GIVE_THIN) if self.thin else (AIM, GIVE)
+        self.aim: torch.Tensor | float = AIM_THIN if self.thin else AIM
+        self.give: torch.Tensor | float = GIVE_THIN if self.thin else GIVE
         self.betas = betas.reshape(1, 10)
         self.weights = weights or Weights(flesh=16.0 if self.thin else 8.0)
         self.centre = 0.8 * probe.joints[4] + torch.tensor([0.0, -0.035, 0.0])
@@ -173,6 +175,7 @@ class Closer:
         # Each part that a type names should touch somewhere, the thumb above all.
         self.part_rows = [(probe.pad_part == part).nonzero()[:, 0] for part in range(6)]
         self.part_weight = torch.tensor([1.6, 1.0, 1.0, 0.8, 0.6, 0.6])
+        self.part_reach: torch.Tensor | float = 1.5  # cm from which a part is let go
 
     def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms with the wrist at the origin, unturned."""
@@ -211,10 +214,11 @@ class Closer:
         turn = torch.zeros_like(start.wrist, requires_grad=True)
         shift = torch.zeros_like(start.wrist, requires_grad=True)
         dofs = start.dofs.clone().requires_grad_(stage.joints > 0)
-        adam = Adam([(turn, stage.rotation), (shift, stage.translation), (dofs, stage.joints)])
+        adam = Adam([(turn, stage.rotation), (shift, stage.translation), (dofs, stage.joints)],
+                    beta2=stage.memory)
         pads = self._pad_weights(start.types)
         stopped = False
-        fixed = None if stage.joints > 0 else self._local(dofs.detach())
+        fixed = None if stage.joints > 0 else self.local(dofs.detach())
 
         def moved() -> Poses:
             rotation = axis_angle_to_matrix(turn) @ start.rotation
@@ -235,7 +239,8 @@ class Closer:
             energy = self.energy(final, pads, stage.whole_skin, fixed)
         return replace(final, dofs=dofs.detach()), energy, stopped
 
-    def _local(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def local(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, P, 3) the probe's points and (B, pads + skin, 3) their normals, seen from the wrist."""
         transforms = self.transforms(dofs)
         return self.probe.skin_points(transforms), self.probe.normals_under(transforms)
 
@@ -252,7 +257,7 @@ class Closer:
                fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         """(B,) the energy of each pose."""
         w, probe = self.weights, self.probe
-        local, local_normals = fixed if fixed is not None else self._local(poses.dofs)
+        local, local_normals = fixed if fixed is not None else self.local(poses.dofs)
         if fixed is not None and not self.thin:  # while only the wrist moves, the spheres keep the flesh out
             local, local_normals = local[:, : probe.spheres.stop], local_normals[:, : probe.pads.stop]
         turn = poses.rotation.transpose(1, 2)
@@ -268,7 +273,7 @@ class Closer:
 
         pad_distance = distance[:, probe.pads]
         pad_normal = outward[:, probe.pads]
-        reach = huber_loss(pad_distance, torch.full_like(pad_distance, -self.aim), reduction="none", delta=1.0)
+        reach = huber_loss(pad_distance, torch.zeros_like(pad_distance) - self.aim, reduction="none", delta=1.0)
         if whole_skin:  # close in on the surface; what cannot reach by now should not pull the hand askew
             sharp = 0.15 * (pad_distance + self.aim).abs().clamp_max(1.0)
             contact = 4 * w.contact * (pads * (reach.clamp_max(0.6) + sharp)).sum(1)
@@ -276,7 +281,7 @@ class Closer:
             contact = w.contact * (pads * (reach + 0.1 * (pad_distance + self.aim).abs())).sum(1)
         nearest = torch.stack([torch.where(pads[:, rows] > 0, pad_distance[:, rows], 9.0).amin(1)
                                for rows in self.part_rows], 1)
-        touch = w.touch * (self.part_weight * (nearest + self.aim / 2).abs() * (nearest < 1.5)).sum(1)
+        touch = w.touch * (self.part_weight * (nearest + self.aim / 2).abs() * (nearest < self.part_reach)).sum(1)
         facing = w.facing * (pads * (1 + (normals[:, probe.pads] * pad_normal).sum(-1))).sum(1)
 
         # Wrench that pushes along the surface's normals at all wanted pads leave over (0: they balance). Pads count

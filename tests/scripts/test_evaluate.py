@@ -49,11 +49,14 @@ def folder(tmp_path_factory):
 def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     out = folder / "out"
     arguments = ("--out", str(out), "--objects", str(folder / "objects"), "--count", "3", "--turn",
-                 "--methods", "control_random", f"npz:far={folder / 'mine'}", "--no-frechet")
+                 "--methods", "control_random", "control_random+fit", f"npz:far={folder / 'mine'}", "--no-frechet")
     script("evaluate.py", *arguments)
     table = json.loads((out / "table.json").read_text())
     rows = {row["method"]: row for row in table["rows"]}
-    assert set(rows) == {"control_random", "far"}
+    assert set(rows) == {"control_random", "control_random+fit", "far"}
+    assert rows["control_random+fit"]["strict_volume_cm3"] < 0.5 * rows["control_random"]["strict_volume_cm3"]
+    assert 1 < rows["control_random+fit"]["fit_moved_mm"] < 100
+    assert "fit_moved_mm" not in rows["control_random"]
     assert rows["far"]["grasps"] == 3
     assert rows["far"]["paper_contact"] == 0
     assert rows["far"]["strict_held"] == 0
@@ -61,13 +64,14 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     assert rows["control_random"]["paper_contact"] > 0
     text = (out / "table.md").read_text()
     lines = text.splitlines()
-    assert [line.split("|")[1].strip() for line in lines[:4]] == ["method", "---", "control_random", "far"]
-    assert len({line.count("|") for line in lines[:4]}) == 1
+    assert [line.split("|")[1].strip() for line in lines[:5]] == [
+        "method", "---", "control_random", "control_random+fit", "far"]
+    assert len({line.count("|") for line in lines[:5]}) == 1
     assert "entropy" not in lines[0]  # three grasps have none
     assert "nan" not in text
     assert not {"paper_entropy_whitened_joints", "frechet_angles_shape"} & set(rows["far"])
     made = table["made"]
-    assert "--count 3 --turn --methods control_random npz:far=mine" in made["Command"]
+    assert "--count 3 --turn --methods control_random control_random+fit npz:far=mine" in made["Command"]
     assert str(folder) not in text + json.dumps(table)
     assert f"{os.cpu_count()} cores" in made["Machine"]
     assert all(f"{name}: {value}" in text for name, value in made.items())

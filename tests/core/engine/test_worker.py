@@ -24,6 +24,7 @@ def test_hello_tells_what_there_is(engine):
     message, arrays = engine.ask({"type": "hello", "side": "right"})
     assert message["type"] == "result"
     assert "synthesis" in [method["name"] for method in message["methods"]]
+    assert {method["name"]: method["fits"] for method in message["methods"]}["synthesis"] is True
     assert len(message["types"]) >= 12
     count = len(arrays["template"])
     assert arrays["weights"].shape == (count, 16)

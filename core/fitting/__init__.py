@@ -1,0 +1,1 @@
+"""CHOIR's representation of a grasp and its test-time optimisation: grasps in, better grasps out."""

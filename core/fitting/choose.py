@@ -1,0 +1,131 @@
+"""From fitted grasps to what is shown: those that hold first, no two alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from core.fitting.fit import fit, touches
+from core.generators.synthesis import DIFFERENT, holds
+from core.grasps import Grasps
+from core.metrics.distinct import Symmetry, most_different
+from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+if TYPE_CHECKING:
+    from core.fitting.fit import Fitted
+    from core.generators.base import GraspRequest, Progress
+    from core.hand import HandModel
+
+#: proposals for each grasp that is asked for
+MORE: Final = 2
+#: hands tried for each further one that is asked for around a given pose
+TRIES: Final = 1.5
+#: metres of mean joint distance from which two hands around one pose are different
+ALIKE: Final = 0.006
+#: how far hands around a pose are started from it: metres, radians of the wrist, radians of a finger angle
+SPREAD: Final = (0.008, 0.15, 0.12)
+#: metres from the object beyond which a hand is not fitted
+FAR: Final = 0.10
+
+
+def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress) -> Grasps:
+    """The best of the proposals, fitted: `request.count` of them where so many differ, those that hold first."""
+    fitted = fit(request.object, request.hand, proposed, progress=Share(progress, 0.5, 0.85))
+    if not fitted.complete:
+        return Grasps.empty(proposed.method, hand=request.hand.side)
+    grasps = fitted.grasps
+    score, shown = grasps.score.clone(), Share(progress, 0.85, 1.0)
+    for row in range(len(grasps)):
+        if not shown(row / len(grasps), "Testing the grip"):
+            break
+        if not (touches(fitted.after)[row] and holds(request, grasps[row])):
+            score[row] *= 0.5
+    grasps = replace(grasps, score=score)
+    return grasps[different(request.hand, grasps, request.count, DIFFERENT)]
+
+
+def around(request: GraspRequest, seed: int, progress: Progress) -> Grasps:
+    """Grasps around `request.start`'s hands: first the fit of each, then of hands near them, the best that differ.
+
+    Raises:
+        ValueError: the hand is so far from the object that there is nothing to fit; the sentence says how far.
+    """
+    start = request.start
+    check_near(request)
+    given, wanted = len(start), max(0, request.count - len(start))
+    near = nearby(request.hand, start, round(TRIES * wanted), torch.Generator().manual_seed(seed))
+    first = fit(request.object, request.hand, start, progress=Share(progress, 0.0, given / (given + len(near))))
+    if not first.complete:
+        return Grasps.empty("fit", hand=request.hand.side)
+    progress.accepted(first.grasps)
+    if not len(near):
+        return first.grasps
+    rest = fit(request.object, request.hand, near, progress=Share(progress, given / (given + len(near)), 1.0))
+    if not rest.complete:
+        return first.grasps
+    return chosen_around(request.hand, first, rest, request.count)
+
+
+def chosen_around(hand: HandModel, first: Fitted, rest: Fitted, count: int) -> Grasps:
+    """The fits of the given hands, then the best of the others that touch and differ from them and each other."""
+    good = touches(rest.after) & (rest.after.bones == 0)
+    spare = rest.grasps[good.nonzero()[:, 0]]
+    every = Grasps.cat([first.grasps, spare])
+    fixed = torch.cat([torch.full((len(first.grasps),), 100.0), torch.zeros(len(spare))])
+    rows = different(hand, replace(every, score=every.score + 10 * fixed), count, ALIKE, fill=False)
+    keep = sorted(set(range(len(first.grasps))) | set(rows.tolist()), key=lambda row: (row >= len(first.grasps),
+                                                                                     -float(every.score[row])))
+    return every[torch.tensor(keep[:count])]
+
+
+def different(hand: HandModel, grasps: Grasps, count: int, apart: float, fill: bool = True) -> torch.Tensor:
+    """Rows of the best grasps of which no two are nearer than `apart`; with `fill`, then the best of the others."""
+    if not len(grasps):
+        return torch.zeros(0, dtype=torch.long)
+    with torch.no_grad():
+        joints = hand(**grasps.parameters()).joints
+    order = grasps.score.argsort(descending=True, stable=True)
+    plain = Symmetry(np.zeros(3), np.eye(3)[None], "none")
+    unlike = set(order[most_different(joints[order], plain, apart, grasps.score[order].clamp(0, 100))].tolist())
+    ranked = [row for row in order.tolist() if row in unlike]
+    rest = [row for row in order.tolist() if row not in unlike]
+    return torch.tensor((ranked + rest * fill)[:count], dtype=torch.long)
+
+
+def nearby(hand: HandModel, grasps: Grasps, count: int, rng: torch.Generator) -> Grasps:
+    """`count` hands near the given ones, taken in turn, each moved, turned and bent by `SPREAD`."""
+    rows = torch.arange(count) % len(grasps)
+    base = grasps[rows]
+    shift, turn, bend = SPREAD
+    moved = base.transl + shift * torch.randn(count, 3, generator=rng)
+    turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng))
+    turned = turned @ axis_angle_to_matrix(base.global_orient)
+    dofs = hand.dofs_from_pose(base.hand_pose) + bend * torch.randn(count, 21, generator=rng)
+    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    return replace(base, global_orient=matrix_to_axis_angle(turned), hand_pose=hand.pose_from_dofs(dofs), transl=moved)
+
+
+def check_near(request: GraspRequest) -> None:
+    """ValueError where a given hand is farther than `FAR` from the object."""
+    with torch.no_grad():
+        skin = request.hand(**request.start.parameters()).vertices
+    distance = float(request.object.grid.query(skin)[0].amin(1).amax())
+    if distance > FAR:
+        raise ValueError(f"The hand is {100 * distance:.0f} cm from the object: move it closer than "
+                         f"{100 * FAR:.0f} cm and fit it again.")
+
+
+class Share:
+    """A `Progress` that stands for a part of another's way."""
+
+    def __init__(self, whole: Progress, begin: float, end: float) -> None:
+        self.whole, self.begin, self.end = whole, begin, end
+
+    def __call__(self, fraction: float, stage: str) -> bool:
+        return self.whole(self.begin + (self.end - self.begin) * fraction, stage)
+
+    def accepted(self, grasps: Grasps) -> None:
+        """Nothing: proposals are not shown before they are fitted."""

@@ -1,0 +1,166 @@
+"""The fit: grasps in, better grasps out (CHOIR's test-time optimisation, Sec. 3.3, on the object's exact surface).
+
+Stage 1 lays the hand into a predicted distance field (`core.fitting.field`); where no field was predicted, the grasp
+itself stands for it. Stage 2 brings to the surface what is meant to touch it, out of it what is inside, and leaves the
+rest as it was; its terms are those of `core.synthesis.optimise`. The hand's shape stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp
+from core.fitting.field import hands_in_field
+from core.fitting.mend import STAGES, Mender, ways_out
+from core.grasps import Grasps
+from core.rotations import axis_angle_to_matrix
+from core.synthesis.checks import Surface, measure, score
+from core.synthesis.optimise import Closer, Poses
+from core.synthesis.probe import HandProbe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.fitting.representation import Choir
+    from core.generators.base import Progress
+    from core.hand import HandModel
+    from core.objects import GraspObject
+    from core.synthesis.optimise import Stage
+
+#: how many hands are moved together: more fall out of the cache
+CHUNK: Final = 16
+#: a grasp that lies as well as this is left alone: mm, cm3, residual of the wrench test
+FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
+#: cm3 by which a fit may make the overlap larger, where it makes something else better
+MORE_OVERLAP: Final = 0.3
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """N grasps after the fit.
+
+    Attributes:
+        grasps: in the order given, scored, with overlap_cm3, depth_mm, contacts and residual as measures.
+        moved_mm: (N,) mean distance of the 21 joints from where they were; 0 where a grasp was left as it was.
+        changed: (N,) bool; False where the grasp as given is as good or better.
+        before, after: how the hands lay on the exact surface, and lie now.
+        complete: False when `progress` asked to stop: the grasps from there on are as they were given.
+    """
+
+    grasps: Grasps
+    moved_mm: torch.Tensor
+    changed: torch.Tensor
+    before: Surface
+    after: Surface
+    complete: bool = True
+
+
+def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | None = None,
+        progress: Progress | None = None, stages: tuple[Stage, ...] = STAGES) -> Fitted:
+    """Fits N grasps to an object, on the processor.
+
+    Args:
+        obj: the object. hand: of the grasps' side. grasps: in the object's frame.
+        fields: N predicted representations; the hands start in them, and touch where their Gaussians say.
+        progress: told how far it is; may stop it.
+        stages: steps and rates of stage 2.
+    """
+    count = len(grasps)
+    if not count:
+        none = torch.zeros(0)
+        empty = Surface(none, none, none.reshape(0, 6).bool(), none, none.long(), none.long())
+        return Fitted(grasps, none, none.bool(), empty, empty)
+    parts: list[Fitted] = []
+    # One probe stands for one hand shape, so grasps of one shape go together.
+    shapes, shape_of = grasps.betas.unique(dim=0, return_inverse=True)
+    order = shape_of.argsort(stable=True)
+    for shape, betas in enumerate(shapes):
+        probe = HandProbe(hand, betas)
+        for rows in (shape_of == shape).nonzero()[:, 0].split(CHUNK):
+            done = sum(len(part.grasps) for part in parts)
+
+            def go_on(fraction: float, done: int = done, size: int = len(rows)) -> bool:
+                return progress is None or progress((done + size * fraction) / count, "Fitting the hand to the object")
+
+            field = None if fields is None else fields[rows]
+            parts.append(_fit_some(obj, hand, probe, grasps[rows], field, go_on, stages))
+    back = order.argsort()
+    return Fitted(Grasps.cat([part.grasps for part in parts])[back],
+                  torch.cat([part.moved_mm for part in parts])[back], torch.cat([part.changed for part in parts])[back],
+                  Surface.cat([part.before for part in parts])[back], Surface.cat([part.after for part in parts])[back],
+                  all(part.complete for part in parts))
+
+
+def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasps, field: Choir | None,
+              go_on: Callable[[float], bool], stages: tuple[Stage, ...]) -> Fitted:
+    """Fits grasps of one hand shape together."""
+    betas = grasps.betas[0]
+    closer = Closer(hand, probe, betas, obj)
+    if field is not None:
+        grasps = hands_in_field(hand, field, grasps)
+    with torch.no_grad():
+        posed = hand(**grasps.parameters())
+        before = measure(obj, closer, posed.vertices, posed.joints)
+    start = poses_of(hand, probe, grasps)
+    with torch.no_grad():
+        local, normals = closer.local(start.dofs)
+        turn = start.rotation.transpose(1, 2)
+        points = local @ turn + start.wrist[:, None]
+        pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
+                else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
+    if go_on(0.02):
+        mender = Mender(hand, probe, betas, obj, start, pads)
+        poses, _ = mender.run(ways_out(mender, obj, start), stages, lambda done: go_on(0.05 + 0.9 * done), keep=1.0)
+    if not go_on(0.97):
+        still = torch.zeros(len(grasps))
+        return Fitted(grasps, still, still.bool(), before, before, complete=False)
+    fitted = closer.grasps(poses, grasps.method, grasps.seed)
+    with torch.no_grad():
+        new = hand(**fitted.parameters())
+        after = measure(obj, closer, new.vertices, new.joints)
+    changed = better(after, before)
+    after = Surface.where(changed, after, before)
+    turned = torch.rad2deg((poses.dofs - start.dofs).square().mean(1).sqrt()) * changed
+    chosen = replace(
+        grasps, score=score(after, grasps.type, turned),
+        measures={"overlap_cm3": after.overlap_cm3, "depth_mm": after.depth_mm,
+                  "contacts": after.parts.sum(1).float(), "residual": after.residual.float()},
+        **{name: torch.where(changed[:, None], value, getattr(grasps, name))
+           for name, value in fitted.parameters().items()})
+    moved = 1000 * (new.joints - posed.joints).norm(dim=-1).mean(1)
+    return Fitted(chosen, moved * changed, changed, before, after)
+
+
+def poses_of(hand: HandModel, probe: HandProbe, grasps: Grasps) -> Poses:
+    """The grasps as the nearest poses of 21 angles within their limits, each its own template."""
+    dofs = hand.dofs_from_pose(grasps.hand_pose)
+    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    wrist = grasps.transl + probe.wrist
+    return Poses(axis_angle_to_matrix(grasps.global_orient), wrist, dofs, dofs, ("",) * len(grasps))
+
+
+def touches(found: Surface) -> torch.Tensor:
+    """(N,) bool: in contact, as the strict protocol has it."""
+    return (found.parts.sum(1) >= 2) & (found.parts[:, 0] | found.parts[:, 5])
+
+
+def fine(found: Surface) -> torch.Tensor:
+    """(N,) bool: on the surface, through no wall, touching, and able to hold."""
+    return ((found.bones == 0) & (found.through == 0) & touches(found) & (found.depth_mm <= FINE_DEPTH)
+            & (found.overlap_cm3 <= FINE_OVERLAP) & (found.residual < FINE_RESIDUAL))
+
+
+def better(after: Surface, before: Surface) -> torch.Tensor:
+    """(N,) bool: the fit made the grasp better on the exact surface, and nothing that counts much worse."""
+    worse = ((after.bones > before.bones) | (touches(before) & ~touches(after))
+             | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP))
+    return ~fine(before) & ~worse & (badness(after) < badness(before))
+
+
+def badness(found: Surface) -> torch.Tensor:
+    """(N,) bones, walls, overlap, depth, no contact and what the contacts cannot carry, in one number."""
+    return (3.0 * found.bones + (found.through > 0) + found.overlap_cm3.clamp_max(10) + 0.3 * found.depth_mm
+            + 4.0 * ~touches(found) + 2 * found.residual.clamp_max(0.5)).float()

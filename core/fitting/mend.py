@@ -1,0 +1,153 @@
+"""Moving given hands as little as it takes to lie on the object: out of it first, then onto it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from core.fitting.contacts import patch_weights
+from core.metrics.bones import bones_crossing
+from core.synthesis.optimise import THIN, Closer, Poses, Stage
+
+if TYPE_CHECKING:
+    from core.hand import HandModel
+    from core.objects import GraspObject
+    from core.synthesis.probe import HandProbe
+
+STAGES: Final = (
+    Stage(12, 0.02, 0.10, 0.0),
+    Stage(30, 0.014, 0.05, 0.035),
+    Stage(60, 0.004, 0.02, 0.010, whole_skin=True, memory=0.99),
+)
+#: cm inside the surface where contact is aimed, and what the last stage lets pass: soft skin that holds
+AIM, GIVE = 0.08, 0.06
+AIM_THIN, GIVE_THIN = 0.03, 0.03
+#: weight of the pull of the wrist to where it was
+STAY: Final = 0.15
+#: metres behind a surface in which a wall is remembered
+WALL: Final = 0.03
+#: cm within which a part that must touch, and another one, is pulled to the surface
+MUST_REACH, REACH = 6.0, 1.5
+#: what a way out is made of: metres of a step, and the share by which fingers are opened
+BACK: Final = (0.006, 0.012, 0.02, 0.03, 0.045)
+OPEN: Final = (0.0, 0.2, 0.4, 0.65)
+
+
+class Mender(Closer):
+    """Mends hands of one shape: `Closer`'s energy with the grasps' own contacts, and a pull back to where they were.
+
+    Args:
+        start: the B poses as they were given; `template` is their own. pads: (B, pads) how much each pad should touch.
+        stay: weight of the wrist's pull.
+    """
+
+    def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, obj: GraspObject, start: Poses,
+                 pads: torch.Tensor, stay: float = STAY) -> None:
+        super().__init__(hand, probe, betas, obj)
+        with torch.no_grad():
+            points = self.points(start)[:, probe.pads]
+        thin = thin_there(obj, points, pads)[:, None]
+        self.aim, self.give = torch.where(thin, AIM_THIN, AIM), torch.where(thin, GIVE_THIN, GIVE)
+        must = parts_that_must(probe, obj.grid.query(points)[0])
+        self.part_reach = torch.where(must, MUST_REACH, REACH)
+        self.own_pads = pads + 0.25 * patch_weights(probe) * must[:, probe.pad_part] * (pads == 0)
+        self.start, self.stay = start, stay
+        self._side: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
+        return self.own_pads
+
+    def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `Closer` has it, but flesh that went through a wall is behind it, however far.
+
+        Beyond a wall's middle the nearest surface is the far one, and would pull the flesh on. So each inner sphere
+        remembers the surface it was before (a point and its normal); where the normal turns about while the sphere is
+        behind that surface, the distance to that surface's plane counts until the sphere is out again.
+        """
+        distance, outward = super()._distance(points)
+        rows = self.probe.spheres
+        place, here = points[:, rows], outward[:, rows]
+        with torch.no_grad():
+            foot = place - distance[:, rows, None] / 100 * here
+            known, normal = (foot, here) if self._side is None else self._side
+            behind = ((place - known) * normal).sum(-1) < 0.001
+            near = (place - known).norm(dim=-1) < WALL
+            crossed = (behind & near & ((here * normal).sum(-1) < -0.2))[..., None]
+            known, normal = known.where(crossed, foot), normal.where(crossed, here)
+            self._side = known, normal
+        plane = ((place - known) * normal).sum(-1) * 100
+        spheres = torch.where(crossed[..., 0], plane, distance[:, rows])
+        before, after = slice(0, rows.start), slice(rows.stop, None)
+        return (torch.cat([distance[:, before], spheres, distance[:, after]], 1),
+                torch.cat([outward[:, before], normal, outward[:, after]], 1))
+
+    def naturalness(self, poses: Poses) -> torch.Tensor:
+        """(B,) the fingers' pull to their posture, and the wrist's to its place (CHOIR's Eq. 11, squared)."""
+        turned = (poses.rotation - self.start.rotation).square().sum((1, 2))
+        moved = (poses.rotation @ self.centre + poses.wrist) - (self.start.rotation @ self.centre + self.start.wrist)
+        return super().naturalness(poses) + self.stay * (25 * turned + (100 * moved).square().sum(1))
+
+
+def thin_there(obj: GraspObject, places: torch.Tensor, pads: torch.Tensor) -> torch.Tensor:
+    """(B,) bool: the object is a thin wall where the pads (B, pads, 3) that should touch are."""
+    near = torch.cdist(places.flatten(0, 1), obj.points).argmin(1).reshape(pads.shape)
+    share = pads / pads.sum(1, keepdim=True).clamp_min(1e-6)
+    return (share * (obj.thickness[near] < THIN)).sum(1) > 0.25
+
+
+def parts_that_must(probe: HandProbe, distance: torch.Tensor) -> torch.Tensor:
+    """(B, 6) bool: parts without which nothing is held: thumb or palm, whichever is nearer, and two nearest fingers.
+
+    Args:
+        distance: (B, pads) of the pads to the object, metres, as the hand was given.
+    """
+    nearest = torch.stack([distance[:, probe.pad_part == part].amin(1) for part in range(6)], 1)
+    must = torch.zeros(len(distance), 6, dtype=torch.bool)
+    rows = torch.arange(len(distance))
+    must[rows, torch.where(nearest[:, 0] < nearest[:, 5] + 0.02, 0, 5)] = True
+    for rank in range(2):
+        must[rows, 1 + nearest[:, 1:5].argsort(1)[:, rank]] = True
+    return must
+
+
+@torch.no_grad()
+def ways_out(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
+    """Each pose moved back and opened just so far that its flesh is hardly in the object and no bone crosses it.
+
+    All pairs of a step and a share of `OPEN` are tried. Steps lead along the mean normal of the surface where the hand
+    is in it, toward the back of the hand, and from the fingers to the wrist, each as far as `BACK` says; bones are
+    tested against the triangles.
+    """
+    count, probe, shares = len(poses), closer.probe, torch.tensor(OPEN)
+    bends = torch.tensor([float(name.endswith("bend")) for name in closer.hand.dof_names])
+    opened = poses.dofs[:, None] * (1 - shares[:, None] * bends)
+    many = Poses(poses.rotation.repeat_interleave(len(OPEN), 0), poses.wrist.repeat_interleave(len(OPEN), 0),
+                 opened.flatten(0, 1), opened.flatten(0, 1), ("",) * (count * len(OPEN)))
+    flesh = closer.points(many)[:, probe.spheres].unflatten(0, (count, len(OPEN)))
+    joints = keypoints(closer, many).unflatten(0, (count, len(OPEN)))
+    distance, outward = obj.grid.query(flesh[:, 0])
+    weight = (0.9 * probe.radii - distance).relu()
+    normal = torch.nn.functional.normalize((weight[..., None] * outward).sum(1), dim=1)
+    wristward = poses.rotation[:, :, 0] * (1.0 if closer.hand.side == "right" else -1.0)
+    ways = torch.stack([normal, poses.rotation[:, :, 1], wristward], 1)
+    steps = (ways[:, :, None] * torch.tensor(BACK)[:, None]).flatten(1, 2)
+    steps = torch.cat([torch.zeros_like(steps[:, :1]), steps], 1)
+    distance = obj.grid.query(flesh[:, :, None] + steps[:, None, :, None])[0]
+    deep = 100 * (0.8 * probe.radii - distance).relu()
+    bones = bones_crossing(obj, (joints[:, :, None] + steps[:, None, :, None]).flatten(0, 2)).reshape(deep.shape[:3])
+    far = (100 * steps).square().sum(-1)[:, None]
+    cost = deep.square().sum(-1) + 4.0 * bones + 0.25 * far + 3 * shares.square()[None, :, None]
+    best, rows, width = cost.flatten(1).argmin(1), torch.arange(count), steps.shape[1]
+    return replace(poses, wrist=poses.wrist + steps[rows, best % width], dofs=opened[rows, best // width])
+
+
+def keypoints(closer: Closer, poses: Poses) -> torch.Tensor:
+    """(B, 21, 3) joints and tips without correctives, object frame, metres."""
+    probe, hand = closer.probe, closer.hand
+    tips = hand.rest(closer.betas)[0][0, hand.tip_vertices] - probe.wrist
+    last = torch.tensor([15, 3, 6, 12, 9])  # the joints that carry the tips, thumb to little
+    moving = closer.transforms(poses.dofs)[:, torch.cat([torch.arange(16), last])]
+    local = (moving[..., :3, :3] @ torch.cat([probe.joints, tips])[..., None])[..., 0] + moving[..., :3, 3]
+    return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]

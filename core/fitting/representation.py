@@ -1,0 +1,190 @@
+"""CHOIR, the coarse hand-object interaction representation (Morales et al., "A Versatile and Differentiable Hand-Object
+Interaction Representation", Sec. 3.1): distances from a fixed lattice of points, and contact as one Gaussian an anchor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from core.generators.heading import Frames, frames_of_grasps
+from core.objects.basis_points import SIDE, WINDOW, basis_lattice
+from core.synthesis.optimise import vertex_normals
+
+if TYPE_CHECKING:
+    from core.grasps import Grasps
+    from core.hand import HandModel
+    from core.objects import GraspObject
+
+ANCHORS: Final = 32
+#: Eq. 4: metres within which an object point is touched
+LAMBDA: Final = 0.004
+#: Eq. 5: half the angle of the cone of tolerance. The printed one exceeds pi and excludes nothing.
+KAPPA, KAPPA_PRINTED = math.radians(60), 4 / 3 * math.pi
+#: object points a square centimetre that contact is counted on
+DENSITY: Final = 100
+#: m2 added to the diagonal of a Gaussian's covariance, so that a flat or a small patch of contact has one
+NUGGET: Final = 2.5e-7
+#: standard deviations from a Gaussian's mean within which skin counts as touching
+TOUCHING: Final = 2.5
+
+
+@dataclass(frozen=True)
+class Choir:
+    """N grasps as Eq. 8 has them.
+
+    Attributes:
+        object: (N, 4096) metres from the basis points to the object's surface (Eq. 1, unsquared).
+        hand: (N, 4096) metres from the basis points to their anchors (Eq. 2, unsquared as in listing B.2).
+        gaussians: (N, 32, 9) mean of contact relative to the anchor (3), lower Cholesky factor by rows (6); metres,
+            the window's axes; zeros where an anchor's skin does not touch (Eq. 7).
+        window: where the lattice lies in the object's frame.
+    """
+
+    object: torch.Tensor
+    hand: torch.Tensor
+    gaussians: torch.Tensor
+    window: Frames
+
+    def __len__(self) -> int:
+        return len(self.hand)
+
+    def __getitem__(self, rows: torch.Tensor) -> Choir:
+        return Choir(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@cache
+def assigned_anchors() -> torch.Tensor:
+    """(4096,) delta_H of Eq. 2: which anchor each basis point belongs to; every anchor has 128.
+
+    The repeating pattern of the 32 ordered indices, repeated over blocks of 2 x 4 x 4 points. Repeated along the list
+    it would put all of an anchor's points into one plane, which does not tell the anchor from its mirror image.
+    """
+    x, y, z = torch.meshgrid(*[torch.arange(SIDE)] * 3, indexing="ij")
+    return ((x % 2) * 16 + (y % 4) * 4 + z % 4).reshape(-1)
+
+
+@cache
+def points_of_anchors() -> torch.Tensor:
+    """(32, 128) the basis points of each anchor."""
+    return torch.stack([(assigned_anchors() == anchor).nonzero()[:, 0] for anchor in range(ANCHORS)])
+
+
+def window_of(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Frames:
+    """The lattice's place for each grasp, along the object's axes: around the object, or the grasp on a larger one."""
+    count = len(grasps)
+    origin = torch.zeros(count, 3)
+    if float((obj.vertices.abs()).max()) > WINDOW / 2:
+        origin = frames_of_grasps(obj, hand, grasps).origin
+    return Frames(origin, torch.eye(3).expand(count, 3, 3))
+
+
+def represent(obj: GraspObject, hand: HandModel, grasps: Grasps, window: Frames | None = None,
+              kappa: float = KAPPA) -> Choir:
+    """The representation of N grasps, on the processor; differentiable in their parameters except contact's counts.
+
+    Args:
+        obj: the object. hand: of the grasps' side. grasps: in the object's frame.
+        window: where the lattice lies; `window_of` when None.
+        kappa: radians, of Eq. 5.
+    """
+    window = window or window_of(obj, hand, grasps)
+    posed = hand(**grasps.parameters())
+    anchors = inward(window, hand.anchors(posed.vertices))
+    basis = window.outward(basis_lattice())
+    weights = contact_weights(obj, posed.vertices.detach(), hand.faces, kappa)
+    skin = inward(window, posed.vertices)
+    return Choir(obj.grid.query(basis)[0].abs(), anchor_distances(anchors),
+                 fit_gaussians(skin, anchors, weights, anchor_regions(hand)), window)
+
+
+def inward(window: Frames, points: torch.Tensor) -> torch.Tensor:
+    """(N, K, 3) points of the object's frame, in the windows'."""
+    return (points - window.origin[:, None]) @ window.axes
+
+
+def anchor_distances(anchors: torch.Tensor) -> torch.Tensor:
+    """(N, 4096) Eq. 2, unsquared, of anchors (N, 32, 3) in the window's frame."""
+    return (basis_lattice(anchors.device) - anchors[:, assigned_anchors()]).norm(dim=-1)
+
+
+def anchor_regions(hand: HandModel) -> torch.Tensor:
+    """(V,) the anchor nearest to each vertex of the hand at rest."""
+    rest = hand.v_template
+    return torch.cdist(rest, hand.anchors(rest[None])[0]).argmin(1)
+
+
+def contact_weights(obj: GraspObject, vertices: torch.Tensor, faces: torch.Tensor,
+                    kappa: float = KAPPA) -> torch.Tensor:
+    """(N, V) Eq. 3-5: object points within `LAMBDA` of each vertex (N, V, 3) and `kappa` of its normal, counted."""
+    from scipy.spatial import cKDTree
+
+    from core.objects.sampling import sample_surface
+
+    number = int(min(400_000, max(4096, obj.area * 1e4 * DENSITY)))
+    points, _ = sample_surface(obj.surface.vertices, obj.surface.faces, number, np.random.default_rng(0))
+    tree = cKDTree(points)
+    weights = torch.zeros(vertices.shape[:2])
+    close = (obj.grid.query(vertices)[0].abs() < LAMBDA + obj.grid.spacing).numpy()
+    limit = math.cos(min(kappa, math.pi))
+    for row, skin in enumerate(vertices):
+        normals = vertex_normals(skin, faces).double().numpy()
+        rows = np.flatnonzero(close[row])
+        places = skin.double().numpy()[rows]
+        for vertex, place, near in zip(rows, places, tree.query_ball_point(places, LAMBDA), strict=True):
+            away = points[near] - place
+            along = away @ normals[vertex]
+            weights[row, vertex] = float((along >= limit * np.linalg.norm(away, axis=1)).sum())
+    return weights
+
+
+def fit_gaussians(vertices: torch.Tensor, anchors: torch.Tensor, weights: torch.Tensor,
+                  region: torch.Tensor) -> torch.Tensor:
+    """(N, 32, 9) Eq. 6-7: the most likely Gaussian of each anchor's multiset of vertices, each w times in it.
+
+    Args:
+        vertices: (N, V, 3). anchors: (N, 32, 3), same frame. weights: (N, V) counts. region: (V,).
+    """
+    member = torch.nn.functional.one_hot(region, ANCHORS).to(vertices.dtype)
+    total = weights @ member
+    share = weights[:, :, None] * member / total.clamp_min(1)[:, None]
+    offset = vertices - anchors[:, region]
+    mean = torch.einsum("nva,nvk->nak", share, offset)
+    apart = offset - mean[:, region]
+    covariance = torch.einsum("nva,nvk,nvl->nakl", share, apart, apart)
+    factor = torch.linalg.cholesky(covariance + NUGGET * torch.eye(3))
+    low = torch.tril_indices(3, 3)
+    found = torch.cat([mean, factor[..., low[0], low[1]]], -1)
+    return found * (total > 0)[..., None]
+
+
+def factors(gaussians: torch.Tensor) -> torch.Tensor:
+    """(..., 3, 3) lower triangular factors of (..., 9); a diagonal that is not positive is made so."""
+    low = torch.tril_indices(3, 3)
+    factor = gaussians.new_zeros(*gaussians.shape[:-1], 3, 3)
+    factor[..., low[0], low[1]] = gaussians[..., 3:]
+    diagonal = torch.diagonal(factor, dim1=-2, dim2=-1)
+    return factor - torch.diag_embed(diagonal) + torch.diag_embed(diagonal.clamp_min(math.sqrt(NUGGET)))
+
+
+def contact_map(gaussians: torch.Tensor, points: torch.Tensor, anchors: torch.Tensor,
+                region: torch.Tensor) -> torch.Tensor:
+    """(N, V) 0 to 1: the density at each point by its anchor's Gaussian, against the Gaussian's highest.
+
+    Args:
+        gaussians: (N, 32, 9). points: (N, V, 3). anchors: (N, 32, 3), the window's frame. region: (V,).
+    """
+    offset = points - anchors[:, region] - gaussians[:, region, :3]
+    standard = torch.linalg.solve_triangular(factors(gaussians)[:, region], offset[..., None], upper=False)[..., 0]
+    there = gaussians[..., 3:].abs().amax(-1) > 1e-6
+    return (-0.5 * standard.square().sum(-1)).exp() * there[:, region]
+
+
+def in_contact(probability: torch.Tensor) -> torch.Tensor:
+    """Bool: within `TOUCHING` standard deviations of a Gaussian's mean."""
+    return probability >= math.exp(-0.5 * TOUCHING**2)

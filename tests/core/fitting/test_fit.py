@@ -1,0 +1,176 @@
+"""The fit: what lies well stays, what is in the object comes out, and nothing gets worse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import trimesh
+
+from core.fitting.fit import badness, better, fine, fit, touches
+from core.fitting.mend import Mender, ways_out
+from core.fitting.representation import represent
+from core.grasps import Grasps
+from core.metrics.bones import bones_crossing
+from core.metrics.controls import random_wrists
+from core.metrics.strict import strict_measures
+from core.objects import prepare_object
+from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from core.synthesis.checks import Surface
+from core.synthesis.optimise import Poses
+from core.synthesis.probe import HandProbe
+
+
+def perturbed(hand, grasps: Grasps, rng: torch.Generator) -> Grasps:
+    """Grasps a centimetre and some degrees off."""
+    turn = axis_angle_to_matrix(0.12 * torch.randn(len(grasps), 3, generator=rng))
+    dofs = hand.dofs_from_pose(grasps.hand_pose) + 0.1 * torch.randn(len(grasps), 21, generator=rng)
+    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    return replace(grasps, global_orient=matrix_to_axis_angle(turn @ axis_angle_to_matrix(grasps.global_orient)),
+                   hand_pose=hand.pose_from_dofs(dofs), transl=grasps.transl + 0.01 * torch.randn(
+                       len(grasps), 3, generator=rng))
+
+
+@pytest.fixture(scope="module")
+def mended(held_out, hand):
+    rng = torch.Generator().manual_seed(3)
+    obj, grasps = held_out[1]
+    given = perturbed(hand, grasps, rng)
+    return obj, given, fit(obj, hand, given)
+
+
+def test_what_was_in_the_object_comes_out_and_touches(mended, hand):
+    obj, given, fitted = mended
+    before = strict_measures(obj, hand, given, hold=False)
+    after = strict_measures(obj, hand, fitted.grasps, hold=False)
+    assert before["volume_cm3"].mean() > 1
+    assert after["volume_cm3"].mean() < 0.5
+    assert after["depth_mm"].mean() < 1.5
+    assert after["bones_crossing"].sum() == 0
+    assert after["contact"].float().mean() >= before["contact"].float().mean()
+    assert after["contact"].float().mean() > 0.8
+
+
+def test_joints_move_no_farther_than_they_were_put_off(mended, held_out, hand):
+    _, given, fitted = mended
+    with torch.no_grad():
+        one, other = (hand(**grasps.parameters()).joints for grasps in (given, fitted.grasps))
+    moved = 1000 * (one - other).norm(dim=-1).mean(1)
+    assert torch.allclose(moved, fitted.moved_mm, atol=0.2)
+    assert moved.mean() < 30
+    assert torch.equal(fitted.grasps.betas, given.betas)
+    assert set(fitted.grasps.measures) == {"overlap_cm3", "depth_mm", "contacts", "residual"}
+
+
+def test_a_good_grasp_is_left_alone(held_out, hand):
+    obj, grasps = held_out[0]
+    fitted = fit(obj, hand, grasps)
+    assert fine(fitted.before).float().mean() > 0.8
+    assert not fitted.changed[fine(fitted.before)].any()
+    assert torch.equal(fitted.grasps.transl[~fitted.changed], grasps.transl[~fitted.changed])
+    assert (fitted.moved_mm[~fitted.changed] == 0).all()
+
+
+def test_it_repeats_and_the_batch_does_not_matter_much(mended, hand):
+    obj, given, fitted = mended
+    again = fit(obj, hand, given)
+    assert torch.equal(again.grasps.transl, fitted.grasps.transl)
+    shapes = replace(given, betas=given.betas.clone())
+    shapes.betas[::2, 0] = 1.0
+    two = fit(obj, hand, shapes)  # two hand shapes, interleaved: the order stays, and so do the shapes
+    assert torch.equal(two.grasps.betas, shapes.betas)
+    odd = (two.grasps.transl[1::2] - fitted.grasps.transl[1::2]).abs().max()
+    assert odd < 1e-3
+
+
+def test_a_finger_through_a_wall_is_drawn_out(hand):
+    """A bowl's wall between the bones of a finger: out at the start, and it stays out."""
+    outer = [[0.0, 0.0], [0.03, 0.0], [0.06, 0.02], [0.07, 0.06]]
+    inner = [[0.067, 0.06], [0.057, 0.022], [0.029, 0.003], [0.0, 0.003]]
+    mesh = trimesh.creation.revolve(outer + inner, sections=64)
+    bowl = prepare_object(mesh.vertices, mesh.faces)
+    rng = torch.Generator().manual_seed(0)
+    count = 12
+    given = random_wrists(bowl, hand, count, rng, hand.pose_from_dofs(torch.full((1, 21), 0.4))[0])
+    fitted = fit(bowl, hand, given)
+    assert (fitted.before.bones > 0).sum() >= 4
+    assert (fitted.after.bones > 0).sum() <= (fitted.before.bones > 0).sum() / 2
+    assert (fitted.after.bones <= fitted.before.bones).all()
+
+
+def test_the_way_out_is_none_where_nothing_is_in(held_out, hand):
+    obj, grasps = held_out[0]
+    probe = HandProbe(hand, grasps.betas[0])
+    dofs = hand.dofs_from_pose(grasps.hand_pose)
+    far = Poses(axis_angle_to_matrix(grasps.global_orient), grasps.transl + probe.wrist + 1.0, dofs, dofs, grasps.type)
+    mender = Mender(hand, probe, grasps.betas[0], obj, far, torch.ones(len(dofs), probe.pads.stop))
+    out = ways_out(mender, obj, far)
+    assert torch.equal(out.wrist, far.wrist)
+    assert torch.equal(out.dofs, far.dofs)
+
+
+def test_a_way_out_leaves_no_bone_in_a_wall(held_out, hand):
+    obj, grasps = held_out[1]
+    probe = HandProbe(hand, grasps.betas[0])
+    dofs = hand.dofs_from_pose(grasps.hand_pose)
+    joints = hand(**grasps.parameters()).joints
+    inward = -0.02 * torch.nn.functional.normalize(joints[:, [0, 4]].mean(1), dim=1)  # the palm toward the centre
+    sunk = Poses(axis_angle_to_matrix(grasps.global_orient), grasps.transl + inward + probe.wrist, dofs, dofs,
+                 grasps.type)
+    mender = Mender(hand, probe, grasps.betas[0], obj, sunk, torch.ones(len(dofs), probe.pads.stop))
+
+    def crossings(poses: Poses) -> int:
+        moved = mender.grasps(poses, "", 0)
+        return int(bones_crossing(obj, hand(**moved.parameters()).joints).sum())
+
+    assert crossings(sunk) > 0
+    assert crossings(ways_out(mender, obj, sunk)) == 0
+
+
+def test_fields_say_where_the_hand_is_and_touches(held_out, hand):
+    """Grasps are fitted from their representations alone: the given parameters are nowhere near."""
+    obj, grasps = held_out[1]
+    choir = represent(obj, hand, grasps)
+    nowhere = replace(grasps, transl=grasps.transl + 5.0, hand_pose=torch.zeros_like(grasps.hand_pose))
+    fitted = fit(obj, hand, nowhere, fields=choir)
+    with torch.no_grad():
+        truth, found = hand(**grasps.parameters()).joints, hand(**fitted.grasps.parameters()).joints
+    assert 1000 * (truth - found).norm(dim=-1).mean() < 3
+
+
+def test_the_choice_never_takes_what_is_worse():
+    def surface(overlap: float, bones: int, touching: bool, residual: float = 0.0) -> Surface:
+        parts = torch.tensor([[touching, True, False, False, False, False]])
+        return Surface(torch.tensor([1.0]), torch.tensor([overlap]), parts, torch.tensor([residual]),
+                       torch.tensor([bones]), torch.tensor([0]))
+
+    assert fine(surface(0.1, 0, True))
+    assert not better(surface(0.0, 0, True), surface(0.1, 0, True))  # fine stays
+    assert better(surface(0.1, 0, True), surface(3.0, 0, True))
+    assert not better(surface(0.1, 1, True), surface(3.0, 0, True))
+    assert not better(surface(0.1, 0, False), surface(0.5, 0, True))
+    assert better(surface(0.1, 0, True), surface(0.0, 0, False))
+    assert badness(surface(0.1, 0, True, 0.5)) > badness(surface(0.1, 0, True))
+    assert touches(surface(0, 0, True))
+    assert not touches(surface(0, 0, False))
+
+
+def test_it_stops_when_asked_and_keeps_the_grasps(mended, hand):
+    obj, given, _ = mended
+    seen = []
+
+    class Stop:
+        def __call__(self, fraction: float, stage: str) -> bool:
+            seen.append(fraction)
+            return len(seen) < 5
+
+        def accepted(self, grasps: Grasps) -> None:
+            pass
+
+    fitted = fit(obj, hand, given, progress=Stop())
+    assert not fitted.complete
+    assert len(seen) <= 8
+    assert torch.equal(fitted.grasps.transl, given.transl)
+    none = fit(obj, hand, given[[]])
+    assert len(none.grasps) == 0
