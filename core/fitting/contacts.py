@@ -21,6 +21,8 @@ OF_PART: Final = (1.8, 1.0, 1.0, 0.8, 0.6, 1.0)
 #: metres within which a patch is meant to touch; the thumb is waited for from farther
 REACH: Final = {"tip": 0.025, "mid": 0.012, "prox": 0.008, "palm": 0.008, "heel": 0.006}
 OF_THUMB: Final = 1.6
+#: metres from which skin is drawn to the surface where a grasp does not hold
+FAR_REACH: Final = 0.03
 
 
 def contacts_of_grasp(obj: GraspObject, probe: HandProbe, points: torch.Tensor, normals: torch.Tensor,
@@ -39,6 +41,13 @@ def contacts_of_grasp(obj: GraspObject, probe: HandProbe, points: torch.Tensor, 
         reach = reach.where(probe.pad_part > 0, OF_THUMB * reach)
         near = (-(distance.clamp_min(0) / reach).square()).exp() * (distance < 1.5 * reach)
         return near * faces * patch_weights(probe) * of_types(probe, types)
+
+
+def contacts_to_hold(obj: GraspObject, probe: HandProbe, points: torch.Tensor) -> torch.Tensor:
+    """(B, pads) as `contacts_of_grasp`, for a hand that does not hold: whatever skin could come to the surface."""
+    with torch.no_grad():
+        distance = obj.grid.query(points[:, probe.pads])[0].clamp_min(0)
+        return (-(distance / FAR_REACH).square()).exp() * patch_weights(probe)
 
 
 def of_types(probe: HandProbe, types: tuple[str, ...]) -> torch.Tensor:

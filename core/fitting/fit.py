@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp
+from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
 from core.fitting.field import hands_in_field
-from core.fitting.mend import STAGES, Mender, ways_out
+from core.fitting.mend import SECOND, STAGES, Mender, ways_out
 from core.grasps import Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.checks import Surface, measure, score
@@ -111,27 +111,44 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
         points = local @ turn + start.wrist[:, None]
         pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
                 else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
-    if go_on(0.02):
-        mender = Mender(hand, probe, betas, obj, start, pads)
-        poses, _ = mender.run(ways_out(mender, obj, start), stages, lambda done: go_on(0.05 + 0.9 * done), keep=1.0)
-    if not go_on(0.97):
+    best, after, complete = start, before, go_on(0.02)
+    changed = torch.zeros(len(grasps), dtype=torch.bool)
+    for begin, end, these in ((0.03, 0.65, stages), (0.68, 0.97, SECOND)):
+        rows = (~fine(after)).nonzero()[:, 0]
+        if not complete or not len(rows):
+            break
+        meant = pads[rows] if these is stages else contacts_to_hold(obj, probe, closer.points(best[rows]))
+        mender = Mender(hand, probe, betas, obj, best[rows], meant)
+        poses, _ = mender.run(ways_out(mender, obj, best[rows]), these,
+                              lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done), keep=1.0)
+        complete = go_on(end)
+        found = measured(obj, closer, poses)
+        take = better(found, after[rows]) & ~worse(found, before[rows])
+        after = Surface.where(take, found, after[rows]).put_into(after, rows)
+        best = best.with_rows(rows[take], poses[take.nonzero()[:, 0]])
+        changed[rows[take]] = True
+    if not complete:
         still = torch.zeros(len(grasps))
         return Fitted(grasps, still, still.bool(), before, before, complete=False)
-    fitted = closer.grasps(poses, grasps.method, grasps.seed)
+    fitted = closer.grasps(best, grasps.method, grasps.seed)
     with torch.no_grad():
-        new = hand(**fitted.parameters())
-        after = measure(obj, closer, new.vertices, new.joints)
-    changed = better(after, before)
-    after = Surface.where(changed, after, before)
-    turned = torch.rad2deg((poses.dofs - start.dofs).square().mean(1).sqrt()) * changed
+        joints = hand(**fitted.parameters()).joints
+    turned = torch.rad2deg((best.dofs - start.dofs).square().mean(1).sqrt())
     chosen = replace(
         grasps, score=score(after, grasps.type, turned),
         measures={"overlap_cm3": after.overlap_cm3, "depth_mm": after.depth_mm,
                   "contacts": after.parts.sum(1).float(), "residual": after.residual.float()},
         **{name: torch.where(changed[:, None], value, getattr(grasps, name))
            for name, value in fitted.parameters().items()})
-    moved = 1000 * (new.joints - posed.joints).norm(dim=-1).mean(1)
+    moved = 1000 * (joints - posed.joints).norm(dim=-1).mean(1)
     return Fitted(chosen, moved * changed, changed, before, after)
+
+
+def measured(obj: GraspObject, closer: Closer, poses: Poses) -> Surface:
+    """How poses of the closer's hand lie on the exact surface."""
+    with torch.no_grad():
+        posed = closer.hand(**closer.grasps(poses, "", 0).parameters())
+    return measure(obj, closer, posed.vertices, posed.joints)
 
 
 def poses_of(hand: HandModel, probe: HandProbe, grasps: Grasps) -> Poses:
@@ -155,9 +172,13 @@ def fine(found: Surface) -> torch.Tensor:
 
 def better(after: Surface, before: Surface) -> torch.Tensor:
     """(N,) bool: the fit made the grasp better on the exact surface, and nothing that counts much worse."""
-    worse = ((after.bones > before.bones) | (touches(before) & ~touches(after))
-             | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP))
-    return ~fine(before) & ~worse & (badness(after) < badness(before))
+    return ~fine(before) & ~worse(after, before) & (badness(after) < badness(before))
+
+
+def worse(after: Surface, before: Surface) -> torch.Tensor:
+    """(N,) bool: more bones in the object, contact lost, or much more overlap."""
+    return ((after.bones > before.bones) | (touches(before) & ~touches(after))
+            | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP))
 
 
 def badness(found: Surface) -> torch.Tensor:

@@ -21,6 +21,8 @@ STAGES: Final = (
     Stage(30, 0.014, 0.05, 0.035),
     Stage(60, 0.004, 0.02, 0.010, whole_skin=True, memory=0.99),
 )
+#: a second go for those that lie badly after the first
+SECOND: Final = (Stage(24, 0.014, 0.05, 0.035), Stage(36, 0.005, 0.022, 0.011, whole_skin=True, memory=0.99))
 #: cm inside the surface where contact is aimed, and what the last stage lets pass: soft skin that holds
 AIM, GIVE = 0.08, 0.06
 AIM_THIN, GIVE_THIN = 0.03, 0.03

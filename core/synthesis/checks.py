@@ -54,6 +54,11 @@ class Surface:
     def __getitem__(self, rows: torch.Tensor) -> Surface:
         return Surface(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def put_into(self, whole: Surface, rows: torch.Tensor) -> Surface:
+        """`whole` with its rows replaced by these."""
+        return Surface(*(getattr(whole, field.name).index_put((rows,), getattr(self, field.name))
+                         for field in fields(self)))
+
     @staticmethod
     def cat(parts: list[Surface]) -> Surface:
         return Surface(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Surface)))

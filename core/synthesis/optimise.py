@@ -146,6 +146,11 @@ class Poses:
         return Poses(self.rotation[rows], self.wrist[rows], self.dofs[rows], self.template[rows],
                      tuple(self.types[i] for i in rows.tolist()))
 
+    def with_rows(self, rows: torch.Tensor, others: Poses) -> Poses:
+        """These poses, `others` in their place at `rows`; templates and types stay."""
+        return replace(self, rotation=self.rotation.index_put((rows,), others.rotation),
+                       wrist=self.wrist.index_put((rows,), others.wrist), dofs=self.dofs.index_put((rows,), others.dofs))
+
 
 class Closer:
     """Closes one hand shape on one object.

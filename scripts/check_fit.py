@@ -1,0 +1,275 @@
+"""Measures the fit and CHOIR's representation: `python scripts/check_fit.py --out FOLDER [--parts ...]`.
+
+    --parts representation   the hand out of its representation: joint error, contact's agreement
+            proposals        strict protocol before and after the fit: perturbed grasps, controls, retrieval
+            benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone
+            time             16 candidates, warm
+    --split shape|family --limit N --count N   of the training objects held out; --meshes FOLDER --limit N real ones
+
+Nothing is rejected or drawn again. Tables go to the screen and to FOLDER/check_fit.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from watch import Watch
+
+if TYPE_CHECKING:
+    from core.grasps import Grasps
+    from core.hand import HandModel
+    from core.objects import GraspObject
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAINING = ROOT / "weights" / "training" / "grasps.npz"
+MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
+#: the paper's noise (Sec. 4): metres, radians of the wrist, radians along each synergy
+PAPER = (0.05, float(np.radians(15)), 0.05)
+#: a rough proposal: a centimetre and some degrees off a good one
+ROUGH = (0.01, 0.15, 0.10)
+#: cm3: more overlap than this calls for a fit; by so much more the strict protocol calls a grasp worse
+LARGE, MORE = 1.0, 0.3
+
+Things = dict[str, tuple["GraspObject", "Grasps | None"]]
+
+
+def perturbed(hand: HandModel, grasps: Grasps, noise: tuple[float, float, float], rng: torch.Generator) -> Grasps:
+    """Grasps with normal noise on the wrist's place and turn and along the synergies of the fingers."""
+    from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+    from core.synthesis.synergies import load_synergies
+
+    count = len(grasps)
+    basis = torch.from_numpy(load_synergies(TRAINING.with_name("synergies.npz")).basis).float()
+    shift, turn, bend = noise
+    dofs = hand.dofs_from_pose(grasps.hand_pose) + bend * torch.randn(count, len(basis), generator=rng) @ basis
+    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng))
+    return replace(grasps, global_orient=matrix_to_axis_angle(turned @ axis_angle_to_matrix(grasps.global_orient)),
+                   hand_pose=hand.pose_from_dofs(dofs), transl=grasps.transl + shift * torch.randn(
+                       count, 3, generator=rng))
+
+
+def things(options: argparse.Namespace, hand: HandModel) -> Things:
+    """Name -> object and its true grasps: held-out training objects, then the meshes (which have none)."""
+    from core.objects import load_mesh, prepare_object
+    from core.synthesis.dataset import load_training, training_object
+
+    data = load_training(TRAINING).split(options.split)
+    rng = np.random.default_rng(options.seed)
+    numbers = np.unique(data.object)
+    numbers = [n for n in rng.permutation(numbers) if (data.object == n).sum() >= options.count][: options.limit]
+    found: Things = {}
+    for number in sorted(numbers):
+        mine = data[data.object == number]
+        rows = np.sort(rng.permutation(len(mine))[: options.count])
+        found[data.objects[number]] = training_object(data.objects[number], options.cache), mine[rows].grasps(hand)
+    if options.meshes:
+        paths = sorted(path for path in options.meshes.iterdir() if path.suffix.lower() in MESHES)
+        for path in [paths[i] for i in sorted(rng.permutation(len(paths))[: options.limit])]:
+            found[path.stem] = prepare_object(*load_mesh(path)), None
+    return found
+
+
+def representation(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One row: joints of hands solved from their representations, and the contact map read back."""
+    from core.fitting.field import hands_in_field
+    from core.fitting.representation import (
+        anchor_regions,
+        contact_map,
+        contact_weights,
+        in_contact,
+        inward,
+        represent,
+    )
+    from core.generators.heading import frames_of_grasps
+    from core.metrics.truth import joint_error_mm
+
+    region, errors, agreement = anchor_regions(hand), [], []
+    for obj, grasps in everything.values():
+        if grasps is None:
+            continue
+        with torch.no_grad():
+            choir = represent(obj, hand, grasps, frames_of_grasps(obj, hand, grasps))
+            nowhere = replace(grasps, hand_pose=torch.zeros_like(grasps.hand_pose),
+                              transl=torch.zeros_like(grasps.transl), global_orient=torch.zeros_like(grasps.transl))
+            truth = hand(**grasps.parameters())
+            found = hand(**hands_in_field(hand, choir, nowhere).parameters())
+            errors.append(joint_error_mm(found.joints, truth.joints)[0])
+            raw = contact_weights(obj, truth.vertices, hand.faces) > 0
+            read = in_contact(contact_map(choir.gaussians, inward(choir.window, found.vertices),
+                                          inward(choir.window, hand.anchors(found.vertices)), region))
+        agreement.append(2 * (raw & read).sum(1) / (raw.sum(1) + read.sum(1)).clamp_min(1))
+    error = torch.cat(errors)
+    return [{"grasps": len(error), "joint error mm": float(error.mean()), "largest": float(error.max()),
+             "contact F1": float(torch.cat(agreement).mean())}]
+
+
+def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
+    from core.fitting.fit import fit
+    from core.generators.base import GraspRequest
+    from core.generators.retrieval import Retrieval, load_index
+    from core.metrics.controls import of_another, random_wrists
+    from core.metrics.strict import strict_measures
+    from core.synthesis.dataset import load_training
+
+    every = load_training(TRAINING)
+    mean = every.grasps(hand).hand_pose.mean(0)
+    index = Retrieval(load_index(TRAINING, options.out / "retrieval.npz", hand, options.cache))
+    kinds: dict[str, dict[str, list[torch.Tensor]]] = {}
+    for number, (name, (obj, grasps)) in enumerate(everything.items()):
+        rng = torch.Generator().manual_seed(options.seed + number)
+        other = every[every.object == int(np.random.default_rng(number).integers(len(every.objects)))]
+        given = {"control_random": random_wrists(obj, hand, options.count, rng, mean),
+                 "control_other": of_another(other.grasps(hand), options.count),
+                 "retrieval": index.sample(GraspRequest(obj, hand, options.count), rng, Watch())}
+        if grasps is not None:
+            given |= {"perturbed": perturbed(hand, grasps, ROUGH, rng), "true": grasps}
+        for kind, proposed in given.items():
+            if not len(proposed):
+                continue
+            fitted = fit(obj, hand, proposed)
+            before, after = (strict_measures(obj, hand, one) for one in (proposed, fitted.grasps))
+            columns = kinds.setdefault(kind, {})
+            for when, measures in (("before", before), ("after", after)):
+                for key, value in measures.items():
+                    if key != "parts":
+                        columns.setdefault(f"{key} {when}", []).append(value.float())
+            columns.setdefault("moved", []).append(fitted.moved_mm)
+            columns.setdefault("changed", []).append(fitted.changed.float())
+        print(f"proposals: {name}", file=sys.stderr, flush=True)
+    rows = []
+    for kind, columns in kinds.items():
+        values = {key: torch.cat(parts) for key, parts in columns.items()}
+        rows += [strict_row(kind, values, torch.ones_like(values["moved"], dtype=torch.bool)),
+                 strict_row(f"{kind}, over {LARGE:g} cm3", values, values["volume_cm3 before"] > LARGE)]
+    return [row for row in rows if row["grasps"]]
+
+
+def strict_row(kind: str, values: dict[str, torch.Tensor], rows: torch.Tensor) -> dict[str, Any]:
+    mine = {key: value[rows] for key, value in values.items()}
+    row: dict[str, Any] = {"proposals": kind, "grasps": int(rows.sum())}
+    for key, label in (("volume_cm3", "overlap cm3"), ("depth_mm", "depth mm"), ("bones_crossing", "bones"),
+                       ("contact", "contact"), ("held", "held")):
+        row[f"{label} before"], row[label] = (float(mine[f"{key} {when}"].mean()) for when in ("before", "after"))
+    worse = made_worse(mine)
+    return row | {"moved mm": float(mine["moved"].mean()), "changed": float(mine["changed"].mean()),
+                  "worse": float(torch.stack(list(worse.values())).any(0).float().mean()),
+                  **{f"worse: {why}": float(which.float().mean()) for why, which in worse.items()}}
+
+
+def made_worse(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Why -> (N,) bool. A hold that sat in an overlap of more than `LARGE` which is halved does not count as lost."""
+    before, after = ({key.rpartition(" ")[0]: value for key, value in values.items() if key.endswith(when)}
+                     for when in (" before", " after"))
+    freed = (before["volume_cm3"] > LARGE) & (after["volume_cm3"] < before["volume_cm3"] / 2)
+    return {"bones": after["bones_crossing"] > before["bones_crossing"], "contact": after["contact"] < before["contact"],
+            "held": (after["held"] < before["held"]) & ~freed, "overlap": after["volume_cm3"] > before["volume_cm3"] + MORE}
+
+
+def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
+    """Name -> what it makes of perturbed grasps; a row each in the benchmark."""
+    from core.fitting.fit import fit
+
+    return {"perturbed input": lambda obj, hand, grasps: grasps,
+            "fit alone": lambda obj, hand, grasps: fit(obj, hand, grasps).grasps}
+
+
+def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of what refines: joints and contact against the truth, overlap by the strict protocol."""
+    from core.metrics.strict import strict_measures
+    from core.metrics.truth import contact_scores, joint_error_mm
+
+    rows = []
+    for method, refine in refiners().items():
+        columns: dict[str, list[torch.Tensor]] = {}
+        for number, (obj, grasps) in enumerate(everything.values()):
+            if grasps is None:
+                continue
+            rng = torch.Generator().manual_seed(options.seed + number)
+            refined = refine(obj, hand, perturbed(hand, grasps, PAPER, rng))
+            with torch.no_grad():
+                mine, truth = hand(**refined.parameters()), hand(**grasps.parameters())
+            plain, relative = joint_error_mm(mine.joints, truth.joints)
+            found = {"MPJPE mm": plain, "R-MPJPE mm": relative,
+                     "overlap cm3": strict_measures(obj, hand, refined, hold=False)["volume_cm3"],
+                     **contact_scores(obj, hand, mine.vertices, truth.vertices)}
+            for key, value in found.items():
+                columns.setdefault(key, []).append(value)
+        rows.append({"method": method, "grasps": sum(map(len, columns["f1"])),
+                     **{key: float(torch.cat(value).mean()) for key, value in columns.items()}})
+    return rows
+
+
+def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Seconds of 16 candidates, warm, on the wall's clock and the processor's."""
+    from core.fitting.fit import fit
+    from core.metrics.controls import random_wrists
+
+    walls, processors = [], []
+    for obj, _ in list(everything.values())[:5]:
+        pose = hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
+        given = random_wrists(obj, hand, 16, torch.Generator().manual_seed(options.seed), pose)
+        fit(obj, hand, given[:1])
+        wall, processor = time.perf_counter(), time.process_time()
+        fit(obj, hand, given)
+        walls.append(time.perf_counter() - wall)
+        processors.append(time.process_time() - processor)
+    return [{"candidates": 16, "objects": len(walls), "seconds": statistics.median(walls),
+             "processor seconds": statistics.median(processors)}]
+
+
+PARTS = {"representation": representation, "proposals": proposals, "benchmark": benchmark, "time": timing}
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    shown = [[row.get(name, "") for name in names] for row in rows]
+    lines += ["| " + " | ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row) + " |"
+              for row in shown]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    from core.files import save_text
+    from core.hand import load_hand
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--split", choices=("shape", "family"), default="shape")
+    parser.add_argument("--meshes", type=Path)
+    parser.add_argument("--limit", type=int, default=8, help="objects of each kind")
+    parser.add_argument("--count", type=int, default=12, help="grasps of each object")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    hand = load_hand()
+    everything = things(options, hand)
+    found, text = {}, ""
+    for part in options.parts:
+        found[part] = PARTS[part](everything, hand, options)
+        text += f"{part}\n\n{markdown(found[part])}\n"
+    settings = {name: str(value) for name, value in vars(options).items()}
+    save_text(options.out / "check_fit.md", text)
+    save_text(options.out / "check_fit.json", json.dumps({"settings": settings, **found}, indent=1) + "\n")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main())
