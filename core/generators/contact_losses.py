@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: GraspTTA Sec. 2.1: object points within this of a contact prior may be touched.
 NEAR: Final = 0.01
+#: Inside a hand: behind its skin within 60 degrees of straight, and no deeper than half a finger and some.
+BEHIND, DEEPEST = 0.5, 0.015
 #: The surface-distance loss looks at skin within this of the object.
 CLOSE: Final = 0.012
 
@@ -32,11 +34,15 @@ def contact_map(distance: torch.Tensor) -> torch.Tensor:
 
 
 def penetration(points: torch.Tensor, skin: Skin) -> torch.Tensor:
-    """(N,) m2: mean squared distance of the object points inside the hand to its skin (GraspTTA, L_penetr)."""
+    """(N,) m2: mean squared distance of the object points inside the hand to its skin (GraspTTA, L_penetr).
+
+    A point is inside when it lies behind the nearest skin, no deeper than a hand is thick. The published test, behind
+    alone, calls much of what lies beside a hand of few points inside it.
+    """
     distance, rows = nearest_skin(points, skin.points)
     there = skin.points.gather(1, rows[..., None].expand(-1, -1, 3))
     facing = skin.normals.gather(1, rows[..., None].expand(-1, -1, 3))
-    inside = ((there - points) * facing).sum(-1) > 0
+    inside = (((there - points) * facing).sum(-1) > BEHIND * distance) & (distance < DEEPEST)
     return (distance.square() * inside).sum(1) / inside.sum(1).clamp_min(1)
 
 

@@ -101,6 +101,8 @@ def train(module: nn.Module, loss: Callable[[torch.Generator], dict[str, torch.T
             with open(folder / f"{name}.jsonl", "a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
             tell(f"{name} {json.dumps(line)}")
+            if step % (10 * course.every) == 0:
+                keep()
     keep()
     module.eval()
     if step >= course.steps and course.average:

@@ -109,8 +109,8 @@ def test_a_hand_far_away_is_told_so(engine, hand, tin, can):
 
 @pytest.mark.parametrize("change, word", [
     ({"rotations": None}, "rotations"),
-    ({"rotations": np.zeros((1, 16, 3))}, "(N, 16, 4)"),
-    ({"rotations": np.zeros((1, 16, 4))}, "length 0"),
+    ({"rotations": np.zeros((1, 16, 3))}, "16 rotations"),
+    ({"rotations": np.zeros((1, 16, 4))}, "rotation that is none"),
     ({"translation": np.full((1, 3), np.nan)}, "NaN"),
     ({"vertices": None}, "vertices"),
 ])

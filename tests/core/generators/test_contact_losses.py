@@ -84,3 +84,18 @@ def test_gradients_pull_the_skin_out():
     skin = Skin(points, skin_at(0.0).normals, torch.tensor([1]))
     penetration(torch.tensor([[[0.0, 0.0, 0.0]]]), skin).sum().backward()
     assert points.grad[0, 1, 2] < 0  # downhill is up
+
+
+def test_a_true_grasp_hardly_penetrates(mug_grasps, hand):
+    """Points beside the hand are not inside it, however few points of skin there are."""
+    from core.generators.handcode import HandCode
+    from core.generators.heading import WINDOW
+    from core.generators.windows import window_cloud
+    from core.hand.skin import SkinSample
+
+    obj, grasps, frames = mug_grasps
+    code = HandCode()
+    code.fit(hand, grasps, frames)
+    skin = code.skin(SkinSample(hand), code.encode(hand, grasps, frames))
+    cloud = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))[..., :3] * WINDOW
+    assert float(penetration(cloud, skin).mean().sqrt()) < 0.004
