@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
 
 
+RULERS = ("paper", "strict", "truth")
+
+
 class Quiet:
     """A `Progress` that shows one line on a terminal and nothing elsewhere."""
 
@@ -67,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("mesh", type=Path, metavar="MESH")
     evaluate.add_argument("grasps", type=Path, metavar="GRASPS.npz")
     evaluate.add_argument("--protocol", choices=("paper", "strict", "both"), default="both")
+    evaluate.add_argument("--truth", type=Path, metavar="TRUTH.npz",
+                          help="for each grasp the true one: joint errors and contact scores against it")
     evaluate.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there instead of a table")
     return top
@@ -151,30 +156,34 @@ def evaluate(options: argparse.Namespace) -> None:
     import json
 
     from core.hand import load_hand
+    from core.metrics.evaluate import check_truth
     from core.metrics.evaluate import evaluate as measure
-    from core.objects import load_mesh, prepare_object
+    from core.objects import kept_object, load_mesh
     from core.pipeline import use_few_threads
 
     use_few_threads()
     grasps, unit = read_grasps(options.grasps)
+    truth = None if options.truth is None else read_grasps(options.truth)[0]
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"There is no folder {options.json.parent} to write {options.json.name} into: make it first.")
     progress = Quiet()
     try:
         hand = load_hand(options.hand_file, grasps.hand)
-        obj = prepare_object(*load_mesh(options.mesh, unit), any_size=True)
-        found = measure(obj, hand, grasps, options.protocol, progress)
+        if truth is not None:
+            check_truth(hand, grasps, truth)
+        obj = kept_object(*load_mesh(options.mesh, unit), any_size=True)
+        found = measure(obj, hand, grasps, options.protocol, progress, truth)
     finally:
         progress.end()
     figures = {"mesh": options.mesh.name, "method": grasps.method, "seed": grasps.seed, "count": found.count,
-               **{name: values for name, values in (("paper", found.paper), ("strict", found.strict)) if values}}
+               **{name: values for name in RULERS if (values := getattr(found, name))}}
     if options.json is not None:
         save_text(options.json, json.dumps(figures, indent=1) + "\n")
         return
     print(f"{options.mesh.name}: {found.count} grasps of {grasps.method}, seed {grasps.seed}")
-    for protocol in ("paper", "strict"):
-        for name, value in figures.get(protocol, {}).items():
-            print(f"{protocol:7} {name:28} {value:.4g}")
+    for ruler in RULERS:
+        for name, value in figures.get(ruler, {}).items():
+            print(f"{ruler:7} {name:28} {value:.4g}")
 
 
 def read_grasps(path: Path, hand: str | None = None, unit: str | None = None) -> tuple[Grasps, str]:

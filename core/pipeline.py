@@ -154,22 +154,3 @@ def pose_hands(hand: HandModel, grasps: Grasps, obj: GraspObject, scale: float =
     return PosedHands(
         (numbers(out.vertices) + obj.centroid) * scale, (numbers(out.joints) + obj.centroid) * scale,
         numbers(out.rest_vertices) * scale, quaternions, (numbers(grasps.transl) + obj.centroid) * scale)
-
-
-def unpose_hands(hand: HandModel, obj: GraspObject, rotations: np.ndarray, translation: np.ndarray,
-                 betas: torch.Tensor | None = None, scale: float = 1.0) -> Grasps:
-    """The grasps of hands posed in the mesh's own frame: what `pose_hands` gives, taken back.
-
-    Args:
-        rotations: (N, 16, 4) wxyz, of any length but 0. translation: (N, 3) MANO's, in the mesh's frame and unit.
-        betas: (10,) the hand's shape; zeros when None. scale: how many of the mesh's units are a metre.
-    """
-    from scipy.spatial.transform import Rotation
-
-    count = len(translation)
-    vectors = Rotation.from_quat(rotations[..., [1, 2, 3, 0]].reshape(-1, 4)).as_rotvec().reshape(count, 48)
-    pose = torch.from_numpy(vectors).float()
-    place = torch.from_numpy(translation / scale - obj.centroid).float()
-    shape = torch.zeros(10) if betas is None else betas
-    return Grasps(pose[:, :3], pose[:, 3:], place, shape.expand(count, -1).clone(), torch.zeros(count), method="fit",
-                  hand=hand.side)

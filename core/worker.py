@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -178,9 +179,11 @@ class Worker:
             self._generate(job, arrays)
         elif kind == "fit":
             self._fit(job, arrays)
+        elif kind == "evaluate":
+            self._evaluate(job, arrays)
         else:
-            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, fit, cancel and "
-                             "bye.")
+            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, fit, evaluate, "
+                             "cancel and bye.")
 
     def _hello(self, job: Job) -> None:
         import torch
@@ -191,7 +194,8 @@ class Worker:
         hand = self._hand(job.message)
         job.say("result", hand_arrays(hand), version=VERSION, python=platform.python_version(), torch=torch.__version__,
                 devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-                methods=[{"name": m.name, "label": m.label, "summary": m.summary} for m in METHODS.values()],
+                methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
+                         for m in METHODS.values()],
                 types=list(grasp_types()))
 
     def _generate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
@@ -212,16 +216,16 @@ class Worker:
 
     def _fit(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
         from core.generators.base import GraspRequest
-        from core.pipeline import check_wishes, choose_device, refine, unpose_hands
+        from core.pipeline import check_wishes, choose_device, refine
+        from core.posed import read_posed
 
         wish = job.message
         count = wish.get("count", 1)
         check_wishes("synthesis", count, "any", "any")
         seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
         choose_device(wish.get("device", "auto"))  # the fit computes on the processor; a wrong word is still told
-        rotations, translation = checked_poses(arrays)
         hand, obj = self._hand_and_object(job, arrays, scale)
-        start = unpose_hands(hand, obj, rotations, translation, betas, scale)
+        start = replace(read_posed(arrays, obj, scale, hand.side, betas), method="fit")
         reporter = Reporter(job, hand, obj, scale)
         request = GraspRequest(obj, hand, max(count, len(start)), betas=betas, start=start)
         self._hand_over(job, reporter, refine(request, seed, reporter))
@@ -238,6 +242,29 @@ class Worker:
             obj = named_parts(obj, arrays, job.message["parts"], scale)
         return hand, obj
 
+    def _evaluate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
+        """Measures posed hands: fields paper and strict hold means, arrays PAPER_NAME and STRICT_NAME each hand's."""
+        from core.metrics.evaluate import PROTOCOLS, evaluate
+        from core.posed import read_posed
+
+        wish = job.message
+        protocol, betas = wish.get("protocol", "both"), checked_betas(wish.get("betas"))
+        if not isinstance(protocol, str) or protocol not in PROTOCOLS:
+            raise ValueError(f"A protocol is one of {', '.join(PROTOCOLS)}, not '{protocol}'.")
+        scale = checked_scale(wish)
+        hand, obj = self._hand_and_object(job, arrays, scale)
+        reporter = Reporter(job, hand, obj, scale)
+
+        def tell(fraction: float, stage: str) -> None:
+            if not reporter(fraction, stage):
+                raise Cancelled
+
+        found = evaluate(obj, hand, read_posed(arrays, obj, scale, hand.side, betas), protocol, tell)
+        each = {f"{ruler}_{name}": each_array(value) for ruler, values in found.each.items()
+                for name, value in values.items()}
+        means = {name: values for name, values in (("paper", found.paper), ("strict", found.strict)) if values}
+        job.say("result", each, count=found.count, cancelled=False, **means)
+
     def _hand(self, wish: dict[str, Any]) -> HandModel:
         from core.hand import load_hand
 
@@ -250,9 +277,9 @@ class Worker:
 
         missing = [name for name in ("vertices", "faces") if name not in arrays]
         if missing:
-            raise ObjectError(f"A {job.message['type']} request holds the object's {' and '.join(missing)}; "
-                              "this one does not.")
-        digest = hashlib.sha256(repr((scale, *(arrays[name].shape for name in ("vertices", "faces")))).encode())
+            raise ObjectError(f"The request holds no {' and no '.join(missing)} of an object: every generate, "
+                              "fit and evaluate request does.")
+        digest = hashlib.sha256(repr((scale, arrays["vertices"].shape, arrays["faces"].shape)).encode())
         for name in ("vertices", "faces"):
             digest.update(np.ascontiguousarray(arrays[name]).data)
 
@@ -312,25 +339,6 @@ def checked_betas(betas: Any) -> torch.Tensor | None:
     return torch.tensor(numbers, dtype=torch.float32)
 
 
-def checked_poses(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """A fit request's rotations (N, 16, 4) and translation (N, 3), float64; ValueError where they are no poses."""
-    missing = [name for name in ("rotations", "translation") if name not in arrays]
-    if missing:
-        raise ValueError(f"A fit request holds the hand's {' and '.join(missing)}; this one does not.")
-    rotations, translation = (np.asarray(arrays[name]) for name in ("rotations", "translation"))
-    count = len(translation) if translation.ndim else 0
-    if (count < 1 or rotations.shape != (count, 16, 4) or translation.shape != (count, 3)
-            or rotations.dtype.kind not in "iuf" or translation.dtype.kind not in "iuf"):
-        raise ValueError("The hands to fit are rotations of shape (N, 16, 4), a quaternion wxyz for each joint, and "
-                         f"translations (N, 3), not {rotations.shape} and {translation.shape}.")
-    rotations, translation = rotations.astype(np.float64), translation.astype(np.float64)
-    if not (np.isfinite(rotations).all() and np.isfinite(translation).all()):
-        raise ValueError("The pose to fit holds numbers that are none (NaN or infinite).")
-    if (np.linalg.norm(rotations, axis=-1) < 1e-6).any():
-        raise ValueError("The pose to fit holds a quaternion of length 0, which is no rotation.")
-    return rotations, translation
-
-
 def remembered(kept: OrderedDict, key: Any, make: Any) -> Any:
     """What was made for `key` lately, or what `make()` makes now."""
     if key not in kept:
@@ -371,6 +379,12 @@ def candidate_arrays(posed: PosedHands, row: int) -> dict[str, np.ndarray]:
         "rest_vertices": posed.rest_vertices[row].astype(np.float32), "rotations": posed.rotations[row],
         "translation": posed.translation[row],
     }
+
+
+def each_array(values: torch.Tensor) -> np.ndarray:
+    """One value, or a few, of each hand, as a message holds them: what is true or false as 0 and 1."""
+    array = values.cpu().numpy()
+    return array.astype(np.uint8) if array.dtype == bool else array
 
 
 def sentence_of(error: BaseException) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from . import engine_link, generate, operators, panel, preferences, properties, scrub
+from . import asking, engine_link, generate, operators, panel, preferences, properties, refine, scrub
 from .engine import install_panel
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *install_panel.CLASSES,
-           *generate.CLASSES, *operators.CLASSES, *panel.CLASSES)
+           *asking.CLASSES, *generate.CLASSES, *refine.CLASSES, *operators.CLASSES, *panel.CLASSES)
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
 
@@ -16,11 +16,13 @@ def register() -> None:
     _register_classes()
     properties.register()
     scrub.register()
+    panel.register()
 
 
 def unregister() -> None:
     engine_link.stop()
     install_panel.stop()
+    panel.unregister()
     scrub.unregister()
     properties.unregister()
     _unregister_classes()

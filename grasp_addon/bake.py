@@ -6,7 +6,8 @@ import bpy
 
 from .animation import curve, curves
 from .candidates import mute_drivers
-from .naming import WRIST, bone_names
+from .naming import WRIST
+from .posed import shown_channels
 from .rig import MARK
 from .scrub import shown
 
@@ -22,11 +23,9 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
     frame = scene.frame_current
     shape_keys = record.mesh.data.shape_keys
     values = {block.name: block.value for block in shape_keys.key_blocks[1:]}
-    posed = rig.evaluated_get(context.evaluated_depsgraph_get())
-    pose = {name: (posed.pose.bones[name].rotation_quaternion.copy(), posed.pose.bones[name].location.copy())
-            for name in bone_names(record.side)}
+    pose = shown_channels(context, rig)
     mute_drivers(rig, True)
-    record.looking = False
+    record.looking = record.posing = False
     there = {point.co.x for data in (rig, shape_keys) for c in curves(data) for point in c.keyframe_points}
     keying = {"frame": frame, "options": keying_options(context), "keytype": scene.tool_settings.keyframe_type}
     for joint, (name, (rotation, location)) in enumerate(pose.items()):
@@ -52,9 +51,10 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
 
 
 def key_newcomers(rig: bpy.types.Object) -> None:
-    """Keys of value 0 for candidates that came after a bake, so that a look at them ends with the frame."""
+    """Keys of value 0 for candidates that came after others were keyed, so that a look at them ends with the frame."""
     shape_keys = rig.grasp.mesh.data.shape_keys
-    frames = sorted({point.co.x for c in curves(shape_keys) for point in c.keyframe_points})
+    keyed = curves(shape_keys) or [c for c in curves(rig) if c.data_path.startswith("pose.bones")]
+    frames = sorted({point.co.x for c in keyed for point in c.keyframe_points})
     for block in shape_keys.key_blocks[1:]:
         if curve(shape_keys, block.path_from_id("value")) is None:
             block.value = 0.0

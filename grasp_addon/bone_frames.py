@@ -118,9 +118,42 @@ def bone_channels(candidate: Candidate, rest_joint: np.ndarray, heads: np.ndarra
     return rotations, basis[:3, 3]
 
 
+def joint_pose(posed: np.ndarray, rest_joint: np.ndarray, heads: np.ndarray, axes: np.ndarray, placed: np.ndarray,
+               frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pose of the bones as a candidate's numbers: `bone_channels` the other way.
+
+    Args:
+        posed: (16, 4, 4) the posed bones in the armature, however they came to be there.
+        rest_joint, heads, axes, placed: as for `bone_channels`.
+        frame: (4, 4) rigid, armature to the sent mesh's frame.
+
+    Returns:
+        (16, 3, 3) local rotation of each joint about the hand's own axes, and (3,) MANO's translation.
+    """
+    turned = _rotations(posed[:, :3, :3])
+    own = placed[:3, :3].T @ axes
+    turns = np.empty((JOINT_COUNT, 3, 3))
+    for joint, parent in enumerate(PARENTS):
+        if joint != WRIST:
+            basis = axes[joint].T @ axes[parent] @ turned[parent].T @ turned[joint]
+            turns[joint] = own[joint] @ basis @ own[joint].T
+    rest, at = np.eye(4), np.eye(4)
+    rest[:3, :3], rest[:3, 3] = axes[WRIST], heads[WRIST]
+    at[:3, :3], at[:3, 3] = turned[WRIST], posed[WRIST, :3, 3]
+    wrist = frame @ at @ np.linalg.inv(rest) @ placed
+    turns[WRIST] = wrist[:3, :3]
+    return _rotations(turns), wrist[:3, 3] - rest_joint + wrist[:3, :3] @ rest_joint
+
+
 def transformed(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(N, 3) points through a (4, 4) affine matrix."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _rotations(matrices: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) the nearest rotations."""
+    left, _, right = np.linalg.svd(matrices)
+    return left @ right
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GROUP: Final = 16  # an expression is cut at 256 characters; a term takes at most 13
 SUM: Final = "grasp_sum_{}"
 CHANNELS: Final = 16 * 4 + 3
-IDENTITY: Final = np.array([1.0, 0.0, 0.0, 0.0])
+REST: Final = np.concatenate([np.tile([1.0, 0.0, 0.0, 0.0], 16), np.zeros(3)])  # the channels of the open hand
 
 
 def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidate], frame: np.ndarray) -> None:
@@ -38,16 +38,15 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
     """
     record, mesh = armature.grasp, armature.grasp.mesh
     for index in reversed(range(len(record.candidates))):
-        if not record.candidates[index].baked:
+        if not record.candidates[index].kept:
             _drop(armature, index)
     placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
-    heads, axes = rest_frames(armature, record.side)
     taken = {entry.number for entry in record.candidates}
     numbers = (n for n in range(1, 1000) if n not in taken)
-    for candidate in sorted(candidates, key=lambda c: -c.score):
+    for candidate in candidates:
         entry = record.candidates.add()
         entry.number = next(numbers)
-        entry.type, entry.score = candidate.type, candidate.score
+        entry.type, entry.score, entry.own = candidate.type, candidate.score, candidate.own
         for name, value in candidate.measures.items():
             measure = entry.measures.add()
             measure.name, measure.value = name, value
@@ -56,9 +55,17 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
         entry.key = key.name
         rest = transformed(placed, candidate.rest_vertices.astype(np.float64))
         key.data.foreach_set("co", np.ascontiguousarray(rest, np.float32).ravel())
-        rotations, location = bone_channels(candidate, np.array(record.wrist), heads, axes, placed, frame)
-        entry.channels = np.concatenate([quaternions_of(rotations).ravel(), location]).tolist()
+        entry.channels = channels_of(armature, candidate, frame).tolist()
     drive_bones(armature)
+
+
+def channels_of(armature: bpy.types.Object, candidate: Candidate, frame: np.ndarray) -> np.ndarray:
+    """(67,) the quaternions of the bones and the location of the wrist's that pose the rig as the candidate."""
+    record = armature.grasp
+    placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
+    heads, axes = rest_frames(armature, record.side)
+    rotations, location = bone_channels(candidate, np.array(record.wrist), heads, axes, placed, frame)
+    return np.concatenate([quaternions_of(rotations).ravel(), location])
 
 
 def drive_bones(armature: bpy.types.Object) -> None:
@@ -68,7 +75,6 @@ def drive_bones(armature: bpy.types.Object) -> None:
     if not record.candidates:
         return
     channels = np.array([list(entry.channels) for entry in record.candidates])  # (N, 67)
-    rest = np.concatenate([np.tile(IDENTITY, 16), np.zeros(3)])
     keys = [entry.key for entry in record.candidates]
     shape_keys = record.mesh.data.shape_keys
     groups = [range(start, min(start + GROUP, len(keys))) for start in range(0, len(keys), GROUP)]
@@ -80,16 +86,23 @@ def drive_bones(armature: bpy.types.Object) -> None:
         path, index = _channel_path(record.side, channel)
         sums = [
             ([(shape_keys, "KEY", f'key_blocks["{bpy.utils.escape_identifier(keys[k])}"].value') for k in members],
-             [channels[k, channel] - rest[channel] for k in members])
+             [channels[k, channel] - REST[channel] for k in members])
             for members in groups
         ]
         if len(groups) == 1:
-            _drive(armature, path, index, rest[channel], *sums[0])
+            _drive(armature, path, index, REST[channel], *sums[0])
             continue
         for g, (sources, factors) in enumerate(sums):
             _drive(data, f'["{SUM.format(g)}"]', channel, 0.0, sources, factors)
         partial = [(data, "ARMATURE", f'["{SUM.format(g)}"][{channel}]') for g in range(len(groups))]
-        _drive(armature, path, index, rest[channel], partial, [1.0] * len(groups))
+        _drive(armature, path, index, REST[channel], partial, [1.0] * len(groups))
+
+
+def pose_bones(armature: bpy.types.Object, channels: Sequence[float]) -> None:
+    """Gives the bones the 67 `channels` themselves, where neither drivers nor keys pose them."""
+    for joint, name in enumerate(bone_names(armature.grasp.side)):
+        armature.pose.bones[name].rotation_quaternion = channels[4 * joint: 4 * joint + 4]
+    armature.pose.bones[bone_names(armature.grasp.side)[WRIST]].location = channels[64:]
 
 
 def drivers(armature: bpy.types.Object) -> list[bpy.types.FCurve]:
@@ -115,7 +128,9 @@ def _channel_path(side: str, channel: int) -> tuple[str, int]:
 
 def _drive(owner: bpy.types.ID, path: str, index: int, rest: float,
            sources: list[tuple[bpy.types.ID, str, str]], factors: list[float]) -> None:
-    driver = owner.driver_add(path, index).driver
+    curve = owner.driver_add(path, index)
+    curve.keyframe_points.clear()  # Blender 5.0's keys (0, 0) and (1, 1) would make of 0.00009 just 0
+    driver = curve.driver
     driver.type = "SCRIPTED"
     terms = [f"{rest:g}"]
     for place, ((source, kind, source_path), factor) in enumerate(zip(sources, factors, strict=True)):

@@ -35,6 +35,7 @@ class Known:
     devices: tuple[str, ...] = ()
     methods: dict[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = ()
+    fitting: frozenset[str] = frozenset()  # the methods whose grasps are fitted to the surface already
 
     @property
     def sentence(self) -> str:
@@ -116,12 +117,32 @@ def hello(engine: Any, side: str, hand_file: str) -> Request:
     return Request(engine, engine.send({"type": "hello", "side": side, "hand_file": hand_file}))
 
 
+def greet(engine: Any, side: str, hand_file: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """The handshake's result, waited for and learned from."""
+    message, arrays = next(hello(engine, side, hand_file).wait(HELLO_SECONDS))
+    learn(message)
+    return message, arrays
+
+
 def generate(engine: Any, item: ObjectIn, settings: dict) -> Request:
-    arrays = {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
-    message = {**settings, "type": "generate"}
+    """Asks for grasps of an object."""
+    message, arrays = {**settings, "type": "generate"}, _object_arrays(item)
     if item.parts:
         message["parts"], arrays["part"] = list(item.parts), item.part.astype(np.int32)
     return Request(engine, engine.send(message, arrays))
+
+
+def fit(engine: Any, item: ObjectIn, settings: dict, rotations: np.ndarray, translation: np.ndarray) -> Request:
+    """Asks for grasps around N poses.
+
+    Args:
+        engine: where to ask. item: the object.
+        settings: of the hand and of how to compute.
+        rotations: (N, 16, 4) wxyz as candidates carry them. translation: (N, 3) as candidates carry it.
+    """
+    arrays = {**_object_arrays(item), "rotations": rotations.astype(np.float64),
+              "translation": translation.astype(np.float64)}
+    return Request(engine, engine.send({**settings, "type": "fit"}, arrays))
 
 
 def learn(message: dict) -> Known:
@@ -132,6 +153,7 @@ def learn(message: dict) -> Known:
         version=str(message.get("version", "")), python=str(message.get("python", "")),
         torch=str(message.get("torch", "")), devices=tuple(map(str, message.get("devices", []))),
         methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types", [])),
+        fitting=frozenset(m["name"] for m in methods if m.get("fits")),
     )
     return _known
 
@@ -150,6 +172,10 @@ def candidate(message: dict, arrays: dict[str, np.ndarray]) -> Candidate:
     measures = {str(n): float(v) for n, v in message.get("measures", {}).items() if isinstance(v, int | float)}
     return Candidate(arrays["rest_vertices"], arrays["rotations"], arrays["translation"], arrays["vertices"],
                      float(message.get("score", 0.0)), str(message.get("grasp_type", "")), measures)
+
+
+def _object_arrays(item: ObjectIn) -> dict[str, np.ndarray]:
+    return {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
 
 
 def _polygons(arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class Candidate:
         score: higher is better.
         type: the taxonomy's name of the grasp, or "".
         measures: name -> number, e.g. overlap volume and contacts.
+        own: whether the animator posed it: kept when others are replaced.
     """
 
     rest_vertices: np.ndarray
@@ -77,6 +78,7 @@ class Candidate:
     score: float = 0.0
     type: str = ""
     measures: dict[str, float] = field(default_factory=dict)
+    own: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.rest_vertices)
@@ -86,6 +88,12 @@ class Candidate:
             found = getattr(self, name).shape
             if found != shape:
                 raise ValueError(f"a candidate's {name} have shape {found}, expected {shape}")
+
+
+def scaled(candidate: Candidate, factor: float) -> Candidate:
+    """The same grasp where everything is `factor` times as large."""
+    return replace(candidate, rest_vertices=candidate.rest_vertices * factor,
+                   translation=candidate.translation * factor, vertices=candidate.vertices * factor)
 
 
 def estimated_tips(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -55,9 +55,18 @@ class ObjectIn:
         return np.ptp(self.vertices, axis=0)
 
 
-def selected_object(context: bpy.types.Context) -> ObjectIn:
-    """The selected objects (all of them, as one) in the frame of the active one; GraspError with a sentence."""
-    chosen = [o for o in context.selected_objects if not o.grasp.role] if context.selected_objects else []
+def graspable(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """What is selected, but for this add-on's hands."""
+    return [o for o in context.selected_objects or () if not o.grasp.role]
+
+
+def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] | None = None) -> ObjectIn:
+    """The selected objects (all of them, as one), or `chosen`, in the frame of the active one.
+
+    Raises:
+        GraspError: a sentence, where there is nothing to grasp.
+    """
+    chosen = graspable(context) if chosen is None else chosen
     if not chosen:
         raise GraspError("Nothing is selected: select the object to be grasped, then press Generate Grasps.")
     active = context.view_layer.objects.active

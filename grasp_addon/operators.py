@@ -8,6 +8,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty
 
 from . import scrub
+from .asking import Tells
 from .bake import bake
 from .errors import GraspError
 from .objects_in import comfortable_hand_length, selected_object
@@ -103,7 +104,7 @@ class GRASP_OT_remove(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class GRASP_OT_set_hand_length(bpy.types.Operator):
+class GRASP_OT_set_hand_length(Tells, bpy.types.Operator):
     """Set the hand's length in this scene so that the selected object is a comfortable size"""
 
     bl_idname = "grasp.set_hand_length"
@@ -114,8 +115,7 @@ class GRASP_OT_set_hand_length(bpy.types.Operator):
         try:
             length = comfortable_hand_length(selected_object(context))
         except GraspError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return self.fail(error)
         context.scene.grasp.hand_length = length
         self.report({"INFO"}, f"The hand is {length:.3g} units long in this scene")
         return {"FINISHED"}

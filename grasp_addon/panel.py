@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Final
 
 import bpy
 
-from . import preferences, scrub
-from .generate import status
+from . import engine_link, preferences, scrub
+from .asking import status
 from .naming import readable
 from .properties import TYPES
+from .refine import hand_meant
+from .ui import progress, sentence
 
-LINE: Final = 36  # characters that fit the sidebar as it opens
 SHOWN_MEASURES: Final = (
     ("overlap_cm3", "Overlap", "{:.2f} cm³"),
     ("depth_mm", "Depth", "{:.1f} mm"),
@@ -33,26 +33,27 @@ class GRASP_PT_generate(bpy.types.Panel):
         layout.use_property_decorate = False
         if not preferences.has_engine(context):
             box = layout.box()
-            _sentence(box, "Generating needs an engine: choose or install one in the preferences.", "INFO")
+            sentence(box, "Generating needs an engine: choose or install one in the preferences.", "INFO")
             box.operator("grasp.open_preferences", icon="PREFERENCES")
         column = layout.column()
         column.enabled = status.work is None
-        for name in ("method", "intent", "type", "side", "count", "seed", "hand_length", "device", "parent"):
-            column.prop(settings, name)
+        for name in ("method", "fit", "intent", "type", "side", "count", "seed", "hand_length", "device", "parent"):
+            row = column.row()
+            row.enabled = name != "fit" or settings.method not in engine_link.known().fitting
+            row.prop(settings, name)
         if status.work:
             work = status.work
-            row = layout.row(align=True)
-            row.progress(factor=work.request.fraction, text=work.stage.partition(" (")[0])  # the count stands below
-            row.operator("grasp.stop", text="", icon="X")
+            progress(layout, work.request.fraction, work.stage.partition(" (")[0], "grasp.stop")  # the count is below
             layout.label(text=f"{len(work.found)} of {work.settings['count']} grasps so far")
             return
         row = layout.row()
         row.scale_y = 1.5
         row.operator("grasp.generate", icon="VIEW_PAN")
         layout.operator("grasp.add_hand", icon="ADD")
+        layout.operator("grasp.fit", icon="MOD_SHRINKWRAP")
         if status.message:
             box = layout.box()
-            _sentence(box, status.message, "ERROR" if status.advice else "INFO")
+            sentence(box, status.message, "ERROR" if status.advice else "INFO")
             if status.advice == "hand_length":
                 box.operator("grasp.set_hand_length")
             elif status.advice == "preferences":
@@ -88,26 +89,52 @@ class GRASP_PT_candidates(bpy.types.Panel):
             row.operator("grasp.bake", icon="KEY_HLT")
             if record.looking:
                 layout.operator("grasp.end_look", icon="LOOP_BACK")
+            layout.prop(context.scene.grasp, "show_contact")
+            _see_colours(layout, context)
+            if scrub.driven(rig):
+                layout.operator("grasp.pose", icon="POSE_HLT")
         layout.operator("grasp.remove", icon="TRASH")
+
+
+def _see_colours(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Offers what shows colour attributes in solid view, where the view shows something else."""
+    shading = getattr(context.space_data, "shading", None)
+    if context.scene.grasp.show_contact and shading and shading.type == "SOLID" and shading.color_type != "VERTEX":
+        layout.prop_enum(shading, "color_type", "VERTEX", text="See It in Solid View", icon="COLOR")
 
 
 def _facts(layout: bpy.types.UILayout, candidate: object) -> None:
     measures = {m.name: m.value for m in candidate.measures}
     column = layout.column(align=True)
-    rows = [("Type", TYPES.get(candidate.type) or readable(candidate.type) or "—"), ("Score", f"{candidate.score:.0f}")]
+    rows = [("Type", TYPES.get(candidate.type) or readable(candidate.type) or "—")]
+    if not candidate.own:  # the engine scores its own
+        rows.append(("Score", f"{candidate.score:.0f}"))
     rows += [(label, form.format(measures[name])) for name, label, form in SHOWN_MEASURES if name in measures]
-    if candidate.baked:
-        rows.append(("Baked", "kept at the next click"))
+    if candidate.kept:
+        rows.append(("Baked" if candidate.baked else "Yours", "kept at the next click"))
     for label, text in rows:
         split = column.split(factor=0.35)
         split.label(text=label)
         split.label(text=text)
 
 
-def _sentence(layout: bpy.types.UILayout, text: str, icon: str) -> None:
-    column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, LINE)):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+def _refine_entry(self: bpy.types.Menu, context: bpy.types.Context) -> None:
+    if hand_meant(context):
+        self.layout.separator()
+        self.layout.operator("grasp.fit", icon="MOD_SHRINKWRAP")
+
+
+MENUS: Final = ("VIEW3D_MT_object_context_menu", "VIEW3D_MT_pose_context_menu")
+
+
+def register() -> None:
+    for name in MENUS:
+        getattr(bpy.types, name).append(_refine_entry)
+
+
+def unregister() -> None:
+    for name in MENUS:
+        getattr(bpy.types, name).remove(_refine_entry)
 
 
 CLASSES: Final = (GRASP_PT_generate, GRASP_PT_candidates)

@@ -89,8 +89,8 @@ class GRASP_OT_check_engine(bpy.types.Operator):
         chosen = preferences(context)
         try:
             engine = engine_link.client(*engine_command(context))
-            message, _ = next(engine_link.hello(engine, "right", "").wait(engine_link.HELLO_SECONDS))
-            answer, level = engine_link.learn(message).sentence, "INFO"
+            engine_link.greet(engine, "right", "")
+            answer, level = engine_link.known().sentence, "INFO"
         except (GraspError, OSError) as error:
             answer, level = str(error), "ERROR"
         if chosen:

@@ -66,6 +66,10 @@ def _types(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
     return _kept["types"]
 
 
+def _contact_switched(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    scrub.show_contacts(context, settings.id_data)
+
+
 class GraspSettings(bpy.types.PropertyGroup):
     """scene.grasp"""
 
@@ -90,6 +94,14 @@ class GraspSettings(bpy.types.PropertyGroup):
     device: EnumProperty(name="Device", description="What the engine computes on", default="auto",
                          items=(("auto", "Automatic", "The graphics card where there is one"),
                                 ("cpu", "CPU", "The processor"), ("cuda", "CUDA", "An NVIDIA graphics card")))
+    fit: BoolProperty(
+        name="Fit to Surface", default=True,
+        description="Closes the proposed fingers on the object's real surface and takes them out of it, before the "
+        "grasps are scored. Methods that do so themselves need no such step")
+    show_contact: BoolProperty(
+        name="Show Contact", default=False, update=_contact_switched,
+        description="Red where the shown grasp touches: on the hand, and on a film laid on the object, whose own mesh "
+        "and colours stay as they are. In Solid view set Shading > Color to Attribute to see it on the hand")
     parent: BoolProperty(name="Parent to Object", description="The hand follows the object it grasps", default=True)
 
 
@@ -105,10 +117,16 @@ class GraspCandidate(bpy.types.PropertyGroup):
     type: StringProperty()
     score: FloatProperty()
     baked: BoolProperty()
+    own: BoolProperty()  # posed by the animator
     measures: CollectionProperty(type=GraspMeasure)
     turns_1: FloatVectorProperty(size=32)  # a vector property holds at most 32 numbers: eight bones' quaternions
     turns_2: FloatVectorProperty(size=32)
     location: FloatVectorProperty(size=3)
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays when others are replaced."""
+        return self.baked or self.own
 
     @property
     def channels(self) -> list[float]:
@@ -136,16 +154,18 @@ GraspSliders.__annotations__ = {f"of_{n}": _scrub_slider(n) for n in range(1, 2 
 class GraspRecord(bpy.types.PropertyGroup):
     """object.grasp: what the add-on knows about a hand it made."""
 
-    role: StringProperty()  # "ARMATURE", "MESH" or ""
+    role: StringProperty()  # "ARMATURE", "MESH", "CONTACT" or ""
     side: StringProperty()
     armature: PointerProperty(type=bpy.types.Object)
     mesh: PointerProperty(type=bpy.types.Object)
     target: PointerProperty(type=bpy.types.Object)
+    contact: PointerProperty(type=bpy.types.Object)
     collection: PointerProperty(type=bpy.types.Collection)
     hand_length: FloatProperty()
     placed: FloatVectorProperty(size=16)
     wrist: FloatVectorProperty(size=3)
     looking: BoolProperty(description="The drivers pose a baked hand for a look; a change of frame ends it")
+    posing: BoolProperty(description="The animator poses the bones; the drivers wait until a candidate is chosen")
     look: IntProperty()  # the place looked at, and the frame at which
     look_frame: FloatProperty()
     candidates: CollectionProperty(type=GraspCandidate)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import bpy
 
+from . import contact
 from .rig import is_marked
 from .widgets import NAMES
 
 
 def remove_hand(rig: bpy.types.Object) -> None:
     """Removes one hand with its data, keys, and what no other hand of the file uses any more."""
+    contact.clear(rig)
     record = rig.grasp
     mesh, collection, armature_data = record.mesh, record.collection, rig.data
     actions = {animation.action for owner in (rig, mesh.data.shape_keys if mesh else None, armature_data) if owner

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
 from pathlib import Path
 
+from results import processor
 from watch import Watch
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,16 +50,26 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    from core.files import save_text
     from core.generators.base import GraspRequest
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
-    from core.pipeline import choose_device, propose, use_few_threads
+    from core.pipeline import check_wishes, choose_device, propose, use_few_threads
 
     use_few_threads()
-    device = choose_device(options.device)
-    hand = load_hand()
-    begin = time.perf_counter()
-    obj = prepare_object(*load_mesh(options.mesh))
+    if options.repeats < 1:
+        raise SystemExit(f"--repeats is a whole number from 1, not {options.repeats}.")
+    try:
+        for method in options.methods:
+            for count in options.counts:
+                check_wishes(method, count, "any", "any")
+        device = choose_device(options.device)
+        mesh = load_mesh(options.mesh)
+        hand = load_hand()
+        begin = time.perf_counter()
+        obj = prepare_object(*mesh)
+    except (ValueError, OSError) as problem:
+        raise SystemExit(str(problem)) from problem
     rows = [{"what": "object prepared", "count": 1, "seconds": time.perf_counter() - begin, "first": None}]
     products = [unit()]
     for method in options.methods:
@@ -73,7 +85,8 @@ def main() -> int:
                          "first": statistics.median(first)})
             products.append(unit())
     product = statistics.median(products)
-    print(f"{options.mesh.name} on {device}; M = {1000 * product:.0f} ms "
+    machine = f"{os.cpu_count()} cores, {processor()}"
+    print(f"{options.mesh.name} on {device}, {machine}; M = {1000 * product:.0f} ms "
           f"({1000 * min(products):.0f} to {1000 * max(products):.0f} in this run)\n")
     print("| what | count | s | M | first shown, s |\n|---|---|---|---|---|")
     for row in rows:
@@ -81,8 +94,8 @@ def main() -> int:
         shown = "" if row["first"] is None else f"{row['first']:.2f}"
         print(f"| {row['what']} | {row['count']} | {row['seconds']:.2f} | {row['M']:.0f} | {shown} |")
     if options.json:
-        options.json.write_text(json.dumps({"M_seconds": product, "device": device, "rows": rows}, indent=1),
-                                encoding="utf-8")
+        save_text(options.json, json.dumps({"M_seconds": product, "device": device, "machine": machine,
+                                            "mesh": options.mesh.name, "rows": rows}, indent=1))
     return 0
 
 

@@ -5,6 +5,11 @@
     --count 20           the first so many of each method, none rejected; *_chosen are what the animator is shown
     --turn               every object turned at random; --protocol paper|strict|both; --limit N objects
 
+A method is one of `python -m core methods`, with _chosen for what the animator is shown; control_random (random
+wrists, the training's mean pose); control_other (synthesis's grasps of another object); training (the training grasps
+themselves, of training objects); retrieval; or npz:NAME=FOLDER, a file OBJECT.npz of `python -m core generate` for each
+object.
+
 Each method and object is kept on its own in the folder, so a run that was stopped goes on. The table is table.md and
 table.json; the pictures are random and not picked, their seed stands below them.
 """
@@ -14,32 +19,27 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import file_of, label_of, place, provenance, table
 from watch import Watch
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "scripts" / "samples"
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
-COLUMNS = (
-    ("paper", "volume_cm3", "volume cm3"), ("paper", "depth_cm", "depth cm"), ("paper", "contact", "contact"),
-    ("paper", "displacement_cm", "displacement cm"), ("paper", "quality", "quality"),
-    ("paper", "entropy_whitened_joints", "entropy"), ("paper", "cluster_canonical_joints_cm", "cluster cm"),
-    ("strict", "volume_cm3", "volume cm3"), ("strict", "depth_mm", "depth mm"), ("strict", "bones_crossing", "bones"),
-    ("strict", "contact", "contact"), ("strict", "parts", "parts"), ("strict", "held", "held"),
-    ("strict", "held_0.5", "held 0.5"), ("strict", "held_0.7", "held 0.7"), ("strict", "different", "different"),
-    ("fit", "moved_mm", "joints moved mm"),
-)
+METHODS_HERE = ("control_random", "control_other", "training", "retrieval")
 
 
 def things(options: argparse.Namespace) -> dict[str, Any]:
     """Name -> a function that prepares the object."""
-    from core.objects import load_mesh, prepare_object
+    from core.objects import kept_object, load_mesh
     from core.synthesis.dataset import load_training, training_object
 
     if str(options.objects).startswith("training:"):
@@ -48,16 +48,25 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
         held = load_training(options.training).split(str(options.objects).split(":")[1])
         names = [held.objects[i] for i in np.unique(held.object) if (held.object == i).sum() >= options.count]
         rng = np.random.default_rng(options.seed)
+        if not names:
+            raise SystemExit(f"No object of {options.objects} has {options.count} grasps: use a smaller --count, or "
+                             "training:shape or training:family.")
         names = [names[i] for i in rng.permutation(len(names))[: options.limit or len(names)]]
         return {name: lambda name=name: training_object(name, options.out / "objects") for name in sorted(names)}
     folder = options.objects or SAMPLES
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in MESHES)[: options.limit]
+    if not Path(folder).is_dir():
+        raise SystemExit(f"There is no folder {folder}.")
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in MESHES)
     if not files:
         raise SystemExit(f"There is no mesh in {folder}.")
+    twice = [path.name for path, other in pairwise(files) if path.stem == other.stem]
+    if twice:
+        raise SystemExit(f"{folder} holds two meshes of one name, such as {twice[0]}: rename one.")
+    files = files[: options.limit]
 
     def prepare(path: Path) -> Any:
         vertices, faces = load_mesh(path)
-        return prepare_object(vertices @ turn_of(path.stem, options).T, faces)
+        return kept_object(vertices @ turn_of(path.stem, options).T, faces)
 
     return {path.stem: lambda path=path: prepare(path) for path in files}
 
@@ -95,20 +104,33 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
         from core.synthesis.dataset import load_training
 
         data = load_training(options.training)
+        if name not in data.objects:
+            raise ValueError(f"{name} is no training object: use --objects training:shape or training:family.")
         mine = data[data.object == data.objects.index(name)]
         rows = torch.randperm(len(mine), generator=rng)[: options.count]
         return mine.grasps(hand)[rows]
     if method == "retrieval":
-        from core.generators.retrieval import Retrieval, load_index
+        from core.generators.retrieval import Retrieval
 
-        index = load_index(options.training, options.out / "retrieval.npz", hand, options.cache)
-        return Retrieval(index).sample(request, rng, Watch())
+        return Retrieval(index_of(options, hand)).sample(request, rng, Watch())
     if method.startswith("npz:"):
         from core.cli import read_grasps
 
-        return read_grasps(Path(method.partition("=")[2], f"{name}.npz"))[0][: options.count]
+        grasps = read_grasps(file_of(method, name))[0][: options.count]
+        if grasps.hand != hand.side:
+            raise ValueError(f"{name}.npz holds grasps of a {grasps.hand} hand; the table is of {hand.side} hands.")
+        return grasps
     chosen = method.endswith("_chosen")
     return by_the_button(request, method.removesuffix("_chosen"), options.seed, Watch(), "cpu", raw=not chosen)
+
+
+def index_of(options: argparse.Namespace, hand: Any) -> dict[str, np.ndarray]:
+    """The retrieval's index, read once."""
+    from core.generators.retrieval import load_index
+
+    if options.index is None:
+        options.index = load_index(options.training, options.out / "retrieval.npz", hand, options.cache)
+    return options.index
 
 
 def mean_pose(options: argparse.Namespace, hand: Any) -> Any:
@@ -123,16 +145,6 @@ def next_name(name: str, options: argparse.Namespace) -> str:
     if len(names) < 2:
         raise SystemExit("control_other needs another object: give --objects a folder of two meshes or more.")
     return names[(names.index(name) + 1) % len(names)]
-
-
-def place(method: str, name: str, options: argparse.Namespace) -> Path:
-    return options.out / "kept" / f"{word_of(method)}__{name.replace('/', '_')}"
-
-
-def word_of(method: str) -> str:
-    """What a method is called in the table; npz:NAME=FOLDER is NAME."""
-    plain = method.removesuffix("+fit")
-    return plain.partition("=")[0].replace("npz:", "") + method[len(plain):]
 
 
 def joints_moved(method: str, name: str, options: argparse.Namespace, hand: Any) -> dict[str, float]:
@@ -160,6 +172,8 @@ def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any)
         grasps, _ = read_grasps(path)
         with np.load(path, allow_pickle=False) as stored:
             return grasps, obj, float(stored["seconds"])
+    if method == "retrieval":
+        index_of(options, hand)  # made once, and none of an object's time
     begin = time.perf_counter()
     grasps = propose(method, name, obj, hand, options)
     seconds = time.perf_counter() - begin
@@ -172,60 +186,37 @@ def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any)
 
 
 def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> dict:
-    """The record of a method on an object, kept in the folder."""
+    """The record of a method on an object, kept in the folder; what came from a file is read again once it changed."""
+    from core.files import digest_of, save_arrays, save_text
     from core.metrics.evaluate import evaluate
+    from core.metrics.frechet import grasp_features
 
     path = place(method, name, options).with_suffix(f".{options.protocol}.json")
+    given = file_of(method, name)
+    source = digest_of(given) if given is not None and given.is_file() else ""
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
-        if "error" not in kept:
+        if "error" not in kept and kept.get("source", "") == source:
             return kept
+    if given is not None:
+        place(method, name, options).with_suffix(".npz").unlink(missing_ok=True)
+    record: dict[str, Any] = {"method": label_of(method), "object": name}
     try:
         grasps, obj, seconds = kept_or_made(method, name, options, hand)
         begin = time.perf_counter()
         found = evaluate(obj, hand, grasps, options.protocol)
-        record = {"method": method, "object": name, "count": found.count, "paper": found.paper, "strict": found.strict,
-                  "fit": joints_moved(method, name, options, hand),
-                  "seconds": seconds, "evaluation_seconds": time.perf_counter() - begin}
+        took = time.perf_counter() - begin
+        save_arrays(place(method, name, options).with_suffix(".features.npz"), grasp_features(obj, hand, grasps))
+        record |= {"count": found.count, "paper": found.paper, "strict": found.strict,
+                   "fit": joints_moved(method, name, options, hand), "seconds": seconds,
+                   "evaluation_seconds": took, "source": source}
     except (ValueError, LookupError, OSError) as problem:
-        record = {"method": method, "object": name, "count": 0, "error": str(problem)}
-    path.write_text(json.dumps(record), encoding="utf-8")
+        record |= {"count": 0, "error": str(problem)}
+    except ImportError as problem:
+        raise SystemExit(str(problem)) from problem
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_text(path, json.dumps(record))
     return record
-
-
-def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[str, list[dict]]:
-    """Markdown and rows: one method a row, the means of its objects; diversity over all of them together."""
-    import torch
-
-    from core.cli import read_grasps
-    from core.metrics.evaluate import diversity
-
-    rows = []
-    for method in options.methods:
-        mine = [record for record in records if record["method"] == method and record["count"]]
-        if not mine:
-            continue
-        row: dict[str, Any] = {"method": word_of(method), "objects": len(mine),
-                               "grasps": sum(record["count"] for record in mine),
-                               "seconds": float(np.median([record["seconds"] for record in mine]))}
-        for protocol in ("paper", "strict", "fit"):
-            names = mine[0].get(protocol, {})
-            row |= {f"{protocol}_{name}": float(np.mean([record[protocol][name] for record in mine])) for name in names}
-        grasps = [read_grasps(place(method, record["object"], options).with_suffix(".npz"))[0] for record in mine]
-        with torch.no_grad():
-            joints = [hand(**one.parameters()).joints for one in grasps]
-        if mine[0].get("paper"):
-            every = diversity(joints, [torch.cat(list(one.parameters().values()), 1) for one in grasps])
-            row |= {f"paper_{name}": value for name, value in every.items()}
-        rows.append(row)
-    columns = [(f"{protocol}_{name}", f"{protocol}: {label}") for protocol, name, label in COLUMNS
-               if any(f"{protocol}_{name}" in row for row in rows)]
-    lines = ["| method | objects | grasps | s an object | " + " | ".join(label for _, label in columns) + " |",
-             "|---" * (4 + len(columns)) + "|"]
-    lines += ["| " + " | ".join([row["method"], str(row["objects"]), str(row["grasps"]), f"{row['seconds']:.1f}",
-                                 *(f"{row[name]:.3g}" if name in row else "" for name, _ in columns)]) + " |"
-              for row in rows]
-    return "\n".join(lines) + "\n", rows
 
 
 def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
@@ -246,7 +237,7 @@ def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
             with torch.no_grad():
                 posed = hand(**grasps[rows].parameters())
             strip = path.with_name(f".strip{len(strips)}.png")
-            label = word_of(method)
+            label = label_of(method)
             render_sheet(strip, obj.vertices.numpy(), obj.faces.numpy(), list(posed.vertices.numpy()),
                          hand.faces.numpy(), list(posed.joints.numpy()),
                          captions=[f"{label} on {name}, random, seed {options.seed}"] * len(rows), size=240, samples=2)
@@ -261,10 +252,34 @@ def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
     whole.save(path)
 
 
-def same_settings(options: argparse.Namespace) -> None:
+def check_methods(options: argparse.Namespace) -> None:
+    """Ends the run with a sentence where a method is unknown, or two would be one row."""
+    from core.generators import METHODS
+
+    for method in (given.removesuffix("+fit") for given in options.methods):
+        if method.startswith("npz:"):
+            word, _, folder = method.removeprefix("npz:").partition("=")
+            if not re.fullmatch(r"[\w.+-]+", word) or not Path(folder).is_dir() or not folder:
+                raise SystemExit(f"{method} is not npz:NAME=FOLDER, with a name of letters and digits and a folder "
+                                 "that is there.")
+            if word.removesuffix("_chosen") in (*METHODS, *METHODS_HERE):
+                raise SystemExit(f"{method} has the name of another method, {word}: choose another name.")
+        elif method not in METHODS_HERE and method.removesuffix("_chosen") not in METHODS:
+            raise SystemExit(f"There is no method '{method}': use {', '.join([*METHODS, *METHODS_HERE])} or "
+                             "npz:NAME=FOLDER.")
+    words = [label_of(method) for method in options.methods]
+    twice = sorted({word for word in words if words.count(word) > 1})
+    if twice:
+        raise SystemExit(f"Two methods are called {twice[0]}: give every npz: a name of its own.")
+
+
+def same_settings(options: argparse.Namespace, hand: Any) -> None:
     """Ends the run where the folder holds results of other settings, which a table would pass off as these."""
+    from core.files import digest_of, save_text
+
     now = {"count": options.count, "seed": options.seed, "turn": options.turn,
-           "objects": str(options.objects or SAMPLES), "names": list(options.things)}
+           "objects": str(options.objects or SAMPLES), "names": list(options.things),
+           "training": digest_of(options.training), "hand": hand.digest}
     path = options.out / "settings.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -273,7 +288,7 @@ def same_settings(options: argparse.Namespace) -> None:
             raise SystemExit(f"{options.out} holds results with another {', '.join(other)}: name another --out.")
     elif (options.out / "kept").exists():
         raise SystemExit(f"{options.out} holds results whose settings are not known: name another --out.")
-    path.write_text(json.dumps(now), encoding="utf-8")
+    save_text(path, json.dumps(now))
 
 
 def main() -> int:
@@ -288,18 +303,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--training", type=Path, default=TRAINING)
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
+    parser.add_argument("--no-frechet", action="store_true", help="leave out the distances to held-out grasps")
     parser.add_argument("--no-sheet", action="store_true")
     options = parser.parse_args()
+    if not options.training.is_file():
+        raise SystemExit(f"There is no file of training grasps {options.training}.")
+    if options.count < 1 or options.seed < 0 or (options.limit is not None and options.limit < 1):
+        raise SystemExit("--count and --limit are whole numbers from 1, --seed one from 0.")
     sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
     import torch
 
+    from core.files import save_text
     from core.hand import load_hand
 
     torch.set_num_threads(1)
+    check_methods(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    options.things, options.prepared = things(options), {}
-    same_settings(options)
+    options.things, options.prepared, options.index = things(options), {}, None
     hand = load_hand()
+    same_settings(options, hand)
     records = []
     for name in options.things:
         for method in options.methods:
@@ -308,10 +330,12 @@ def main() -> int:
             print(f"{method} on {name}: {record['count']} grasps {record.get('error', '')}", flush=True)
         if len(options.prepared) > 3:
             options.prepared.pop(next(iter(options.prepared)))
+    made = provenance(options)
     text, rows = table(records, options, hand)
-    (options.out / "table.md").write_text(text, encoding="utf-8")
-    (options.out / "table.json").write_text(json.dumps({"seed": options.seed, "turned": options.turn, "rows": rows,
-                                                        "records": records}, indent=1), encoding="utf-8")
+    text += "\n" + "\n".join(f"{name}: {value}  " for name, value in made.items()) + "\n"
+    save_text(options.out / "table.md", text)
+    save_text(options.out / "table.json", json.dumps({"seed": options.seed, "turned": options.turn, "made": made,
+                                                      "rows": rows, "records": records}, indent=1))
     print(text)
     if not options.no_sheet:
         sheet(options, hand, options.out / "sheet.png")

@@ -4,7 +4,8 @@ r"""Drives a real Blender in its window as an animator would, and takes screensh
         --engine PYTHON --out FOLDER
 
 Builds the zip, installs it into an empty Blender, sets the engine in the preferences, selects a mesh, clicks Generate
-Grasps, watches, scrubs, bakes at two frames and undoes. `--engine made` rehearses with the tests' made-up hand.
+Grasps, watches, scrubs, bakes at two frames and undoes; then adds a hand, poses it, presses Refine Grasp and undoes.
+`--engine made` rehearses with the tests' made-up hand.
 Screenshots need ImageMagick's `import` beside Blender. Exit status 0 when every step held.
 """
 
@@ -189,21 +190,21 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
 
     # The button is looked for downwards, with real clicks.
     _, ui = view("UI")
-    generate = grasp_addon.generate
+    asking = grasp_addon.asking
     unit = 20 * bpy.context.preferences.system.ui_scale
-    for row in (11.7 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
+    for row in (12.7 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
         hover(ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.3
         click(ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.5
-        if generate.status.work or grasp_addon.scrub.rigs():
+        if asking.status.work or grasp_addon.scrub.rigs():
             report["button_row"] = round(row, 1)
             break
-    step("a click on Generate Grasps starts it", generate.status.work is not None)
+    step("a click on Generate Grasps starts it", asking.status.work is not None)
     bpy.context.scene.grasp.count = 8
     shown, until = False, time.monotonic() + 150
-    while generate.status.work and time.monotonic() < until:
-        if not shown and len(generate.status.work.found) >= 2:
+    while asking.status.work and time.monotonic() < until:
+        if not shown and len(asking.status.work.found) >= 2:
             yield 0.4
             shot(setup, "2_progress")
             shown = True
@@ -244,12 +245,12 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     bpy.context.scene.grasp.count, bpy.context.scene.grasp.seed = 64, 1
     press(bpy.ops.grasp.generate)
     until = time.monotonic() + 60
-    while not (generate.status.work and len(generate.status.work.found) >= 2) and time.monotonic() < until:
+    while not (asking.status.work and len(asking.status.work.found) >= 2) and time.monotonic() < until:
         yield 0.2
-    found = generate.status.work
+    found = asking.status.work
     asked = time.monotonic()
     key("ESC")
-    while generate.status.work and time.monotonic() < asked + 20:
+    while asking.status.work and time.monotonic() < asked + 20:
         yield 0.05
     report["escape_s"] = round(time.monotonic() - asked, 2)
     step("ESC stops within two seconds of the window", report["escape_s"] < 2.0)
@@ -268,6 +269,71 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     shot(setup, "7_undone")
     step("undo takes the hand away", not grasp_addon.scrub.rigs())
     step("and leaves the objects", {"Can", "Mug"} <= set(bpy.data.objects.keys()))
+    yield from refine(bpy, setup, step, press, key, view, grasp_addon)
+
+
+def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, grasp_addon: Any) -> Any:
+    """A hand is added, posed at the can and refined; its contact is looked at, and the refining undone."""
+    import mathutils
+
+    status, scrub = grasp_addon.asking.status, grasp_addon.scrub
+    bpy.data.objects["Mug"].hide_set(True)
+    can = bpy.data.objects["Can"]
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.context.scene.grasp.count = 6
+    press(bpy.ops.grasp.add_hand)
+    yield 1.0
+    rig = scrub.rigs()[0]
+    name = rig.name
+    rig.rotation_euler = (1.5708, 0.0, 0.0)  # the fingers point along -y, the thumb up, the palm looks at the can
+    rig.location = can.location + mathutils.Vector((-0.008, -0.01, -0.005))
+    for bone in rig.pose.bones:
+        bend = {"f_": {"01": 0.6, "02": 0.8, "03": 0.5}, "th": {"01": 0.3, "02": 0.3, "03": 0.3}}
+        bend = bend.get(bone.name[:2], {}).get(bone.name.split(".")[1], 0.0)
+        bone.rotation_quaternion = mathutils.Quaternion((1, 0, 0), bend)
+    can.select_set(True)
+    bpy.context.view_layer.objects.active = rig
+    area, region = view("WINDOW")
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area, region=region):
+        bpy.ops.view3d.view_selected()
+        bpy.ops.ed.undo_push(message="The hand, posed")
+    area.spaces.active.region_3d.view_rotation = mathutils.Euler((1.1, 0.0, 0.14)).to_quaternion()
+    area.spaces.active.region_3d.view_distance = 0.4
+    yield 1.5
+    shot(setup, "8_posed")
+    posed = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
+    press(bpy.ops.grasp.fit)
+    step("Refine Grasp starts", status.work is not None)
+    until = time.monotonic() + 120
+    while status.work and time.monotonic() < until:
+        yield 0.3
+    rig = bpy.data.objects[name]
+    step("the pose and candidates around it are on the hand", len(rig.grasp.candidates) > 1
+         and rig.grasp.candidates[0].own and scrub.shown(rig) == 2)
+    bpy.context.scene.grasp.show_contact = True
+    area.spaces.active.shading.color_type = "VERTEX"
+    yield 1.5
+    shot(setup, "9_refined")
+    press(bpy.ops.grasp.show, direction="NEXT")
+    yield 0.5
+    step("the next one is shown", scrub.shown(rig) == 3)
+    press(bpy.ops.grasp.show, candidate=1)
+    yield 0.5
+    shown = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
+    step("the animator's pose is as it was", abs(shown - posed).max() < 1e-5)
+    area.spaces.active.shading.color_type = "MATERIAL"
+    yield 1.0
+    shot(setup, "10_own_pose")
+    for _ in range(30):
+        if not bpy.data.objects[name].grasp.candidates:
+            break
+        key("Z", ctrl=True)
+        yield 0.4
+    yield 0.5
+    rig = bpy.data.objects[name]
+    shown = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
+    step("undo leaves the posed hand alone", not rig.grasp.candidates and abs(shown - posed).max() < 1e-5)
+    shot(setup, "11_undone")
 
 
 if __name__ == "__main__":

@@ -67,9 +67,20 @@ def frames_of_grasps(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Frame
     return frames_at(obj, obj.points[rows], joints[:, 1] - joints[:, 7])
 
 
-def random_frames(obj: GraspObject, points: int, rolls: int, rng: torch.Generator) -> Frames:
-    """`points` x `rolls` frames at points drawn by area, each turned about its normal in even steps."""
-    rows = torch.randint(len(obj.points), (points,), generator=rng)
+def mirrored(frames: Frames) -> Frames:
+    """The frames as a left hand sees them: x turned over, so that a left hand there looks like a right one."""
+    return Frames(frames.origin, frames.axes * torch.tensor([-1.0, 1.0, 1.0]))
+
+
+def random_frames(obj: GraspObject, points: int, rolls: int, rng: torch.Generator,
+                  allowed: torch.Tensor | None = None) -> Frames:
+    """`points` x `rolls` frames at points drawn by area, each turned about its normal in even steps.
+
+    Args:
+        allowed: (P,) bool, those of the object's points to draw from; all when None.
+    """
+    some = torch.arange(len(obj.points)) if allowed is None else allowed.nonzero()[:, 0]
+    rows = some[torch.randint(len(some), (points,), generator=rng)]
     start = frames_at(obj, obj.points[rows], torch.randn(points, 3, generator=rng))
     angle = torch.arange(rolls) * 2 * torch.pi / rolls
     turn = axis_angle_to_matrix(torch.stack([0 * angle, 0 * angle, angle], 1))

@@ -6,13 +6,14 @@ grasp is laid there as it is. Nothing is learnt and nothing is fitted.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
-from core.files import save_arrays
+from core.files import digest_of, save_arrays
 from core.generators.heading import (
     frames_of_grasps,
     into_frames,
@@ -99,13 +100,18 @@ def build_index(grasps: TrainingGrasps, hand: HandModel, cache: str | Path | Non
 
 def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: str | Path | None = None,
                tell: Callable[[int, int], object] = lambda done, total: None) -> dict[str, np.ndarray]:
-    """The index kept at `path`, or a new one of the training split of the file `training`, kept there."""
+    """The index kept at `path`, or a new one of the training split of the file `training`, kept there.
+
+    What is kept counts for the training file and the hand that it was made of, by their content.
+    """
     path = Path(path)
-    stamp = np.array(str(Path(training).stat().st_size))
-    if path.exists():
+    stamp = np.array(f"{digest_of(training)} {hand.digest}")
+    try:
         with np.load(path, allow_pickle=False) as stored:
             if stored["stamp"] == stamp:
                 return {name: stored[name] for name in ARRAYS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # none yet, or damaged
     index = build_index(load_training(training).split("train"), hand, cache, tell)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_arrays(path, {"stamp": stamp, **index})

@@ -5,7 +5,9 @@ Source of the form: Romero, Tzionas, Black, "Embodied Hands" (2017), eq. 1-4.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,6 +124,14 @@ class HandModel(nn.Module):
             self._keep(f"_region{part}", region, torch.long)
         self.length = float(np.linalg.norm(template.numpy()[tips[2]] - joints[0]))
 
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that stand for the hand: its side, skin, shapes and weights."""
+        content = hashlib.sha256(self.side.encode())
+        for table in (self.v_template, self.faces, self.shapedirs, self.posedirs, self.J_regressor, self.lbs_weights):
+            content.update(table.cpu().numpy().tobytes())
+        return content.hexdigest()[:16]
+
     @property
     def contact_regions(self) -> tuple[torch.Tensor, ...]:
         """Six index tensors: the pads of thumb, index, middle, ring, little, and the palm."""
@@ -130,18 +140,21 @@ class HandModel(nn.Module):
     def rest(self, betas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, V, 3) shaped vertices without correctives and (B, 16, 3) joints, for betas (B, 10)."""
         shaped = self.v_template + (betas @ self._shape_rows).view(-1, *self.v_template.shape)
-        return shaped, self._rest_joints + (betas @ self._joint_rows).view(-1, 16, 3)
+        return shaped, self.rest_joints(betas)
+
+    def rest_joints(self, betas: torch.Tensor) -> torch.Tensor:
+        """(B, 16, 3) joints at rest, for betas (B, 10)."""
+        return self._rest_joints + (betas @ self._joint_rows).view(-1, 16, 3)
 
     def transforms(
         self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
     ) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms of axis-angle poses (B, 3), (B, 45), (B, 3), (B, 16, 3) joints."""
         rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(len(hand_pose), 16, 3))
-        return self._chain_transforms(rotations, transl, rest_joints)
+        return self.chain(rotations, transl, rest_joints)
 
-    def _chain_transforms(
-        self, rotations: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor
-    ) -> torch.Tensor:
+    def chain(self, rotations: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor) -> torch.Tensor:
+        """(B, 16, 4, 4) skinning transforms of rotations (B, 16, 3, 3), each against its parent's."""
         turned = [rotations[:, 0]]
         placed = [rest_joints[:, 0] + transl]
         for joint in range(1, 16):
@@ -164,7 +177,7 @@ class HandModel(nn.Module):
             len(hand_pose), 135
         )
         rest = shaped + (feature @ self.posedirs).reshape(shaped.shape)
-        transforms = self._chain_transforms(rotations, transl, joints)
+        transforms = self.chain(rotations, transl, joints)
         blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(*rest.shape[:2], 3, 4)
         x, y, z = rest.split(1, dim=-1)
         vertices = blend[..., 0] * x + blend[..., 1] * y + blend[..., 2] * z + blend[..., 3]

@@ -1,1 +1,1 @@
-"""How good a grasp is: the strict protocol, the hold test, and how many grasps differ."""
+"""How good grasps are: the papers' protocol and the strict one, variety, and measures against a truth."""

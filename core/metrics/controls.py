@@ -41,6 +41,8 @@ def random_rotations(count: int, rng: torch.Generator) -> torch.Tensor:
 
 
 def of_another(grasps: Grasps, count: int) -> Grasps:
-    """Another object's grasps, taken as they are in its centred frame."""
-    rows = torch.arange(count) % max(1, len(grasps))
+    """Another object's grasps, taken as they are in its centred frame; ValueError where it has none."""
+    if not len(grasps):
+        raise ValueError("The other object has no grasps to take.")
+    rows = torch.arange(count) % len(grasps)
     return replace(grasps[rows], method="control_other", score=torch.zeros(count))

@@ -44,13 +44,16 @@ def clustered(values: np.ndarray, seed: int = 0, clusters: int = CLUSTERS) -> tu
     """Entropy (natural log, at most ln 20 = 2.996) and mean distance to the nearest of k-means' 20 centres.
 
     Args:
-        values: (N, D) features. seed: of the first centres.
+        values: (N, D) features of more grasps than clusters. seed: of the first centres.
+
+    Raises:
+        ValueError: there are no more grasps than clusters, where both figures say nothing but how many there are.
     """
     from scipy.cluster.vq import kmeans2, vq
 
     count = len(values)
-    if count == 0:
-        return 0.0, 0.0
+    if count <= clusters:
+        raise ValueError(f"The entropy over {clusters} clusters needs more than {clusters} grasps, not {count}.")
     centres = np.unique(values, axis=0)
     if len(centres) > clusters:
         centres, _ = kmeans2(values, clusters, minit="++", seed=np.random.default_rng(seed), iter=50)

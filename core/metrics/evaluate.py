@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from core.metrics.distinct import find_symmetry, most_different
-from core.metrics.diversity import clustered, features
+from core.metrics.diversity import CLUSTERS, FEATURES, clustered, features
 from core.metrics.hold import hold_test
 from core.metrics.paper import paper_measures
 from core.metrics.strict import strict_measures
+from core.metrics.truth import truth_measures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,52 +30,89 @@ class Evaluation:
     """One object's grasps under one or both protocols.
 
     Attributes:
-        count: of the grasps. paper, strict: name -> mean over them; empty where not asked for.
+        count: of the grasps.
+        paper, strict, truth: name -> mean over them, units in the names; empty where not asked for.
+        each: "paper", "strict", "truth" -> name -> (N,) value of each grasp; strict's parts are (N, 6).
         joints: (N, 21, 3) metres, object frame, for diversity over several objects. parameters: (N, 61).
     """
 
     count: int
     paper: dict[str, float] = field(default_factory=dict)
     strict: dict[str, float] = field(default_factory=dict)
+    truth: dict[str, float] = field(default_factory=dict)
+    each: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     joints: torch.Tensor | None = None
     parameters: torch.Tensor | None = None
 
 
 def evaluate(obj: GraspObject, hand: HandModel, grasps: Grasps, protocol: str = "both",
-             progress: Callable[[float, str], object] | None = None) -> Evaluation:
+             progress: Callable[[float, str], object] | None = None, truth: Grasps | None = None) -> Evaluation:
     """Measures all grasps as they come; none is rejected, drawn again or left out.
 
     Args:
         obj: the object. hand: of the grasps' side. grasps: in the object's frame. protocol: one of `PROTOCOLS`.
+        progress: called with a fraction and a stage's name, several times a second; ends the work by raising.
+        truth: for each grasp the true one, of the same hand and object.
 
     Raises:
-        ValueError: there is no such protocol, or there are no grasps.
+        ValueError: there is no such protocol, there are no grasps, or what is given does not fit; a sentence.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"A protocol is one of {', '.join(PROTOCOLS)}, not '{protocol}'.")
-    if not len(grasps):
-        raise ValueError("There are no grasps to evaluate.")
-    tell = progress or (lambda fraction, stage: None)
+    check_grasps(hand, grasps)
+    if truth is not None:
+        check_truth(hand, grasps, truth)
+    say = progress or (lambda fraction, stage: None)
+
+    def steps(first: float, last: float, stage: str) -> Callable[[float], object]:
+        say(first, stage)
+        return lambda share: say(first + (last - first) * share, stage)
+
     with torch.no_grad():
         joints = hand(**grasps.to(hand.v_template.device).parameters()).joints.cpu()
     parameters = torch.cat([value.cpu() for value in grasps.parameters().values()], 1)
     paper: dict[str, float] = {}
     strict: dict[str, float] = {}
+    true: dict[str, float] = {}
+    each: dict[str, dict[str, torch.Tensor]] = {}
     if protocol != "strict":
-        tell(0.0, "The papers' protocol")
-        paper = means(paper_measures(obj, hand, grasps)) | diversity([joints], [parameters])
+        each["paper"] = paper_measures(obj, hand, grasps, tell=steps(0.0, 0.35, "The papers' protocol"))
+        paper = means(each["paper"]) | diversity([joints], [parameters])
     if protocol != "paper":
-        tell(0.4, "The strict protocol")
-        measured = strict_measures(obj, hand, grasps)
-        strict = means({name: value for name, value in measured.items() if name not in ("parts", "held")})
-        strict["parts"] = float(measured["parts"].sum(1).float().mean())
-        strict["held"] = float(measured["held"].float().mean())
+        each["strict"] = strict_measures(obj, hand, grasps, tell=steps(0.35, 0.7, "The strict protocol"))
         for place, friction in enumerate(OTHER_FRICTIONS):
-            tell(0.7 + 0.1 * place, "The strict protocol")
-            strict[f"held_{friction}"] = float(hold_test(obj, hand, grasps, friction=friction).held.float().mean())
+            begin = 0.7 + 0.1 * place
+            again = steps(begin, begin + 0.1, f"Holding with friction {friction}")
+            each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, tell=again).held
+        strict = means({name: value for name, value in each["strict"].items() if name != "parts"})
+        strict["parts"] = float(each["strict"]["parts"].sum(1).float().mean())
         strict["different"] = float(len(most_different(joints, find_symmetry(obj))))
-    tell(1.0, "Done")
-    return Evaluation(len(grasps), paper, strict, joints, parameters)
+    if truth is not None:
+        each["truth"] = truth_measures(obj, hand, grasps, truth, steps(0.9, 1.0, "Against the truth"))
+        true = means(each["truth"])
+    say(1.0, "Done")
+    return Evaluation(len(grasps), paper, strict, true, each, joints, parameters)
+
+
+def check_grasps(hand: HandModel, grasps: Grasps, what: str = "grasps") -> None:
+    """ValueError with a sentence where there are none, or they are another hand's, or hold what is no number."""
+    if not len(grasps):
+        raise ValueError(f"There are no {what} to evaluate.")
+    if grasps.hand != hand.side:
+        raise ValueError(f"The {what} are of a {grasps.hand} hand, and the hand is a {hand.side} one.")
+    if not all(torch.isfinite(value).all() for value in grasps.parameters().values()):
+        raise ValueError(f"The {what} hold numbers that are none (NaN or infinite).")
+    if grasps.betas.abs().max() >= 100 or max(grasps.hand_pose.abs().max(), grasps.global_orient.abs().max()) >= 1000:
+        raise ValueError(f"The {what} hold shapes or turns that no hand has: betas are below 100, and rotations in "
+                         "radians.")
+
+
+def check_truth(hand: HandModel, grasps: Grasps, truth: Grasps) -> None:
+    """ValueError with a sentence where true grasps do not fit the grasps."""
+    check_grasps(hand, truth, "true grasps")
+    if len(truth) != len(grasps):
+        raise ValueError(f"There are {len(grasps)} grasps and {len(truth)} true ones: the truth holds one for each "
+                         "grasp, in the same order.")
 
 
 def means(measures: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -82,10 +120,13 @@ def means(measures: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 def diversity(joints: list[torch.Tensor], parameters: list[torch.Tensor]) -> dict[str, float]:
-    """Entropy and cluster size over the grasps of one object or of several, by each paper's features."""
+    """Entropy and cluster size over the grasps of one object or of several, by each paper's features.
+
+    Empty for no more grasps than clusters, where they would say nothing.
+    """
     every, raw = torch.cat(joints), torch.cat(parameters)
     found = {}
-    for name in ("whitened_joints", "canonical_joints_cm", "parameters"):
+    for name in FEATURES if len(every) > CLUSTERS else ():
         entropy, size = clustered(features(name, every, raw))
         found |= {f"entropy_{name}": entropy, f"cluster_{name}": size}
     return found

@@ -1,37 +1,46 @@
 """Frechet distances between sets of grasps, in joint-angle and in contact space.
 
 JHOD reports a FID over renders, which needs an Inception network that cannot be had here. These are the same distance
-between Gaussians, of features that say what a hand does; they do not compare with a published FID.
+between Gaussians, of features that say what a hand does; they do not compare with a published FID. Like that one they
+come out larger for few grasps: only sets of like size compare.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
+from core.files import digest_of, save_arrays, user_cache
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
-REACH = 0.03  # metres: an anchor farther than this from the object is away
+REACH: Final = 0.03  # metres: an anchor farther than this from the object is away
+SPACES: Final = ("angles", "contact")
+SPLITS: Final = ("shape", "family")
+VERSION: Final = 1  # of the features
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of the Gaussians of (N, D) and (M, D) features.
 
-    Dowson and Landau (1982), equation 16.
+    Dowson and Landau (1982), equation 16. The trace of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2), which exists
+    where features do not vary, too.
     """
-    from scipy.linalg import sqrtm
-
     difference = first.mean(0) - second.mean(0)
     one, two = (np.atleast_2d(np.cov(values, rowvar=False)) for values in (first, second))
-    root = sqrtm(one @ two)
-    if not np.isfinite(root).all():  # singular: as FID's own code does
-        eye = 1e-6 * np.eye(len(one))
-        root = sqrtm((one + eye) @ (two + eye))
-    return float(difference @ difference + np.trace(one + two - 2 * np.real(root)))
+    values, axes = np.linalg.eigh(one)
+    root = axes * np.sqrt(np.maximum(values, 0)) @ axes.T
+    common = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ two @ root), 0)).sum()
+    return max(0.0, float(difference @ difference + np.trace(one) + np.trace(two) - 2 * common))
 
 
 def angle_features(hand: HandModel, hand_pose: torch.Tensor) -> np.ndarray:
@@ -41,5 +50,63 @@ def angle_features(hand: HandModel, hand_pose: torch.Tensor) -> np.ndarray:
 
 def contact_features(obj: GraspObject, hand: HandModel, vertices: torch.Tensor) -> np.ndarray:
     """(N, 32) centimetres from the hand's anchors to the object's surface, at most 3, of vertices (N, V, 3)."""
-    distance, _ = obj.grid.query(hand.anchors(vertices).detach())
+    distance, _ = obj.grid.query(hand.anchors(vertices.to(hand.v_template.device)).detach().cpu())
     return 100 * distance.clamp(-REACH, REACH).cpu().double().numpy()
+
+
+def grasp_features(obj: GraspObject, hand: HandModel, grasps: Grasps) -> dict[str, np.ndarray]:
+    """Both spaces' features of grasps of one object: angles (N, 21) in radians, contact (N, 32) in centimetres."""
+    with torch.no_grad():
+        vertices = hand(**grasps.to(hand.v_template.device).parameters()).vertices
+    return {"angles": angle_features(hand, grasps.hand_pose), "contact": contact_features(obj, hand, vertices.cpu())}
+
+
+def held_out_features(training: str | Path, split: str, hand: HandModel, folder: str | Path | None = None,
+                      objects: str | Path | None = None,
+                      tell: Callable[[float], object] | None = None) -> dict[str, np.ndarray]:
+    """The features of the training grasps that are held out, on their own objects.
+
+    Args:
+        training: the file of training grasps. split: "shape" or "family". hand: the right hand.
+        folder: where the features are kept, by the content of file and hand; None is the user's cache folder.
+        objects: a folder for prepared objects (`core.synthesis.dataset.training_object`).
+        tell: called with the share that is done, after each object.
+
+    Raises:
+        ValueError: nothing is held out in that split.
+    """
+    folder = user_cache("frechet") if folder is None else Path(folder)
+    path = folder / f"{digest_of(training)}-{hand.digest}-{split}-{VERSION}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {space: stored[space] for space in SPACES}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass
+    from core.synthesis.dataset import load_training, training_object
+
+    held = load_training(training).split(split)
+    numbers = np.unique(held.object)
+    if not len(numbers):
+        raise ValueError(f"{Path(training).name} holds no grasps that are held out by {split}.")
+    found: list[dict[str, np.ndarray]] = []
+    for number in numbers:
+        obj = training_object(held.objects[number], objects)
+        found.append(grasp_features(obj, hand, held[held.object == number].grasps(hand)))
+        if tell is not None:
+            tell(len(found) / len(numbers))
+    features = {space: np.concatenate([one[space] for one in found]) for space in SPACES}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_arrays(path, features)
+    except OSError:
+        pass  # made again the next time
+    return features
+
+
+def frechet_distances(features: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
+    """Space -> distance (rad2 of angles, cm2 of contact) of two sets of grasps.
+
+    A space is left out where either set has no more grasps than features, whose Gaussian would be flat.
+    """
+    return {space: frechet_distance(features[space], reference[space]) for space in SPACES
+            if min(len(features[space]), len(reference[space])) > features[space].shape[1]}

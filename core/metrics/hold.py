@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +13,13 @@ import torch
 from core.metrics.pieces import Pieces, convex_pieces
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
+
+_log = logging.getLogger(__name__)
 
 MASS: Final = 0.2  # kg
 TIMESTEP: Final = 0.002  # s
@@ -38,7 +43,8 @@ class HoldResult:
 
     Attributes:
         held: (N,) bool: the object's centre of mass moved less than 2 cm in all directions of gravity.
-        slip_cm: (N,) its largest distance from where it was grasped; for a dropped object, where the test stopped.
+        slip_cm: (N,) its largest distance from where it was grasped; for a dropped object, where the test stopped; 2
+            where the physics failed, which counts as dropped.
     """
 
     held: torch.Tensor
@@ -53,6 +59,7 @@ def hold_test(
     directions: int = 6,
     cache: Path | str | None = None,
     early: bool = False,
+    tell: Callable[[float], object] | None = None,
 ) -> HoldResult:
     """Shakes N grasps: 0.2 s without gravity, then 1.2 s of gravity each way from that state.
 
@@ -65,6 +72,7 @@ def hold_test(
         directions: how many of down, up, and the four sides are tried; the protocol wants 6, a filter may take fewer.
         cache: folder of the convex pieces; None is the user's cache folder.
         early: stop a direction once the object has come to rest, and count its creep to the end; for filters.
+        tell: called with the share that is done, after each grasp; ends the work by raising.
     """
     if not 1 <= directions <= len(DIRECTIONS):
         raise ValueError(f"directions is {directions}, expected 1 to {len(DIRECTIONS)}")
@@ -75,7 +83,10 @@ def hold_test(
     slips: list[float] = []
     for first in range(0, len(hands), BATCH):
         bench = Bench(pieces, hands[first:first + BATCH], friction)
-        slips += [bench.slip(index, directions, early) for index in range(len(bench.hands))]
+        for index in range(len(bench.hands)):
+            slips.append(bench.slip(index, directions, early))
+            if tell is not None:
+                tell(len(slips) / len(hands))
     slip = torch.tensor(slips, dtype=torch.float64)
     return HoldResult(slip < DROPPED, (100 * slip).float())
 
@@ -122,7 +133,9 @@ class Bench:
     def __init__(self, pieces: Pieces, hands: list[list[np.ndarray]], friction: float) -> None:
         import mujoco
 
-        self.hands = hands
+        mujoco.set_mju_user_warning(_log.debug)  # else it writes MUJOCO_LOG.TXT where the user happens to be
+        self.hands = hands = [_within_reach(bones, pieces) for bones in hands]
+        self._parked = [_away(bones, number, pieces) for number, bones in enumerate(hands)]
         spec = mujoco.MjSpec()
         spec.option.timestep = TIMESTEP
         spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
@@ -137,7 +150,7 @@ class Bench:
         body.fullinertia = [*np.diag(tensor), tensor[0, 1], tensor[0, 2], tensor[1, 2]]
         self._add_hulls(spec, body, pieces.hulls, (friction, 2, 1), "object")
         for number, bones in enumerate(hands):
-            holder = spec.worldbody.add_body(name=f"hand {number}", pos=_away(number))
+            holder = spec.worldbody.add_body(name=f"hand {number}", pos=self._parked[number])
             self._add_hulls(spec, holder, bones, (friction, 1, 2), f"hand {number}")
         self._model = spec.compile()
         self._data = mujoco.MjData(self._model)
@@ -165,7 +178,7 @@ class Bench:
 
         model, data = self._model, self._data
         for number, holder in enumerate(self._holders):
-            model.body_pos[holder] = 0.0 if number == index else _away(number)
+            model.body_pos[holder] = 0.0 if number == index else self._parked[number]
         mujoco.mj_resetData(model, data)
         mujoco.mj_forward(model, data)
         origin = data.xipos[self._body].copy()
@@ -185,9 +198,12 @@ class Bench:
 
         worst = 0.0
         before = self._data.xipos[self._body].copy()
+        begin = self._data.time
         for done in range(10, steps + 1, 10):
             mujoco.mj_step(self._model, self._data, nstep=10)
             place = self._data.xipos[self._body]
+            if self._data.time < begin + (done - 0.5) * TIMESTEP or not np.isfinite(place).all():
+                return DROPPED  # it diverged, and MuJoCo has put everything back to where it began
             worst = max(worst, float(np.linalg.norm(place - origin)))
             if worst >= DROPPED:
                 break
@@ -197,8 +213,21 @@ class Bench:
                     worst += creep * (steps - done) / RESTING
                     break
                 before = place.copy()
-        return worst if np.isfinite(worst) else np.inf
+        return worst
 
 
-def _away(number: int) -> list[float]:
-    return [0.0, 0.0, 10.0 + 2.0 * number]
+def _away(bones: list[np.ndarray], number: int, pieces: Pieces) -> np.ndarray:
+    """(3,) the shift that takes a hand to a place of its own, away from the object and from other hands."""
+    return np.array([0.0, 0.0, _radius(pieces) + 10.0 + 2.0 * number]) - np.concatenate(bones).mean(0)
+
+
+def _within_reach(bones: list[np.ndarray], pieces: Pieces) -> list[np.ndarray]:
+    """The bodies of a hand, one that is metres away brought nearer: there it touches nothing either."""
+    middle = np.concatenate(bones).mean(0)
+    far, most = float(np.linalg.norm(middle)), _radius(pieces) + 2.0
+    return bones if far <= most else [points - middle * (1 - most / far) for points in bones]
+
+
+def _radius(pieces: Pieces) -> float:
+    """Metres from the origin that no corner of the object is beyond."""
+    return max(float(np.linalg.norm(hull, axis=1).max()) for hull in pieces.hulls)

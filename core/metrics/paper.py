@@ -14,6 +14,8 @@ import torch
 from core.metrics.simulation import displacement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -21,16 +23,19 @@ if TYPE_CHECKING:
 #: metres: pitch of the voxels of the object's surface; from here on a hand touches
 PITCH: Final = 0.005
 TOUCH: Final = 0.005
+MOST_VOXELS: Final = 2_000_000
 #: quality index = VOLUME x volume (cm3) + SHIFT x displacement (cm)
 VOLUME, SHIFT = 0.301, 0.699
 
 
-def paper_measures(obj: GraspObject, hand: HandModel, grasps: Grasps, simulate: bool = True) -> dict[str, torch.Tensor]:
+def paper_measures(obj: GraspObject, hand: HandModel, grasps: Grasps, simulate: bool = True,
+                   tell: Callable[[float], object] | None = None) -> dict[str, torch.Tensor]:
     """Measures N grasps as the papers do; nothing is rejected.
 
     Args:
         obj: the object. hand: the hand. grasps: in the object's frame.
         simulate: whether PyBullet is run (most of the time).
+        tell: called with the share that is done, after each grasp; ends the work by raising.
 
     Returns:
         volume_cm3 (N,) of the object's surface voxels of 5 mm whose centres the open-wrist hand encloses;
@@ -40,20 +45,24 @@ def paper_measures(obj: GraspObject, hand: HandModel, grasps: Grasps, simulate: 
     with torch.no_grad():
         posed = hand(**grasps.to(hand.v_template.device).parameters())
     skins = posed.vertices.cpu().double().numpy()
-    faces = open_faces(hand)
+    faces, sealed = open_faces(hand), hand.faces.cpu().numpy()
     voxels = surface_voxels(obj)
     count = len(grasps)
-    volume, depth, contact = np.zeros(count), np.zeros(count), np.zeros(count, bool)
+    volume, depth, contact, moved = np.zeros(count), np.zeros(count), np.zeros(count, bool), np.zeros(count)
     for row, skin in enumerate(skins):
         volume[row] = enclosed(voxels, skin, faces) * PITCH**3
         distance = obj.surface.signed(skin)[0]
         depth[row] = max(0.0, -distance.min(initial=0.0))
         contact[row] = (distance < TOUCH).any()
+        if simulate:
+            moved[row] = 100 * displacement(obj, skin, sealed)
+        if tell is not None:
+            tell((row + 1) / count)
     measures = {"volume_cm3": torch.from_numpy(volume * 1e6).float(), "depth_cm": torch.from_numpy(depth * 1e2).float(),
                 "contact": torch.from_numpy(contact)}
     if simulate:
-        moved = torch.tensor([displacement(obj, skin, hand.faces.cpu().numpy()) for skin in skins]) * 100
-        measures |= {"displacement_cm": moved.float(), "quality": quality_index(measures["volume_cm3"], moved.float())}
+        shift = torch.from_numpy(moved).float()
+        measures |= {"displacement_cm": shift, "quality": quality_index(measures["volume_cm3"], shift)}
     return measures
 
 
@@ -70,9 +79,16 @@ def open_faces(hand: HandModel) -> np.ndarray:
 
 
 def surface_voxels(obj: GraspObject, pitch: float = PITCH) -> np.ndarray:
-    """(M, 3) centres of the voxels that the object's surface passes through (trimesh's voxelisation, not filled)."""
+    """(M, 3) centres of the voxels that the object's surface passes through (trimesh's voxelisation, not filled).
+
+    Raises:
+        ValueError: the object is so large that they would fill the memory.
+    """
     import trimesh
 
+    if obj.area > MOST_VOXELS * pitch**2:
+        raise ValueError(f"The object's surface has {obj.area:,.0f} m2, too much for voxels of {1000 * pitch:g} mm: "
+                         "the unit of its mesh must be another (mm, cm or m).")
     mesh = trimesh.Trimesh(obj.surface.vertices, obj.surface.faces, process=False)
     return np.asarray(mesh.voxelized(pitch).points)
 

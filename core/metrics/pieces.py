@@ -9,8 +9,6 @@ each as deep as half the wall under it, at most `DEEPEST`.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import zipfile
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.files import save_arrays
+from core.files import save_arrays, user_cache
 
 if TYPE_CHECKING:
     from scipy.spatial import ConvexHull
@@ -56,17 +54,6 @@ class Pieces:
     inertia: np.ndarray
 
 
-def cache_folder() -> Path:
-    """Where pieces are kept: the user's cache folder, which may be emptied at any time."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "generate-grasps" / "pieces"
-
-
 def convex_pieces(obj: GraspObject, cache: Path | str | None = None) -> Pieces:
     """The pieces of `obj`, from the cache where they are there.
 
@@ -74,7 +61,7 @@ def convex_pieces(obj: GraspObject, cache: Path | str | None = None) -> Pieces:
         obj: the object.
         cache: a folder; None is the user's cache folder. A folder that cannot be written to is done without.
     """
-    folder = cache_folder() if cache is None else Path(cache)
+    folder = user_cache("pieces") if cache is None else Path(cache)
     path = folder / f"{obj.digest}-{VERSION}.npz"
     kept = _read(path)
     if kept is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from core.files import save_arrays
-from core.metrics.pieces import cache_folder
+from core.files import save_arrays, user_cache
 
 if TYPE_CHECKING:
     from core.objects import GraspObject
@@ -90,14 +90,14 @@ def obj_text(hulls: list[np.ndarray]) -> str:
 
 def vhacd_hulls(obj: GraspObject, cache: Path | str | None = None) -> list[np.ndarray]:
     """Corners (P, 3) of the object's VHACD hulls, object frame, metres; kept by the mesh's hash."""
-    folder = (cache_folder().parent / "vhacd") if cache is None else Path(cache)
+    folder = user_cache("vhacd") if cache is None else Path(cache)
     settings = hashlib.sha256(repr((VERSION, sorted(HULLS.items()))).encode()).hexdigest()[:8]
     path = folder / f"{obj.digest}-{settings}.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
             return [stored[name] for name in sorted(stored.files)]
-    except (OSError, ValueError, KeyError, EOFError):
-        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # none yet, or damaged
     from vhacdx import compute_vhacd
 
     faces = np.concatenate([np.full((len(obj.surface.faces), 1), 3), obj.surface.faces], 1).astype(np.uint32).ravel()

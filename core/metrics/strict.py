@@ -12,6 +12,8 @@ from core.metrics.bones import bones_crossing
 from core.metrics.hold import hold_test
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -32,12 +34,14 @@ def strict_measures(
     hold: bool = True,
     friction: float = 0.6,
     cache: Path | str | None = None,
+    tell: Callable[[float], object] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Measures N grasps by the strict protocol; nothing is rejected.
 
     Args:
         obj: the object, on the CPU. hand: the hand, sealed at the wrist. grasps: in the object's frame.
         hold: whether the hold test is run (most of the time), with which friction and folder of pieces.
+        tell: called with the share that is done, after each grasp; ends the work by raising.
 
     Returns:
         volume_cm3 (N,) common volume of hand and object, counted in cubes of a millimetre; depth_mm (N,) largest
@@ -59,6 +63,8 @@ def strict_measures(
         depth[index] = max(0.0, -distance.min(initial=0.0))
         parts[index] = [(distance[part_of == part] <= TOUCH).any() for part in range(6)]
         volume[index] = common_volume(obj, ExactSurface(skin, faces))
+        if tell is not None:
+            tell((index + 1) / count * (0.5 if hold else 1.0))
     measures = {
         "volume_cm3": torch.from_numpy(volume * 1e6).float(),
         "depth_mm": torch.from_numpy(depth * 1e3).float(),
@@ -67,7 +73,8 @@ def strict_measures(
         "contact": in_contact(torch.from_numpy(parts)),
     }
     if hold:
-        result = hold_test(obj, hand, grasps, friction=friction, cache=cache)
+        later = None if tell is None else lambda share: tell(0.5 + 0.5 * share)
+        result = hold_test(obj, hand, grasps, friction=friction, cache=cache, tell=later)
         measures |= {"held": result.held, "slip_cm": result.slip_cm}
     return measures
 

@@ -8,11 +8,31 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
 TOUCH: Final = 0.002
 POINTS: Final = 5000
+
+
+def truth_measures(obj: GraspObject, hand: HandModel, grasps: Grasps, truth: Grasps,
+                   tell: Callable[[float], object] | None = None) -> dict[str, torch.Tensor]:
+    """N grasps against as many true ones of the same hand and object, in order.
+
+    Args:
+        tell: called with the share that is done, after each grasp; ends the work by raising.
+
+    Returns:
+        mpjpe_mm and r_mpjpe_mm, contact_precision, contact_recall and contact_f1, each (N,).
+    """
+    with torch.no_grad():
+        posed, right = (hand(**some.to(hand.v_template.device).parameters()) for some in (grasps, truth))
+    plain, relative = joint_error_mm(posed.joints.cpu(), right.joints.cpu())
+    contact = contact_scores(obj, hand, posed.vertices, right.vertices, tell=tell)
+    return {"mpjpe_mm": plain, "r_mpjpe_mm": relative, **{f"contact_{name}": value for name, value in contact.items()}}
 
 
 def joint_error_mm(joints: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,8 +65,11 @@ def touched(points: np.ndarray, skin: np.ndarray, faces: np.ndarray) -> np.ndarr
 
 
 def contact_scores(obj: GraspObject, hand: HandModel, skin: torch.Tensor, truth: torch.Tensor,
-                   seed: int = 0) -> dict[str, torch.Tensor]:
-    """Precision, recall and F1 (N,) of the object's points that hands (N, V, 3) touch, against true hands."""
+                   seed: int = 0, tell: Callable[[float], object] | None = None) -> dict[str, torch.Tensor]:
+    """Precision, recall and F1 (N,) of the object's points that hands (N, V, 3) touch, against true hands.
+
+    All are 0 where nothing is touched in common, also where neither hand touches anything.
+    """
     from core.objects.sampling import sample_surface
 
     points, _ = sample_surface(obj.surface.vertices, obj.surface.faces, POINTS, np.random.default_rng(seed))
@@ -57,5 +80,7 @@ def contact_scores(obj: GraspObject, hand: HandModel, skin: torch.Tensor, truth:
         both = float((one & two).sum())
         precision, recall = both / max(1, one.sum()), both / max(1, two.sum())
         rows.append((precision, recall, 2 * precision * recall / max(1e-12, precision + recall)))
+        if tell is not None:
+            tell(len(rows) / len(skin))
     table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 3)
     return {"precision": table[:, 0], "recall": table[:, 1], "f1": table[:, 2]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.objects.errors import ObjectError, ObjectTooLarge, ObjectTooSmall
 from core.objects.features import RimPoints, RodPoints, rims, rods
 from core.objects.grid import DistanceGrid
+from core.objects.kept import kept_object
 from core.objects.load import load_mesh
 from core.objects.parts import Parts, with_parts
 from core.objects.prepare import GraspObject, prepare_object
@@ -21,6 +22,7 @@ __all__ = [
     "RimPoints",
     "RodPoints",
     "check_graspable",
+    "kept_object",
     "load_mesh",
     "load_object",
     "prepare_object",

@@ -18,8 +18,8 @@ TENSORS = ("vertices", "faces", "points", "normals", "thickness")
 PLAIN = {"area": float, "volume": float, "watertight": bool, "shell": bool, "digest": str}
 
 
-def save_object(obj: GraspObject, path: str | Path) -> None:
-    """Writes a prepared object as npz, whole or not at all."""
+def save_object(obj: GraspObject, path: str | Path, packed: bool = True) -> None:
+    """Writes a prepared object as npz, whole or not at all; `packed` is smaller and slower."""
     arrays = {name: getattr(obj, name).cpu().numpy() for name in TENSORS}
     arrays |= {name: np.array(getattr(obj, name)) for name in PLAIN}
     arrays["centroid"] = obj.centroid
@@ -29,7 +29,7 @@ def save_object(obj: GraspObject, path: str | Path) -> None:
     if obj.parts is not None:
         arrays |= {"part_names": np.array(obj.parts.names), "part_of_points": obj.parts.of_points.cpu().numpy(),
                    "part_types": np.array(obj.parts.types, dtype=str)}
-    save_arrays(path, arrays)
+    save_arrays(path, arrays, packed)
 
 
 def load_object(path: str | Path) -> GraspObject:

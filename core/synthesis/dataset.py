@@ -88,10 +88,7 @@ class TrainingGrasps:
 
     def split(self, name: str) -> TrainingGrasps:
         """The grasps of one split: "train", "shape" or "family" (held-out shapes, held-out families)."""
-        from core.synthesis.shapes import split
-
-        kinds = np.array([split(family, int(seed)) if family != "mesh" else "train"
-                          for family, seed in (entry.split("/", 1) for entry in self.objects)], dtype=str)
+        kinds = np.array([split_of(entry) for entry in self.objects], dtype=str)
         return self[kinds[self.object] == name]
 
     def grasps(self, hand: HandModel) -> Grasps:
@@ -129,6 +126,14 @@ def load_training(path: str | Path) -> TrainingGrasps:
             raise ValueError(f"{path} was made with other grasp types: make the training grasps again")
         return TrainingGrasps(tuple(stored["objects"].tolist()), **{name: stored[name] for name in COLUMNS},
                               slices=tuple(stored["slices"].tolist()) if "slices" in stored else ())
+
+
+def split_of(name: str) -> str:
+    """The split of an object's name, "family/seed"; a user's own meshes are trained on."""
+    from core.synthesis.shapes import split
+
+    family, seed = name.split("/", 1)
+    return split(family, int(seed)) if family != "mesh" else "train"
 
 
 def merge(parts: Sequence[TrainingGrasps]) -> TrainingGrasps:

@@ -149,7 +149,8 @@ class Poses:
     def with_rows(self, rows: torch.Tensor, others: Poses) -> Poses:
         """These poses, `others` in their place at `rows`; templates and types stay."""
         return replace(self, rotation=self.rotation.index_put((rows,), others.rotation),
-                       wrist=self.wrist.index_put((rows,), others.wrist), dofs=self.dofs.index_put((rows,), others.dofs))
+                       wrist=self.wrist.index_put((rows,), others.wrist),
+                       dofs=self.dofs.index_put((rows,), others.dofs))
 
 
 class Closer:

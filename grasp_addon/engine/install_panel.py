@@ -10,6 +10,7 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..errors import GraspError
+from ..ui import progress, redraw
 from . import install
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def draw(layout: bpy.types.UILayout) -> None:
     """What is there, and what can be done about it."""
     box = layout.box()
     if _running is not None:
-        row = box.row(align=True)
-        row.progress(factor=_running.fraction, text=_running.stage)
-        row.operator("grasp.cancel_install", text="", icon="X")
+        progress(box, _running.fraction, _running.stage, "grasp.cancel_install")
         for line in list(_running.lines)[-4:]:
             box.label(text=line[:110])
         return
@@ -115,10 +114,7 @@ class GRASP_OT_install_engine(bpy.types.Operator):
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        for window in context.window_manager.windows:
-            for area in window.screen.areas:
-                if area.type == "PREFERENCES":
-                    area.tag_redraw()
+        redraw(context, "PREFERENCES")
         if not _running.done:
             return {"PASS_THROUGH"}
         context.window_manager.event_timer_remove(self._timer)

@@ -1,10 +1,11 @@
 import os
+import sys
 from multiprocessing import get_context
 
 import numpy as np
 import pytest
 
-from core.files import save_arrays, save_text
+from core.files import save_arrays, save_text, user_cache
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -42,3 +43,12 @@ def test_others_may_read_what_was_written(tmp_path):
     finally:
         os.umask(mask)
     assert (tmp_path / "table.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_users_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache("pieces") == tmp_path / "generate-grasps" / "pieces"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert user_cache("pieces") == tmp_path / "local" / "generate-grasps" / "pieces"

@@ -83,8 +83,16 @@ def made_candidates(shape: HandShape, count: int, seed: int = 0) -> list[Candida
     return found
 
 
+def near_candidates(shape: HandShape, count: int, turns: np.ndarray, move: np.ndarray) -> list[Candidate]:
+    """Poses around one: the first is it, the others each a little further away."""
+    return [Candidate(shape.vertices, near, further, skinned(shape, shape.vertices, near, further), 1.0 - place / count,
+                      "tripod", {"overlap_cm3": 0.1})
+            for place in range(count)
+            for near, further in ((turns + [[0, 0.02 * place, 0, 0]], move + 0.01 * place * shape.length),)]
+
+
 class MadeEngine:
-    """Answers as the worker does, at once; `fails` makes generate answer with an error."""
+    """Answers as the worker does, at once; `fails` makes generate and fit answer with an error."""
 
     alive = True
 
@@ -100,21 +108,29 @@ class MadeEngine:
             shape = made_hand(message["side"])
             self.waiting.append(({**head, "type": "result", "side": message["side"], "version": "0", "python": "3",
                                   "torch": "2", "devices": ["cpu"], "types": [],
-                                  "methods": [{"name": "synthesis", "label": "Synthesis"}]},
+                                  "methods": [{"name": "synthesis", "label": "Synthesis", "fits": True},
+                                              {"name": "other", "label": "Other"}]},
                                  {"template": shape.vertices, "rest_joints": shape.joints, "tips": shape.tips,
                                   "weights": shape.weights, "quads": shape.polygons, "uvs": shape.uvs}))
-        elif message["type"] == "generate":
+        elif message["type"] in ("generate", "fit"):
             if self.fails:
                 self.waiting.append(({**head, "type": "error", "message": self.fails}, {}))
                 return number
             shape = made_hand(message["side"], message["hand_length"])
             count = message["count"] if self.count is None else self.count
-            for one in reversed(made_candidates(shape, count, message["seed"])):
+            found = made_candidates(shape, count, message["seed"])
+            if message["type"] == "fit":
+                found = near_candidates(shape, count, arrays["rotations"][0], arrays["translation"][0])
+            for one in reversed(found):
                 self.waiting.append(({**head, "type": "candidate", "score": one.score, "grasp_type": one.type,
                                       "measures": one.measures},
                                      {"rest_vertices": one.rest_vertices, "rotations": one.rotations,
                                       "translation": one.translation, "vertices": one.vertices}))
             self.waiting.append(({**head, "type": "result"}, {}))
+        elif message["type"] == "cancel":
+            target = message["target"]
+            self.waiting = [reply for reply in self.waiting if reply[0]["id"] != target]
+            self.waiting.append(({"id": target, "type": "result", "cancelled": True}, {}))
         return number
 
     def poll(self) -> list[tuple[dict, dict]]:

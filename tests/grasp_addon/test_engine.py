@@ -10,6 +10,8 @@ import time
 import bpy
 import numpy as np
 import pytest
+from test_rig import evaluated
+from test_work import bake_at, names
 
 from grasp_addon import engine_link, preferences
 from grasp_addon.engine.client import EngineClient
@@ -146,15 +148,6 @@ def test_a_large_object_does_not_hold_up_blender(client):
     assert "does not know" in answer(client, number)[-1][0]["message"]
 
 
-def evaluated(rig):
-    """(V, 3) the hand as Blender shows it, world."""
-    bpy.context.view_layer.update()
-    mesh = rig.grasp.mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    points = np.empty(3 * len(mesh.data.vertices), np.float32)
-    mesh.data.vertices.foreach_get("co", points)
-    return points.reshape(-1, 3) @ np.array(mesh.matrix_world)[:3, :3].T + np.array(mesh.matrix_world)[:3, 3]
-
-
 POSE = """
 import sys
 from types import SimpleNamespace
@@ -221,11 +214,6 @@ def test_the_real_hand_shown_is_the_cores(client, posed_by_core, side, length, c
 
 def test_baked_the_real_hand_is_the_cores_at_its_frames_and_goes_without_a_trace(real_engine, mug, monkeypatch):
     from grasp_addon.animation import curves
-    from grasp_addon.candidates import drivers
-
-    def names():
-        groups = ("objects", "meshes", "armatures", "actions", "materials", "collections", "shape_keys")
-        return {f"{group}/{item.name}" for group in groups for item in getattr(bpy.data, group)}
 
     sent, received = [], engine_link.candidate
     monkeypatch.setattr(engine_link, "candidate", lambda *a: sent.append(received(*a)) or sent[-1])
@@ -234,11 +222,7 @@ def test_baked_the_real_hand_is_the_cores_at_its_frames_and_goes_without_a_trace
     bpy.ops.grasp.generate()
     rig = next(o for o in bpy.data.objects if o.type == "ARMATURE")
     cores = [c.vertices @ frame[:3, :3].T + frame[:3, 3] for c in sorted(sent, key=lambda c: -c.score)]
-    for time_, number in ((1, 1), (21, 2)):
-        scene.frame_set(time_)
-        bpy.ops.grasp.show(candidate=number)
-        bpy.ops.grasp.bake()
-        assert all(d.mute for d in drivers(rig))
+    bake_at({1: 1, 21: 2})
     for time_, number in ((1, 1), (21, 2)):
         scene.frame_set(time_)
         assert np.abs(evaluated(rig) - cores[number - 1]).max() < 1e-5
@@ -331,7 +315,7 @@ def test_stopping_keeps_what_there_is(real_engine, mug):
         time.sleep(0.005)
     assert time.monotonic() - asked < 1.5  # a second, and what a busy machine takes
     assert 1 <= len(work.found) < 64
-    assert f"{len(work.found)} grasps of the 64" in generate.finish(bpy.context, work)
+    assert f"{len(work.found)} grasps of the 64" in work.finish(bpy.context)
     assert len(next(o for o in bpy.data.objects if o.type == "ARMATURE").grasp.candidates) == len(work.found)
 
 
@@ -348,3 +332,37 @@ def test_the_ready_engine_answers_within_five_seconds():
         if took[-1] < 5:
             break
     assert min(took) < 5, took
+
+
+@pytest.mark.parametrize("side, times", [("right", 1.0), ("left", 10.0)])
+def test_a_posed_hand_is_refined(real_engine, mug, side, times):
+    """A hand held beside the mug, fingers half bent: what comes is near that pose, and touches the mug."""
+    scene = bpy.context.scene
+    scene.grasp.side, scene.grasp.count, scene.grasp.hand_length = side, 2, 0.19 * times
+    mug.scale, mug.rotation_euler = (times,) * 3, (0, 0, 0)
+    assert bpy.ops.grasp.add_hand() == {"FINISHED"}
+    rig = bpy.context.object
+    across = 1 if side == "right" else -1
+    rig.rotation_euler = (1.5708, 0, 0)
+    rig.location = [c + times * shift for c, shift in zip(mug.location, (0.0 * across, -0.01, 0.0), strict=True)]
+    for bone in rig.pose.bones:
+        bend = {"01": 0.3, "02": 0.4, "03": 0.25}.get(bone.name.split(".")[1], 0.0)
+        bone.rotation_quaternion = (1, bend / 2, 0, 0)
+    mug.select_set(True)
+    mine = evaluated(rig)
+    assert bpy.ops.grasp.fit() == {"FINISHED"}
+    assert [c.own for c in rig.grasp.candidates] == [True, False, False]
+
+    def outside(points):
+        local = (points - np.array(mug.matrix_world.translation)) / times
+        return (np.linalg.norm(local[:, :2], axis=1) - 0.04)[np.abs(local[:, 2]) < 0.05]
+
+    for place in (2, 3):
+        bpy.ops.grasp.show(candidate=place)
+        points = evaluated(rig)
+        assert np.linalg.norm(points - mine, axis=1).mean() < 0.06 * times
+        assert -0.004 < outside(points).min() < 0.001
+        assert (outside(points) < 0.003).sum() > 20
+        assert rig.grasp.candidates[place - 1].measures["contacts"].value >= 2
+    bpy.ops.grasp.show(candidate=1)
+    assert np.abs(evaluated(rig) - mine).max() < 1e-5 * times

@@ -26,6 +26,15 @@ def generate(count: int = 4, **settings: object) -> bpy.types.Object:
     return scrub.rig_of(bpy.context)
 
 
+def bake_at(candidates: dict[int, int]) -> None:
+    """Bakes a candidate at each frame, and sees that its drivers rest afterwards."""
+    for frame, number in candidates.items():
+        bpy.context.scene.frame_set(frame)
+        bpy.ops.grasp.show(candidate=number)
+        bpy.ops.grasp.bake()
+        assert all(d.mute for d in drivers(scrub.rig_of(bpy.context)))
+
+
 def expected(mug: bpy.types.Object, number: int, count: int = 4, seed: int = 0, side: str = "right") -> np.ndarray:
     found = made_candidates(made_hand(side), count, seed)[number - 1].vertices
     turn, place = np.array(mug.matrix_world.to_quaternion().to_matrix()), np.array(mug.matrix_world.translation)
@@ -76,11 +85,7 @@ def test_show_steps_around(engine: MadeEngine, mug: bpy.types.Object) -> None:
 
 def test_bake_plays_interpolates_and_a_look_leaves_it_alone(engine: MadeEngine, mug: bpy.types.Object) -> None:
     rig, scene = generate(), bpy.context.scene
-    for frame, number in ((1, 1), (21, 3)):
-        scene.frame_set(frame)
-        bpy.ops.grasp.show(candidate=number)
-        bpy.ops.grasp.bake()
-        assert all(d.mute for d in drivers(rig))
+    bake_at({1: 1, 21: 3})
     shown = {}
     for frame, number in ((1, 1), (21, 3)):
         scene.frame_set(frame)
@@ -104,10 +109,7 @@ def test_bake_plays_interpolates_and_a_look_leaves_it_alone(engine: MadeEngine, 
 def test_a_look_outlives_a_frame_evaluated_anew(engine: MadeEngine, mug: bpy.types.Object) -> None:
     """As the window does after Generate."""
     rig, scene = generate(), bpy.context.scene
-    for frame, number in ((1, 1), (21, 3)):
-        scene.frame_set(frame)
-        bpy.ops.grasp.show(candidate=number)
-        bpy.ops.grasp.bake()
+    bake_at({1: 1, 21: 3})
     scene.frame_set(11)
     bpy.ops.grasp.show(candidate=4)
     scene.frame_set(11)
@@ -123,10 +125,7 @@ def test_keying_preferences_hold(engine: MadeEngine, mug: bpy.types.Object) -> N
     try:
         edit.use_keyframe_insert_needed, edit.keyframe_new_interpolation_type = True, "LINEAR"
         scene.tool_settings.keyframe_type = "EXTREME"
-        for frame in (1, 11):
-            scene.frame_set(frame)
-            bpy.ops.grasp.show(candidate=2)
-            bpy.ops.grasp.bake()
+        bake_at({1: 2, 11: 2})
         points = [p for c in curves(rig) for p in c.keyframe_points]
         assert {round(p.co.x) for p in points} == {1}, "the same pose needs no second key"
         assert {(p.interpolation, p.type) for p in points} == {("LINEAR", "EXTREME")}

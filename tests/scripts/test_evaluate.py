@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+
+
+@pytest.fixture
+def scripts_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "scripts")
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """A file of training grasps of two objects that are held out by shape, and one of a family."""
+    from core.synthesis.dataset import load_training, merge
+
+    data = load_training(Path(__file__).resolve().parents[2] / "weights" / "training" / "grasps.npz")
+    parts = []
+    for split, wanted in (("shape", 2), ("family", 1)):
+        held = data.split(split)
+        most = np.argsort(-np.bincount(held.object))[:wanted]
+        parts.append(held[np.isin(held.object, most)])
+    path = tmp_path_factory.mktemp("training") / "few.npz"
+    merge(parts).save(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +49,7 @@ def folder(tmp_path_factory):
 def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     out = folder / "out"
     arguments = ("--out", str(out), "--objects", str(folder / "objects"), "--count", "3", "--turn",
-                 "--methods", "control_random", "control_random+fit", f"npz:far={folder / 'mine'}")
+                 "--methods", "control_random", "control_random+fit", f"npz:far={folder / 'mine'}", "--no-frechet")
     script("evaluate.py", *arguments)
     table = json.loads((out / "table.json").read_text())
     rows = {row["method"]: row for row in table["rows"]}
@@ -36,20 +62,120 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     assert rows["far"]["strict_held"] == 0
     assert rows["far"]["paper_displacement_cm"] == pytest.approx(10.7, abs=0.2)
     assert rows["control_random"]["paper_contact"] > 0
-    assert (out / "table.md").read_text().count("\n") == 5
+    text = (out / "table.md").read_text()
+    lines = text.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[:5]] == [
+        "method", "---", "control_random", "control_random+fit", "far"]
+    assert len({line.count("|") for line in lines[:5]}) == 1
+    assert "entropy" not in lines[0]  # three grasps have none
+    assert "nan" not in text
+    assert not {"paper_entropy_whitened_joints", "frechet_angles_shape"} & set(rows["far"])
+    made = table["made"]
+    assert "--count 3 --turn --methods control_random control_random+fit npz:far=mine" in made["Command"]
+    assert str(folder) not in text + json.dumps(table)
+    assert f"{os.cpu_count()} cores" in made["Machine"]
+    assert all(f"{name}: {value}" in text for name, value in made.items())
+    assert set(made) == {"Command", "Machine", "Commit", "Date", "Training grasps"}
+    assert all(0 < row["evaluation_seconds"] < 90 for row in rows.values())
     assert (out / "sheet.png").stat().st_size > 10_000
     kept = {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
     script("evaluate.py", *arguments, "--no-sheet")  # goes on: nothing is made or measured again
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
+    mine = dict(np.load(folder / "mine" / "block.npz"))
+    np.savez(folder / "mine" / "block.npz", **{**mine, "hand": "left"})
+    script("evaluate.py", *arguments, "--no-sheet")  # another file: what was measured of the one before is not shown
+    (record,) = [one for one in json.loads((out / "table.json").read_text())["records"] if one["method"] == "far"]
+    assert "of a left hand" in record["error"]
+    np.savez(folder / "mine" / "block.npz", **mine)
+
+
+def test_training_grasps_of_held_out_objects(few, tmp_path, script):
+    script("evaluate.py", "--out", tmp_path, "--objects", "training:family", "--training", few, "--count", 2,
+           "--protocol", "strict", "--no-sheet", "--no-frechet", "--methods", "training")
+    (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert (row["method"], row["objects"], row["grasps"]) == ("training", 1, 2)
+    assert row["strict_contact"] == 1
+    assert row["strict_bones_crossing"] == 0
+
+
+def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path, monkeypatch):
+    """Half of what is held out against the whole; random postures are farther from it."""
+    import torch
+    from results import place, table
+
+    from core.hand import load_hand
+    from core.metrics.frechet import grasp_features, held_out_features
+    from core.synthesis.dataset import load_training, training_object
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    hand, held = load_hand(), load_training(few).split("shape")
+    options = Namespace(out=tmp_path, training=few, cache=None, no_frechet=False, protocol="strict",
+                        methods=["training", "npz:random=somewhere", "few"])
+    (tmp_path / "kept").mkdir()
+    records = []
+    for number in np.unique(held.object):
+        name = held.objects[number]
+        obj, grasps = training_object(name), held[held.object == number].grasps(hand)[::2]
+        low, high = hand.dof_limits.T
+        share = torch.rand(len(grasps), 21, generator=torch.Generator().manual_seed(int(number)))
+        anyhow = replace(grasps, hand_pose=hand.pose_from_dofs(low + (high - low) * share))
+        for method, some in (("training", grasps), ("npz:random=somewhere", anyhow), ("few", grasps[:5])):
+            np.savez(place(method, name, options).with_suffix(".features.npz"), **grasp_features(obj, hand, some))
+            records.append({"method": method.partition("=")[0].removeprefix("npz:"), "object": name, "count": len(some),
+                            "paper": {}, "strict": {}, "seconds": 0.0, "evaluation_seconds": 0.0})
+    text, (mine, random, small) = table(records, options, hand)
+    for space in ("angles", "contact"):
+        assert 0 < mine[f"frechet_{space}_shape"] < 0.5 * random[f"frechet_{space}_shape"]
+        assert mine[f"frechet_{space}_shape"] < mine[f"frechet_{space}_family"]
+    assert not [name for name in small if name.startswith("frechet")]  # 10 grasps are too few
+    assert "Frechet: angles rad2, shapes" in text
+    assert "It\nis no FID" in text
+    assert held_out_features(few, "shape", hand)["angles"].shape == (len(held), 21)
+
+
+@pytest.mark.parametrize("methods, sentence", [
+    (["magic"], "no method 'magic'"),
+    (["npz:far"], "is not npz:NAME=FOLDER"),
+    (["npz:far=nowhere"], "is not npz:NAME=FOLDER"),
+    (["npz:a/b={mine}"], "is not npz:NAME=FOLDER"),
+    (["npz:far={mine}", "npz:far={objects}"], "Two methods are called far"),
+    (["control_random", "control_random"], "Two methods are called control_random"),
+    (["npz:synthesis={mine}"], "the name of another method"),
+    (["npz:control_random={mine}"], "the name of another method"),
+])
+def test_methods_that_would_be_one_row_are_a_sentence(folder, scripts_on_path, methods, sentence):
+    from evaluate import check_methods
+
+    names = [name.format(mine=folder / "mine", objects=folder / "objects") for name in methods]
+    with pytest.raises(SystemExit, match=sentence):
+        check_methods(Namespace(methods=names))
+    check_methods(Namespace(methods=["synthesis", "synthesis_chosen", "training", f"npz:far={folder / 'mine'}"]))
 
 
 def test_a_folder_of_other_settings_is_not_passed_off(folder, script):
-    common = ("--out", str(folder / "settings"), "--objects", str(folder / "objects"), "--no-sheet",
+    common = ("--out", str(folder / "settings"), "--objects", str(folder / "objects"), "--no-sheet", "--no-frechet",
               "--methods", f"npz:far={folder / 'mine'}", "--protocol", "paper")
     script("evaluate.py", *common, "--count", "2")
     assert "another seed" in script("evaluate.py", *common, "--count", "2", "--seed", "7", fails=True)
     assert "another count" in script("evaluate.py", *common, "--count", "3", fails=True)
     assert "another turn" in script("evaluate.py", *common, "--count", "2", "--turn", fails=True)
+
+
+def test_another_training_file_or_hand_is_another_setting(few, tmp_path, scripts_on_path):
+    from evaluate import same_settings
+
+    from core.hand import load_hand
+
+    other = tmp_path / "other.npz"
+    other.write_bytes(few.read_bytes()[:-1] + b"x")  # of the same size
+    options = Namespace(out=tmp_path, count=1, seed=0, turn=False, objects=None, things={}, training=few)
+    same_settings(options, load_hand())
+    same_settings(options, load_hand())
+    with pytest.raises(SystemExit, match="another hand"):
+        same_settings(options, load_hand(None, "left"))
+    options.training = other
+    with pytest.raises(SystemExit, match="another training"):
+        same_settings(options, load_hand())
 
 
 def test_the_control_of_another_object_needs_one(folder, script):
@@ -61,7 +187,24 @@ def test_the_control_of_another_object_needs_one(folder, script):
 def test_benchmark_tells_seconds_and_m(tmp_path, script):
     script("benchmark.py", "--counts", 1, "--repeats", 1, "--json", tmp_path / "speed.json")
     speed = json.loads((tmp_path / "speed.json").read_text())
+    assert speed["machine"].startswith(f"{os.cpu_count()} cores, ")
     rows = {(row["what"], row["count"]): row for row in speed["rows"]}
     row = rows["synthesis", 1]
     assert row["M"] == pytest.approx(row["seconds"] / speed["M_seconds"])
     assert 0 < row["first"] <= row["seconds"]
+
+
+@pytest.mark.parametrize("wish, sentence", [
+    (["--methods", "magic"], "no method 'magic'"),
+    (["--counts", "0"], "whole number from 1"),
+    (["--repeats", "0"], "--repeats is a whole number"),
+    (["--mesh", "no.obj"], "There is no file no.obj"),
+    (["--device", "abacus"], "auto, cpu or cuda"),
+])
+def test_a_benchmark_of_nothing_is_a_sentence(wish, sentence, scripts_on_path, monkeypatch):
+    import benchmark
+
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *wish])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit, match=sentence):
+        benchmark.main()

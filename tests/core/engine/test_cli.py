@@ -98,9 +98,64 @@ def test_evaluate_measures_by_both_protocols(can, grasps_file, tmp_path):
     assert found["strict"]["held"] <= 0.5
     assert found["paper"]["quality"] == pytest.approx(
         0.301 * found["paper"]["volume_cm3"] + 0.699 * found["paper"]["displacement_cm"], rel=1e-4)
+    assert not [name for name in found["paper"] if name.startswith("entropy")]  # two grasps have none
+    assert "truth" not in found
     shown = run("evaluate", can, grasps_file, "--protocol", "paper")
     assert "2 grasps of mine" in shown.stdout
     assert "strict" not in shown.stdout
+
+
+def changed(path, to, **arrays):
+    """The grasps' file with other arrays in it, as `to`."""
+    with np.load(path, allow_pickle=False) as stored:
+        np.savez(to, **{**stored, **arrays})
+    return to
+
+
+def test_evaluate_against_a_truth(can, grasps_file, tmp_path, capsys):
+    """The first hand is where it should be, the second 3 and 4 cm off."""
+    truth = changed(grasps_file, tmp_path / "truth.npz", transl=np.array([[1, 0, 0], [0.09, 0.03, 0.04]], np.float32))
+    asked = ["evaluate", str(can), str(grasps_file), "--protocol", "paper", "--truth", str(truth)]
+    assert cli.main([*asked, "--json", str(tmp_path / "out.json")]) == 0
+    found = json.loads((tmp_path / "out.json").read_text())["truth"]
+    assert found["mpjpe_mm"] == pytest.approx(25, abs=1e-3)
+    assert found["r_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+    assert 0 < found["contact_f1"] < 0.5
+    assert set(found) == {"mpjpe_mm", "r_mpjpe_mm", "contact_precision", "contact_recall", "contact_f1"}
+    capsys.readouterr()
+    assert cli.main(asked) == 0
+    shown = capsys.readouterr().out
+    assert all(f"truth   {name} " in shown for name in found)
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({name: np.zeros((3, width)) for name, width in
+      (("global_orient", 3), ("hand_pose", 45), ("transl", 3), ("betas", 10))}, "2 grasps and 3 true ones"),
+    ({"hand": np.array("left")}, "true grasps are of a left hand"),
+    ({"transl": np.full((2, 3), np.inf)}, "truth.npz holds numbers that are none"),
+])
+def test_a_truth_that_does_not_fit_is_one_sentence(change, sentence, can, grasps_file, tmp_path, capsys):
+    truth = changed(grasps_file, tmp_path / "truth.npz", **change)
+    assert cli.main(["evaluate", str(can), str(grasps_file), "--truth", str(truth)]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({"unit": np.array("furlong")}, "furlong"),
+    ({"hand": np.array("upper")}, "'right' or 'left'"),
+    ({"score": np.zeros(7)}, "score"),
+    ({"type": np.array(["a", "b", "c"])}, "3 types for 2 grasps"),
+    ({"unit": np.array("m")}, "the unit of its mesh"),
+    ({"hand_pose": np.zeros((2, 30))}, "hand_pose"),
+])
+def test_what_does_not_fit_in_a_grasps_file_is_one_sentence(change, sentence, can, grasps_file, tmp_path, capsys):
+    path = changed(grasps_file, tmp_path / "grasps.npz", **change)
+    assert cli.main(["evaluate", str(can), str(path), "--protocol", "paper"]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(("change", "sentence"), [

@@ -20,7 +20,7 @@ from core.grasps import Grasps
 from core.hand import load_hand
 from core.metrics.controls import random_wrists
 from core.objects import prepare_object
-from core.pipeline import pose_hands, propose, unpose_hands
+from core.pipeline import pose_hands, propose
 
 CM = 100.0
 
@@ -78,16 +78,6 @@ def outside(vertices):
     return np.maximum(radial, np.abs(vertices[..., 2]) - 5.0) / CM
 
 
-def test_a_posed_hand_comes_back_as_it_went(hand, tin):
-    grasps = rough(hand)
-    posed = pose_hands(hand, grasps, tin, 3.0)
-    back = unpose_hands(hand, tin, 2 * posed.rotations, posed.translation, None, 3.0)
-    with torch.no_grad():
-        again = hand(**back.parameters()).vertices
-        once = hand(**grasps.parameters()).vertices
-    assert torch.allclose(once, again, atol=1e-6)
-
-
 def test_a_rough_pose_is_laid_on_the_object_first_then_others_near_it(engine, hand, tin, can):
     message, arrays, away = request_of(hand, tin, rough(hand, 0.012), can, count=3, seed=4)
     replies = list(engine.replies(engine.send(message, arrays)))
@@ -119,8 +109,8 @@ def test_a_hand_far_away_is_told_so(engine, hand, tin, can):
 
 @pytest.mark.parametrize("change, word", [
     ({"rotations": None}, "rotations"),
-    ({"rotations": np.zeros((1, 16, 3))}, "(N, 16, 4)"),
-    ({"rotations": np.zeros((1, 16, 4))}, "length 0"),
+    ({"rotations": np.zeros((1, 16, 3))}, "16 rotations"),
+    ({"rotations": np.zeros((1, 16, 4))}, "rotation that is none"),
     ({"translation": np.full((1, 3), np.nan)}, "NaN"),
     ({"vertices": None}, "vertices"),
 ])

@@ -24,6 +24,7 @@ def test_hello_tells_what_there_is(engine):
     message, arrays = engine.ask({"type": "hello", "side": "right"})
     assert message["type"] == "result"
     assert "synthesis" in [method["name"] for method in message["methods"]]
+    assert {method["name"]: method["fits"] for method in message["methods"]}["synthesis"] is True
     assert len(message["types"]) >= 12
     count = len(arrays["template"])
     assert arrays["weights"].shape == (count, 16)
@@ -123,6 +124,68 @@ def test_cancel_while_the_object_is_read(engine):
     assert engine.ask({"type": "hello"})[0]["type"] == "result"
 
 
+@pytest.fixture(scope="module")
+def posed_can(shared_engine, can):
+    """A can in centimetres off the origin, and what comes back of two hands on it: as they were, and one metre off."""
+    moved = {"vertices": can["vertices"] * 100 + [30.0, -20.0, 50.0], "faces": can["faces"]}
+    found, replies = generate(shared_engine, moved, hand_length=19.0, seed=4, side="left")
+    best = found[replies[-1][1]["order"][0]][1]
+    return {**moved, "rotations": np.stack([best["rotations"]] * 2),
+            "translation": np.stack([best["translation"], best["translation"] + [100.0, 0, 0]])}
+
+
+def test_posed_hands_are_measured(engine, posed_can):
+    message, each = engine.ask({"type": "evaluate", "side": "left", "hand_length": 19.0}, posed_can)
+    assert message["type"] == "result", message
+    assert (message["count"], message["cancelled"]) == (2, False)
+    assert each["paper_contact"].tolist() == each["strict_contact"].tolist() == each["strict_held"].tolist() == [1, 0]
+    assert each["paper_displacement_cm"][1] == pytest.approx(10.7, abs=0.2)
+    assert each["strict_parts"].shape == (2, 6)
+    assert 0 < each["strict_volume_cm3"][0] < 1
+    for name, mean in message["strict"].items():
+        if name not in ("parts", "different"):
+            assert mean == pytest.approx(float(each[f"strict_{name}"].mean()), abs=1e-5)
+    assert message["strict"]["different"] == 2
+    assert "entropy_whitened_joints" not in message["paper"]
+
+
+def test_one_protocol_alone_is_measured(engine, posed_can):
+    message, each = engine.ask({"type": "evaluate", "side": "left", "hand_length": 19.0, "protocol": "strict"},
+                               posed_can)
+    assert "paper" not in message
+    assert message["strict"]["held"] == 0.5
+    assert all(name.startswith("strict_") for name in each)
+
+
+def test_an_evaluation_is_cancelled_within_a_second_and_the_next_request_works(engine, posed_can):
+    many = {**posed_can, **{name: np.concatenate([posed_can[name]] * 100) for name in ("rotations", "translation")}}
+    number = engine.send({"type": "evaluate", "side": "left", "hand_length": 19.0}, many)
+    for message, _ in engine.replies(number):
+        if message["type"] == "progress" and message["stage"] != "Reading the object":
+            break
+    start = time.monotonic()
+    engine.send({"type": "cancel", "target": number})
+    message = list(engine.replies(number))[-1][0]
+    assert (message["type"], message["cancelled"]) == ("result", True)
+    assert engine.ask({"type": "hello"})[0]["type"] == "result"
+    assert time.monotonic() - start < 1.0
+
+
+@pytest.mark.parametrize("wishes, left_out, sentence", [
+    ({"protocol": "mine"}, (), "protocol is one of paper, strict, both"),
+    ({"protocol": ["paper"]}, (), "protocol is one of paper, strict, both"),
+    ({"hand_length": -1}, (), "hand length is a number above 0"),
+    ({"betas": "fat"}, (), "betas) is ten numbers"),
+    ({}, ("faces",), "holds no faces of an object"),
+    ({}, ("rotations",), "rotations are missing"),
+])
+def test_an_evaluation_of_nothing_is_a_sentence(engine, can, wishes, left_out, sentence):
+    arrays = {**can, "rotations": np.ones((1, 16, 4)), "translation": np.zeros((1, 3))}
+    message, _ = engine.ask({"type": "evaluate", **wishes}, {k: v for k, v in arrays.items() if k not in left_out})
+    assert message["type"] == "error"
+    assert sentence in message["message"]
+
+
 @pytest.mark.parametrize("wishes, sentence", [
     ({"type": "dance"}, "does not know the request 'dance'"),
     ({"type": "generate", "method": "magic"}, "no method 'magic'"),
@@ -136,7 +199,7 @@ def test_cancel_while_the_object_is_read(engine):
     ({"type": "generate", "betas": [1, 2]}, "betas) is ten numbers"),
     ({"type": "generate", "betas": [float("nan")] * 10}, "betas) is ten numbers"),
     ({"type": "generate", "device": "abacus"}, "device is auto, cpu or cuda"),
-    ({"type": "generate"}, "holds the object's vertices and faces"),
+    ({"type": "generate"}, "holds no vertices and no faces of an object"),
     ({"type": "hello", "side": "upper"}, "'right' or 'left'"),
     ({"type": "hello", "hand_file": "missing.pkl"}, "no hand file at missing.pkl"),
 ])

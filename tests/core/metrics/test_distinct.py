@@ -81,3 +81,24 @@ def test_the_largest_set_that_differs_does_not_depend_on_the_order():
     assert most_different(joints[:2], none, value=torch.tensor([10.0, 20.0])) == [1]
     assert most_different(joints[:2], none, value=torch.tensor([20.0, 10.0])) == [0]
     assert most_different(joints[[1, 3]], none) == [0, 1]
+
+
+def test_another_library_finds_as_many_that_differ():
+    """networkx: the largest clique of what differs."""
+    networkx = pytest.importorskip("networkx")
+    none = Symmetry(np.zeros(3), np.eye(3)[None], "none")
+    for seed in range(4):
+        joints = 0.05 * torch.rand(24, 1, 3, generator=torch.Generator().manual_seed(seed)).expand(-1, 21, -1)
+        apart = torch.cdist(joints[:, 0].double(), joints[:, 0].double()).numpy() >= 0.03
+        clique, _ = networkx.max_weight_clique(networkx.from_numpy_array(apart), weight=None)
+        assert 1 < len(clique) < 24
+        assert len(most_different(joints, none)) == len(clique)
+
+
+@pytest.mark.parametrize("mesh, kind", [
+    (trimesh.creation.cylinder(0.03, 0.1), "radial"), (trimesh.creation.icosphere(4, 0.03), "spherical"),
+    (trimesh.creation.box((0.03, 0.06, 0.1)), None)])
+def test_trimesh_sees_the_same_round_objects(mesh, kind):
+    assert mesh.symmetry == kind
+    assert find_symmetry(prepare_object(mesh.vertices, mesh.faces)).kind == {
+        "radial": "axis", "spherical": "sphere", None: "discrete"}[kind]

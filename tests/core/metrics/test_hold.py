@@ -82,6 +82,56 @@ def test_fewer_directions_never_see_more(ball, hand, ball_grasp, pieces_folder):
         hold_test(ball, hand, ball_grasp, directions=7, cache=pieces_folder)
 
 
+def test_physics_that_fails_is_no_hold(cube, tmp_path, monkeypatch, capfd):
+    """MuJoCo starts again from the beginning where a number is none; a hand must not be said to hold for that."""
+    monkeypatch.chdir(tmp_path)
+    bench = Bench(cube, [plates(-0.001)], 0.6)
+    bench.slip(0)
+    bench._data.qvel[:] = np.nan
+    assert bench._run(100, np.zeros(3)) >= 0.02
+    assert not list(tmp_path.iterdir())  # MuJoCo's own way is to write a log there
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("away", [12.0, 1e6, 1e30])
+def test_a_hand_far_away_does_not_disturb_the_others(cube, away):
+    """Hands that wait their turn stand ten metres up: one that is as far below comes not on the object."""
+    good, far = plates(-0.001), [plate - [0, 0, away] for plate in plates(-0.001)]
+    bench = Bench(cube, [far, good, [points + [0, 0, 2.0] for points in far]], 0.6)
+    assert [bench.slip(index) < 0.02 for index in (0, 1, 2)] == [False, True, False]
+    assert bench.slip(1) == Bench(cube, [good], 0.6).slip(0)
+
+
+def test_another_engine_agrees_on_the_plates(tmp_path):
+    """PyBullet: the same cube between the same fixed plates, pulled down for 1.2 s."""
+    pybullet = pytest.importorskip("pybullet")
+
+    def stays(friction, gap):
+        client = pybullet.connect(pybullet.DIRECT)
+        try:
+            pybullet.setPhysicsEngineParameter(fixedTimeStep=0.002, physicsClientId=client)
+            box = pybullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=[0.02] * 3, physicsClientId=client)
+            body = pybullet.createMultiBody(0.2, box, physicsClientId=client)
+            pybullet.changeDynamics(body, -1, lateralFriction=friction, physicsClientId=client)
+            for plate in plates(gap):
+                side = pybullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=np.ptp(plate, 0) / 2,
+                                                     physicsClientId=client)
+                fixed = pybullet.createMultiBody(0, side, basePosition=plate.mean(0), physicsClientId=client)
+                pybullet.changeDynamics(fixed, -1, lateralFriction=1.0, physicsClientId=client)
+            pybullet.setGravity(0, 0, -9.81, physicsClientId=client)
+            for _ in range(600):
+                pybullet.stepSimulation(physicsClientId=client)
+            place, _ = pybullet.getBasePositionAndOrientation(body, physicsClientId=client)
+            return float(np.linalg.norm(place)) < 0.02
+        finally:
+            pybullet.disconnect(client)
+
+    mesh = trimesh.creation.box((0.04, 0.04, 0.04))
+    pieces = convex_pieces(prepare_object(mesh.vertices, mesh.faces), tmp_path)
+    for friction, gap in ((0.6, -0.001), (0.0, -0.001), (0.6, 0.003)):
+        assert (Bench(pieces, [plates(gap)], friction).slip(0, directions=1) < 0.02) == stays(friction, gap)
+
+
 def test_no_grasps(ball, hand):
     assert len(hold_test(ball, hand, Grasps.empty()).held) == 0
 

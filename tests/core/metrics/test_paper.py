@@ -14,9 +14,9 @@ from core.hand import load_hand
 from core.metrics import paper, simulation
 from core.metrics.controls import of_another, random_rotations, random_wrists
 from core.metrics.diversity import canonical, clustered, features, nearest_neighbour_degrees
-from core.metrics.frechet import frechet_distance
-from core.metrics.truth import contact_scores, joint_error_mm, touched, upsampled
+from core.metrics.evaluate import diversity, evaluate
 from core.objects import prepare_object
+from core.objects.exact import ExactSurface
 from core.rotations import axis_angle_to_matrix
 
 
@@ -51,6 +51,17 @@ def test_the_enclosed_volume_of_two_spheres_is_the_shell_in_their_lens(ball):
     assert counted / len(voxels) == pytest.approx(share, abs=0.02)
     inside = np.linalg.norm(voxels - [0.04, 0, 0], axis=1) < 0.04
     assert counted == pytest.approx(inside.sum(), rel=0.02)
+
+
+def test_the_volume_in_a_hand_is_that_of_another_library(ball, hand):
+    """libigl's winding number of the sealed hand, the middle finger 3 cm deep in the ball; the wrist is far from it."""
+    tip = hand.v_template[hand.tip_vertices[2]]
+    inward = torch.nn.functional.normalize(tip - hand.v_template.mean(0), dim=0)
+    skin = (hand.v_template - tip - 0.01 * inward).double().numpy()
+    voxels = paper.surface_voxels(ball)
+    counted = paper.enclosed(voxels, skin, paper.open_faces(hand))
+    assert counted > 20
+    assert counted == pytest.approx(int(ExactSurface(skin, hand.faces.numpy()).inside(voxels).sum()), abs=1)
 
 
 def test_the_wrist_is_open(hand):
@@ -89,6 +100,63 @@ def test_quality_index():
     assert float(paper.quality_index(torch.tensor(2.0), torch.tensor(3.0))) == pytest.approx(0.602 + 2.097)
 
 
+def far_hands(**changes):
+    from core.grasps import Grasps
+
+    numbers = {"global_orient": torch.zeros(2, 3), "hand_pose": torch.zeros(2, 45), "transl": torch.full((2, 3), 1e4),
+               "betas": torch.zeros(2, 10), "score": torch.zeros(2)}
+    return Grasps(**{**numbers, **changes})
+
+
+def test_both_rulers_of_hands_ten_kilometres_off(ball, hand):
+    told = []
+    found = evaluate(ball, hand, far_hands(), progress=lambda fraction, stage: told.append(fraction))
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert len(told) > 8
+    assert found.paper["displacement_cm"] == pytest.approx(10.68, abs=0.02)
+    assert found.strict["held"] == found.strict["held_0.5"] == found.strict["volume_cm3"] == 0
+    assert 2 <= found.strict["slip_cm"] < 4
+    assert found.each["paper"]["displacement_cm"].shape == (2,)
+    assert found.each["strict"]["parts"].shape == (2, 6)
+    assert all(math.isfinite(value) for value in (*found.paper.values(), *found.strict.values()))
+
+
+def test_an_evaluation_ends_where_its_progress_raises(ball, hand):
+    def stop(fraction, stage):
+        if fraction > 0.1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(ball, hand, far_hands(), progress=stop)
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"hand": "left"}, "of a left hand, and the hand is a right one"),
+    ({"transl": torch.full((2, 3), math.nan)}, "numbers that are none"),
+    ({"hand_pose": torch.full((2, 45), 1e30)}, "turns that no hand has"),
+    ({"betas": torch.full((2, 10), 1e4)}, "turns that no hand has"),
+])
+def test_grasps_that_cannot_be_measured_are_a_sentence(ball, hand, changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        evaluate(ball, hand, far_hands(**changes))
+    with pytest.raises(ValueError, match=f"true grasps .*{sentence[-12:]}"):
+        evaluate(ball, hand, far_hands(), truth=far_hands(**changes))
+
+
+def test_no_grasps_and_no_fitting_truth_are_a_sentence(ball, hand):
+    with pytest.raises(ValueError, match="no grasps to evaluate"):
+        evaluate(ball, hand, far_hands()[[]])
+    with pytest.raises(ValueError, match="2 grasps and 1 true"):
+        evaluate(ball, hand, far_hands(), truth=far_hands()[0])
+
+
+def test_a_ball_in_millimetres_taken_for_metres_is_a_sentence(hand):
+    giant = prepared(trimesh.creation.icosphere(subdivisions=3, radius=40.0))
+    with pytest.raises(ValueError, match="the unit of its mesh"):
+        evaluate(giant, hand, far_hands(), "paper")
+
+
 # --- simulation ---
 
 
@@ -111,7 +179,9 @@ def test_a_cube_between_two_plates_stays(tmp_path):
     let_go = simulation.displacement(cube, *plates(-0.005), cache=tmp_path)
     assert held < 0.02
     assert let_go > 0.1
-    assert list(tmp_path.glob("*.npz"))  # the hulls are kept
+    (kept,) = tmp_path.glob("*.npz")  # the hulls are kept
+    kept.write_bytes(kept.read_bytes()[:200])
+    assert simulation.displacement(cube, *plates(0.001), cache=tmp_path) == held  # and made again where damaged
 
 
 # --- diversity ---
@@ -140,6 +210,31 @@ def test_cluster_size_is_the_mean_distance_to_the_centre():
     assert clustered(values)[0] == pytest.approx(math.log(2))
 
 
+def test_another_clustering_finds_the_same():
+    """Ward's tree, cut into twenty, and SciPy's entropy, of clusters of unlike size that lie far apart."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.stats import entropy
+
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(2, 9, 20)
+    values = np.repeat(rng.normal(size=(20, 6)) * 50, sizes, axis=0) + rng.normal(size=(sizes.sum(), 6)) * 0.1
+    label = fcluster(linkage(values, "ward"), 20, "maxclust")
+    apart = [np.linalg.norm(values[label == k] - values[label == k].mean(0), axis=1) for k in range(1, 21)]
+    mine, size = max(clustered(values, seed) for seed in range(8))  # k-means of some seeds shares centres badly
+    assert mine == pytest.approx(entropy(np.bincount(label)[1:]), abs=1e-9)
+    assert size == pytest.approx(np.concatenate(apart).mean(), rel=1e-6)
+
+
+def test_no_entropy_of_as_many_grasps_as_clusters():
+    with pytest.raises(ValueError, match="more than 20 grasps, not 20"):
+        clustered(np.random.default_rng(0).normal(size=(20, 3)))
+    joints, parameters = torch.randn(20, 21, 3), torch.randn(20, 61)
+    assert diversity([joints], [parameters]) == {}
+    both = diversity([joints, joints[:1] + 1], [parameters, parameters[:1] + 1])  # of two objects there are enough
+    assert both["entropy_whitened_joints"] > 2.5
+    assert all(math.isfinite(value) for value in both.values())
+
+
 def test_canonical_joints_forget_where_the_hand_is(hand):
     joints = hand(torch.zeros(1, 3), torch.randn(1, 45, generator=torch.Generator().manual_seed(0)) * 0.2,
                   torch.zeros(1, 3), torch.zeros(1, 10)).joints
@@ -149,8 +244,12 @@ def test_canonical_joints_forget_where_the_hand_is(hand):
 
 
 def test_whitened_joints_have_unit_deviation():
-    values = features("whitened_joints", torch.randn(50, 21, 3))
+    from scipy.cluster.vq import whiten
+
+    joints = torch.randn(50, 21, 3) * torch.rand(21, 3)
+    values = features("whitened_joints", joints)
     assert np.allclose(values.std(0), 1)
+    assert np.allclose(values, whiten(joints.reshape(50, 63).double().numpy()))
 
 
 def test_the_nearest_posture_is_found():
@@ -158,54 +257,11 @@ def test_the_nearest_posture_is_found():
     dofs[1] += math.radians(4)
     dofs[2] += math.radians(30)
     assert nearest_neighbour_degrees(dofs).tolist() == pytest.approx([4, 4, 26], abs=0.01)
+    from scipy.spatial import cKDTree
 
-
-# --- against truth ---
-
-
-def test_joint_errors():
-    truth = torch.randn(2, 21, 3)
-    moved = truth + torch.tensor([0.003, 0.004, 0.0])
-    plain, relative = joint_error_mm(moved, truth)
-    assert torch.allclose(plain, torch.full((2,), 5.0), atol=1e-3)
-    assert torch.allclose(relative, torch.zeros(2), atol=1e-3)
-
-
-def test_upsampling_halves_edges():
-    box = trimesh.creation.box((1, 1, 1))
-    once = box.subdivide()
-    assert len(upsampled(np.asarray(box.vertices), np.asarray(box.faces), 1)) == len(once.vertices)
-    twice = once.subdivide()
-    mine = upsampled(np.asarray(box.vertices), np.asarray(box.faces), 2)
-    assert len(mine) == len(twice.vertices)
-    assert np.allclose(np.sort(mine, 0), np.sort(twice.vertices, 0))
-
-
-def test_contact_of_a_grasp_with_itself_is_perfect(ball, hand):
-    tip = hand.v_template[hand.tip_vertices[2]]
-    skin = (hand.v_template - tip + torch.tensor([0.04, 0, 0]))[None]
-    same = contact_scores(ball, hand, skin, skin)
-    assert float(same["f1"]) == pytest.approx(1)
-    away = contact_scores(ball, hand, skin + 0.5, skin)
-    assert float(away["f1"]) == 0
-    assert float(away["recall"]) == 0
-
-
-def test_touching_is_within_two_millimetres():
-    skin = np.array([[0.0, 0, 0], [0.004, 0, 0], [0, 0.004, 0]])
-    points = np.array([[0.001, 0.001, 0.0015], [0.001, 0.001, 0.0025]])
-    assert touched(points, skin, np.array([[0, 1, 2]])).tolist() == [True, False]
-
-
-# --- Frechet ---
-
-
-def test_frechet_of_two_gaussians_is_its_formula():
-    rng = np.random.default_rng(0)
-    first = rng.normal(size=(200_000, 2)) * [1, 2]
-    second = rng.normal(size=(200_000, 2)) * [3, 2] + [1, 0]
-    assert frechet_distance(first, second) == pytest.approx(1 + (3 - 1) ** 2, rel=0.02)
-    assert frechet_distance(first, first) == pytest.approx(0, abs=1e-3)
+    many = torch.rand(60, 21, generator=torch.Generator().manual_seed(0))
+    apart = np.degrees(cKDTree(many.numpy()).query(many.numpy(), k=2)[0][:, 1] / math.sqrt(21))
+    assert nearest_neighbour_degrees(many).tolist() == pytest.approx(apart.tolist(), rel=1e-3)
 
 
 # --- controls ---

@@ -6,7 +6,7 @@ import trimesh
 from scipy.spatial import ConvexHull
 
 from core.metrics import pieces as module
-from core.metrics.pieces import cache_folder, convex_pieces, cut, mass_properties
+from core.metrics.pieces import convex_pieces, cut, mass_properties
 from core.objects import prepare_object
 
 
@@ -90,12 +90,3 @@ def test_a_folder_that_cannot_be_made_is_done_without(ball, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     assert len(convex_pieces(ball, blocked / "below").hulls) == 1
-
-
-def test_the_users_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(module.sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "generate-grasps" / "pieces"
-    monkeypatch.setattr(module.sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert cache_folder() == tmp_path / "local" / "generate-grasps" / "pieces"

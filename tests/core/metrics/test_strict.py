@@ -133,3 +133,111 @@ def test_a_pressing_fingertip_is_no_crossing_but_one_far_in_is(ball):
     assert bones_crossing(ball, pressing).tolist() == [0]
     through = hand_with_bone([0, 0, 0.06], [0, 0, 0.0290], bone=2)
     assert bones_crossing(ball, through).tolist() == [1]
+
+
+# --- other libraries ---
+
+
+def solid(mesh, scale=1000):
+    """A mesh as manifold3d's solid, in millimetres: it passes over what is very small."""
+    manifold3d = pytest.importorskip("manifold3d")
+    return manifold3d.Manifold(manifold3d.Mesh(np.asarray(scale * mesh.vertices, np.float32),
+                                               np.asarray(mesh.faces, np.uint32)))
+
+
+def surface_mesh(obj):
+    return trimesh.Trimesh(obj.surface.vertices, obj.surface.faces, process=False)
+
+
+@pytest.fixture(scope="module")
+def ring():
+    mesh = trimesh.creation.torus(0.03, 0.012, major_sections=64, minor_sections=32)
+    return prepare_object(mesh.vertices, mesh.faces)
+
+
+@pytest.mark.parametrize("place", [(0.03, 0, 0), (0.028, 0.008, 0.006), (0, 0.02, -0.01)])
+def test_volume_is_that_of_the_boolean(ring, place):
+    """manifold3d intersects the two meshes; cells of a millimetre are counted here."""
+    turn = trimesh.transformations.euler_matrix(0.4, 1.1, -0.3)
+    block = trimesh.creation.box((0.02, 0.03, 0.016), transform=turn).apply_translation(place)
+    exact = (solid(surface_mesh(ring)) ^ solid(block)).volume() * 1e-9
+    assert exact > 5e-7
+    assert common_volume(ring, surface_of(block)) == pytest.approx(exact, rel=0.02)
+
+
+def test_volume_of_a_hand_in_a_bowl_is_that_of_the_boolean(bowl, hand):
+    skin = hand.v_template.double().numpy()  # flat: a fist's skin runs through itself, which is no boolean's solid
+    wall = solid(surface_mesh(bowl))
+    counted, exact = [], []
+    for down in np.linspace(0.043, 0.048, 6):  # a wall of one cell's width: right on average
+        through = skin - skin[hand.tip_vertices[2]] + np.array([0, 0, -down]) - bowl.centroid
+        exact.append((wall ^ solid(trimesh.Trimesh(through, hand.faces, process=False))).volume() * 1e-9)
+        counted.append(common_volume(bowl, ExactSurface(through, hand.faces.numpy())))
+    assert min(exact) > 5e-8
+    assert counted == pytest.approx(exact, rel=0.1)
+    assert np.mean(counted) == pytest.approx(np.mean(exact), rel=0.03)
+
+
+def test_depth_is_that_of_another_library(ring):
+    """PyBullet's distance from a small ball to the ring's triangles, and manifold3d's inside."""
+    pybullet = pytest.importorskip("pybullet")
+    points = np.random.default_rng(0).uniform(-1, 1, (400, 3)) * [0.045, 0.045, 0.014]
+    client = pybullet.connect(pybullet.DIRECT)
+    try:
+        shape = pybullet.createCollisionShape(
+            pybullet.GEOM_MESH, vertices=ring.surface.vertices.tolist(), indices=ring.surface.faces.ravel().tolist(),
+            flags=pybullet.GEOM_FORCE_CONCAVE_TRIMESH, physicsClientId=client)
+        body = pybullet.createMultiBody(0, shape, physicsClientId=client)
+        pybullet.changeDynamics(body, -1, collisionMargin=0.0, physicsClientId=client)
+        speck = pybullet.createCollisionShape(pybullet.GEOM_SPHERE, radius=1e-5, physicsClientId=client)
+        far = np.array([min((found[8] for found in pybullet.getClosestPoints(
+            body, -1, 0.05, collisionShapeB=speck, collisionShapePositionB=point, physicsClientId=client)),
+            default=np.nan) for point in points.tolist()]) + 1e-5
+    finally:
+        pybullet.disconnect(client)
+    inside = surface_mesh(ring).contains(points)
+    assert inside.sum() > 50
+    mine = near_surface(ring, points)
+    assert np.array_equal(mine < 0, inside)
+    near = np.isfinite(mine) & (np.abs(mine) > 1e-4) & np.isfinite(far)
+    assert near.sum() > 50
+    assert np.abs(mine[near]) == pytest.approx(np.abs(far[near]), abs=2e-5)
+
+
+def test_bones_that_cross_are_those_of_the_boolean(bowl):
+    """manifold3d: a needle along the bone shares volume with the wall, or it does not."""
+    rng = np.random.default_rng(1)
+    wall = solid(surface_mesh(bowl))
+    agreed = []
+    for _ in range(60):
+        start, end = rng.uniform(-0.045, 0.045, (2, 3))
+        end = start + (end - start) * 0.03 / np.linalg.norm(end - start)
+        needle = solid(trimesh.creation.cylinder(0.02, segment=[1000 * start, 1000 * end], sections=6), 1)
+        assert needle.volume() > 0
+        crossing = (wall ^ needle).volume() > 0
+        agreed.append((int(bones_crossing(bowl, hand_with_bone(start, end))) > 0) == crossing)
+    assert sum(agreed) >= 59  # a needle has a thickness
+
+
+# --- left hands ---
+
+
+def test_the_mirrored_grasp_of_the_mirrored_object_measures_the_same(hand, ball_grasp):
+    from core.hand import load_hand
+
+    def lump(sign):
+        mesh = trimesh.creation.icosphere(4, 0.03)
+        vertices = mesh.vertices * [1.2 * sign, 1.0, 0.9] + [0.004 * sign, 0, 0] * (mesh.vertices[:, 1:2] > 0)
+        return prepare_object(vertices, mesh.faces[:, ::sign])
+
+    deep = replace(ball_grasp, transl=ball_grasp.transl + torch.tensor([[0.003, -0.01, 0.002]]))
+    turned = deep.global_orient.clone()
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    other = replace(deep, global_orient=turned * -flip, transl=deep.transl * flip, hand="left",
+                    hand_pose=(deep.hand_pose.reshape(-1, 15, 3) * -flip).reshape(-1, 45))
+    right, left = lump(1), lump(-1)
+    one = strict_measures(right, hand, deep, hold=False)
+    two = strict_measures(left, load_hand(None, "left"), other, hold=False)
+    assert float(one["volume_cm3"]) > 1
+    for name, value in one.items():
+        assert two[name].float().tolist()[0] == pytest.approx(value.float().tolist()[0], rel=0.01, abs=0.02), name

@@ -7,6 +7,7 @@ import pytest
 import torch
 import trimesh
 
+from core.generators import retrieval
 from core.generators.base import GraspRequest
 from core.generators.heading import (
     frames_of_grasps,
@@ -16,7 +17,7 @@ from core.generators.heading import (
     window_features,
     window_probes,
 )
-from core.generators.retrieval import Retrieval
+from core.generators.retrieval import ARRAYS, Retrieval, load_index
 from core.grasps import Grasps
 from core.hand import load_hand
 from core.objects import prepare_object
@@ -108,3 +109,28 @@ def test_retrieval_finds_the_grasp_of_the_place_it_came_from(hand):
     apart = torch.cdist(grasps.transl, grasps.transl) + torch.eye(6)
     assert apart.min() > 0.02
     assert set(grasps.type) == {"large_diameter"}
+
+
+def test_an_index_counts_for_its_file_and_its_hand(hand, tmp_path, monkeypatch):
+    """Another file of the same size is another; so is another hand."""
+    made = []
+
+    class Grasps:
+        def split(self, name):
+            assert name == "train"
+            return self
+
+    def build(*_):
+        made.append(1)
+        return {name: np.full(3, len(made)) for name in ARRAYS}
+
+    monkeypatch.setattr(retrieval, "load_training", lambda _: Grasps())
+    monkeypatch.setattr(retrieval, "build_index", build)
+    (tmp_path / "a.npz").write_bytes(b"one file")
+    (tmp_path / "b.npz").write_bytes(b"not that")
+    kept = tmp_path / "index.npz"
+    for file, side, count in (("a", "right", 1), ("a", "right", 1), ("b", "right", 2), ("b", "left", 3)):
+        index = load_index(tmp_path / f"{file}.npz", kept, load_hand(None, side))
+        assert index["window"].tolist() == [count] * 3
+    kept.write_bytes(b"damaged")
+    assert load_index(tmp_path / "a.npz", kept, hand)["type"].tolist() == [4] * 3

@@ -1,0 +1,94 @@
+"""Losses on how a hand touches an object, shared by GraspTTA (Sec. 2.1) and FastGrasp (Eq. 4-6).
+
+Hands and clouds are in one frame, metres. P object points with unit normals, V hand vertices, H of them contact priors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+if TYPE_CHECKING:
+    from core.hand.skin import Skin
+
+#: GraspTTA Sec. 2.1: object points within this of a contact prior may be touched.
+NEAR: Final = 0.01
+#: Inside a hand: behind its skin within 60 degrees of straight, and no deeper than half a finger and some.
+BEHIND, DEEPEST = 0.5, 0.015
+#: The surface-distance loss looks at skin within this of the object.
+CLOSE: Final = 0.012
+
+
+def nearest_skin(points: torch.Tensor, skin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distance (N, P), differentiable, from points (N, P, 3) to the nearest of skin (N, V, 3), and its index."""
+    with torch.no_grad():
+        rows = torch.cdist(points, skin).argmin(2)
+    there = skin.gather(1, rows[..., None].expand(-1, -1, 3))
+    return (points - there).square().sum(-1).clamp_min(1e-12).sqrt(), rows
+
+
+def contact_map(distance: torch.Tensor) -> torch.Tensor:
+    """f(D) = 1 - 2 (sigmoid(2 D) - 0.5), D in centimetres of `distance` metres (GraspTTA Sec. 2.1)."""
+    return 1 - 2 * (torch.sigmoid(200 * distance) - 0.5)
+
+
+def penetration(points: torch.Tensor, skin: Skin) -> torch.Tensor:
+    """(N,) m2: mean squared distance of the object points inside the hand to its skin (GraspTTA, L_penetr).
+
+    A point is inside when it lies behind the nearest skin, no deeper than a hand is thick. The published test, behind
+    alone, calls much of what lies beside a hand of few points inside it.
+    """
+    distance, rows = nearest_skin(points, skin.points)
+    there = skin.points.gather(1, rows[..., None].expand(-1, -1, 3))
+    facing = skin.normals.gather(1, rows[..., None].expand(-1, -1, 3))
+    inside = (((there - points) * facing).sum(-1) > BEHIND * distance) & (distance < DEEPEST)
+    return (distance.square() * inside).sum(1) / inside.sum(1).clamp_min(1)
+
+
+def object_centric(points: torch.Tensor, skin: Skin, truth: torch.Tensor) -> torch.Tensor:
+    """(N,) mean squared difference of the object's contact map to a true one (N, P): L_O, FastGrasp's L_consist."""
+    return (prior_map(points, skin) - truth).square().mean(1)
+
+
+def prior_map(points: torch.Tensor, skin: Skin) -> torch.Tensor:
+    """(N, P) the object's contact map from the hand's contact priors."""
+    return contact_map(nearest_skin(points, skin.points[:, skin.priors])[0])
+
+
+def hand_centric(points: torch.Tensor, skin: Skin) -> torch.Tensor:
+    """(N,) m2: mean squared distance from near object points to the contact priors: L_H, FastGrasp's L_cmap."""
+    distance, _ = nearest_skin(points, skin.points[:, skin.priors])
+    near = distance < NEAR
+    return (distance.square() * near).sum(1) / near.sum(1).clamp_min(1)
+
+
+def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor,
+                     truth: torch.Tensor) -> torch.Tensor:
+    """(N,) metres: how wrong the distance of the skin to the local surface is, and depth beyond the true one's.
+
+    Not in any of the papers: measured here to say more about a grasp than their physical losses.
+
+    Args:
+        cloud, facing: (N, P, 3) the object's points and outward normals. skin, truth: (N, V, 3) predicted and true.
+    """
+    with torch.no_grad():
+        right = plane_distance(cloud, facing, truth)
+        matters = (right.abs() < CLOSE).float()
+    mine = plane_distance(cloud, facing, skin)
+    wrong = ((mine - right).abs() * matters).sum(1) / matters.sum(1).clamp_min(1)
+    return wrong + (right.clamp_max(0) - mine).relu().mean(1) * 4
+
+
+def plane_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
+    """(N, V) signed metres from skin (N, V, 3) to the plane of the nearest surface point, cut at -3 and 5 cm."""
+    with torch.no_grad():
+        apart = torch.cdist(skin, cloud)
+        rows = apart.argmin(2)
+        far = apart.gather(2, rows[..., None])[..., 0]
+    there = cloud.gather(1, rows[..., None].expand(-1, -1, 3))
+    normal = facing.gather(1, rows[..., None].expand(-1, -1, 3))
+    height = ((skin - there) * normal).sum(-1)
+    # Beside a thin wall's rim the plane runs on where the wall does not: what is far from every point is outside.
+    beside = height.detach().abs() < 0.5 * far
+    return torch.where(beside, far, height).clamp(-0.03, 0.05)

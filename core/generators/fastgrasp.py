@@ -1,0 +1,246 @@
+"""FastGrasp: latent diffusion over hands, adapted to the object's surface in one pass.
+
+Symbols and equation numbers are the paper's: h_v hand vertices, h_p hand parameters, E and D the auto-encoder, z its
+latent, o_m the object's points, P a PointNet, e the denoiser, f_adapt the adaptation module. Hands and objects are in
+the heading frame. Differences from the published code, each an argument here: clouds of the window with normals where
+it takes whole objects; latents of `latent` numbers and a U-Net of linear layers over them where it reads 768 numbers as
+256 points; the denoiser is told the step t that it is at, where the published sampler counts it up from 1.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from core.generators.contact_losses import (
+    hand_centric,
+    nearest_skin,
+    object_centric,
+    penetration,
+    prior_map,
+    surface_distance,
+)
+from core.generators.diffusion import NoiseSchedule, TimeEmbedding
+from core.generators.handcode import SIZE
+from core.generators.heading import WINDOW
+from core.generators.learned import Network
+from core.generators.pointnet import PointNet, perceptron
+from core.generators.windows import Wishes, dropped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.hand.skin import SkinSample
+
+CM2 = 1e4  # squared metres in squared centimetres
+
+
+@dataclass(frozen=True)
+class HandLoss:
+    """Eq. 1 and 7: the weights lambda_1 to lambda_5, of means over squared centimetres; and one term of our own.
+
+    The paper's numbers (0.1, 1, 1000, 10, 10; adaptation 100, 0.1, 1000, 20, 0.1) belong to its sums and metres.
+
+    Attributes:
+        param: lambda_1, of the codes (Eq. 2). mesh: lambda_2, Chamfer distance of the skins (Eq. 3). contact: lambda_3
+            (Eq. 5). penetration: lambda_4 (Eq. 6). consistency: lambda_5, of the contact maps (Eq. 4).
+        surface: weight of `surface_distance`, per centimetre; 0 is the paper.
+    """
+
+    param: float = 5.0
+    mesh: float = 0.3
+    contact: float = 0.2
+    penetration: float = 0.5
+    consistency: float = 1.0
+    surface: float = 1.0
+
+    def __call__(self, hand: SkinSample, network: Network, code: torch.Tensor, batch: dict[str, torch.Tensor],
+                 ) -> dict[str, torch.Tensor]:
+        """Eq. 7 of predicted codes (N, 61) against `batch["code"]`, on its `window`."""
+        truth, cloud = batch["code"], batch["window"][..., :3] * WINDOW
+        terms = {"param": (code - truth).square().mean()}
+        if self.mesh or self.contact or self.penetration or self.consistency or self.surface:
+            mine = network.code.skin(hand, code)
+            with torch.no_grad():
+                right = network.code.skin(hand, truth)
+            there, _ = nearest_skin(mine.points, right.points)
+            back, _ = nearest_skin(right.points, mine.points)
+            terms["mesh"] = CM2 * (there.square().mean() + back.square().mean())
+            terms["contact"] = CM2 * hand_centric(cloud, mine).mean()
+            terms["penetration"] = CM2 * penetration(cloud, mine).mean()
+            terms["consistency"] = object_centric(cloud, mine, prior_map(cloud, right)).mean()
+            if self.surface:
+                terms["surface"] = 100 * surface_distance(cloud, batch["window"][..., 3:], mine.points,
+                                                          right.points).mean()
+        terms["loss"] = sum(getattr(self, name) * value for name, value in terms.items())
+        return terms
+
+
+class Autoencoder(nn.Module):
+    """E and D of Sec. 3.2: hand vertices to a latent, the latent to 61 parameters.
+
+    Args:
+        vertices: whether E reads the hand's vertices; if not, its parameters (Table 4).
+    """
+
+    def __init__(self, latent: int, *, vertices: bool = True) -> None:
+        super().__init__()
+        self.vertices = vertices
+        self.points = PointNet(3, (48, 96, 256)) if vertices else None
+        self.encoder = perceptron(256 if vertices else SIZE, 512, 256, latent)
+        self.decoder = perceptron(latent, 512, 512, 256, SIZE)
+
+    def encode(self, hand: SkinSample, network: Network, code: torch.Tensor) -> torch.Tensor:
+        """(N, latent) of codes (N, 61)."""
+        if self.points is None:
+            return self.encoder(code)
+        with torch.no_grad():
+            skin = network.code.skin(hand, code).points / WINDOW
+        return self.encoder(self.points(skin))
+
+
+class Block(nn.Module):
+    """A residual block of two linear layers, shifted and scaled by the step and the condition."""
+
+    def __init__(self, width: int, condition: int) -> None:
+        super().__init__()
+        self.norm, self.first = nn.LayerNorm(width, elementwise_affine=False), nn.Linear(width, width)
+        self.film, self.second = nn.Linear(condition, 2 * width), nn.Linear(width, width)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        scale, shift = self.film(condition).chunk(2, 1)
+        inner = nn.functional.silu(self.first(self.norm(x) * (1 + scale) + shift))
+        return x + self.second(inner)
+
+
+class Denoiser(nn.Module):
+    """The conditional denoising U-Net e(z_t, P(o_m), t) of Eq. 8, over the latent vector."""
+
+    def __init__(self, latent: int, condition: int, widths: tuple[int, ...] = (384, 192, 96)) -> None:
+        super().__init__()
+        self.time = TimeEmbedding(condition)
+        self.into = nn.Linear(latent, widths[0])
+        pairs = list(itertools.pairwise(widths))
+        self.down = nn.ModuleList(
+            nn.ModuleList([Block(wide, condition), nn.Linear(wide, thin)]) for wide, thin in pairs)
+        self.middle = Block(widths[-1], condition)
+        self.up = nn.ModuleList(
+            nn.ModuleList([nn.Linear(thin, wide), nn.Linear(2 * wide, wide), Block(wide, condition)])
+            for wide, thin in reversed(pairs))
+        self.out = nn.Sequential(nn.LayerNorm(widths[0]), nn.Linear(widths[0], latent))
+
+    def forward(self, z: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """The noise (N, latent) in z at steps t (N,), given (N, condition)."""
+        condition = nn.functional.silu(condition + self.time(t))
+        x, skips = self.into(z), []
+        for block, thinner in self.down:
+            x = block(x, condition)
+            skips.append(x)
+            x = thinner(x)
+        x = self.middle(x, condition)
+        for wider, join, block in self.up:
+            x = block(join(torch.cat([wider(x), skips.pop()], 1)), condition)
+        return self.out(x)
+
+
+class FastGrasp(Network):
+    """The whole of FastGrasp.
+
+    Args:
+        latent: numbers of z. condition: width of P(o_m). steps: DDIM steps at inference (Sec. 3.4).
+        vertices: E reads hand vertices, not parameters. temperature: of the noise sampling starts from.
+        adapt_until: f_adapt is trained on estimates from steps 1 to this of 1000: from later ones the one-call estimate
+            is an average of hands, which inference never hands over.
+    """
+
+    latent_mean: torch.Tensor
+    latent_scale: torch.Tensor
+
+    def __init__(self, latent: int = 64, condition: int = 256, steps: int = 20, *, vertices: bool = True,
+                 temperature: float = 1.0, adapt_until: int = 400) -> None:
+        super().__init__()
+        self.steps, self.temperature, self.adapt_until = steps, temperature, adapt_until
+        self.autoencoder = Autoencoder(latent, vertices=vertices)
+        self.object = PointNet(6, (48, 96, 256))  # P of Eq. 8
+        self.into = nn.Linear(256, condition)
+        self.wishes = Wishes(condition)
+        self.denoiser = Denoiser(latent, condition)
+        self.adapt_object = PointNet(6, (48, 96, 256))
+        self.adapt = perceptron(latent + 256, 384, 384, 256, latent)  # f_adapt of Eq. 9
+        self.schedule = NoiseSchedule()
+        self.register_buffer("latent_mean", torch.zeros(latent))
+        self.register_buffer("latent_scale", torch.ones(latent))
+
+    def condition(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N, condition) what the denoiser is told of the object and the wishes."""
+        return self.into(self.object(window)) + self.wishes(kind, intent)
+
+    def decoded(self, z: torch.Tensor) -> torch.Tensor:
+        """D: codes (N, 61) of standardised latents (N, latent)."""
+        return self.autoencoder.decoder(z * self.latent_scale + self.latent_mean)
+
+    def adapted(self, z1: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
+        """Eq. 9 and 10: h_p = D(z1 + z2), z2 = f_adapt(z1, o_m)."""
+        return self.decoded(z1 + self.adapt(torch.cat([z1, self.adapt_object(window)], 1)))
+
+    def autoencoder_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
+                         weights: HandLoss) -> dict[str, torch.Tensor]:
+        """Eq. 7. A little noise on the latent keeps near latents near hands."""
+        z = self.autoencoder.encode(hand, self, batch["code"])
+        noise = 0.05 * torch.randn(z.shape, generator=rng).to(z)
+        terms = weights(hand, self, self.autoencoder.decoder(z + noise), batch)
+        return terms | {"loss": terms["loss"] + 1e-3 * z.square().mean()}
+
+    @torch.no_grad()
+    def standardise(self, z: torch.Tensor) -> None:
+        """Takes mean and scale of the latents (N, latent) that are to be diffused."""
+        self.latent_mean.copy_(z.mean(0))
+        self.latent_scale.copy_(z.std(0).clamp_min(1e-3))
+
+    @torch.no_grad()
+    def latents(self, hand: SkinSample, code: torch.Tensor) -> torch.Tensor:
+        """(N, latent) standardised, of true codes (N, 61)."""
+        return (self.autoencoder.encode(hand, self, code) - self.latent_mean) / self.latent_scale
+
+    def noised(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator, until: int,
+               ) -> tuple[torch.Tensor, ...]:
+        """z_t, t, the noise in it, and the condition with wishes dropped at random."""
+        z0 = self.latents(hand, batch["code"])
+        t = torch.randint(1, until + 1, (len(z0),), generator=rng).to(z0.device)
+        noise = torch.randn(z0.shape, generator=rng).to(z0)
+        c = self.condition(batch["window"], dropped(batch["kind"], rng), dropped(batch["intent"], rng))
+        return self.schedule.noised(z0, t, noise), t, noise, c
+
+    def diffusion_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
+                       weights: HandLoss | None = None) -> dict[str, torch.Tensor]:
+        """Eq. 8; with `weights`, Eq. 7 on the one-call estimate too ("diffusion with physical loss" of Table 1)."""
+        z_t, t, noise, c = self.noised(hand, batch, rng, self.schedule.steps)
+        found = self.denoiser(z_t, t, c)
+        plain = (found - noise).square().mean()
+        if weights is None:
+            return {"loss": plain}
+        terms = weights(hand, self, self.decoded(self.schedule.estimate(z_t, t, found).clamp(-4, 4)), batch)
+        return terms | {"noise": plain, "loss": plain + 0.1 * terms["loss"]}
+
+    def adaptation_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
+                        weights: HandLoss) -> dict[str, torch.Tensor]:
+        """Eq. 7 on Eq. 9-11, the prior frozen: z1 is the denoiser's one-call estimate of a true grasp's latent."""
+        with torch.no_grad():
+            z_t, t, _, c = self.noised(hand, batch, rng, self.adapt_until)
+            z1 = self.schedule.estimate(z_t, t, self.denoiser(z_t, t, c))
+        return weights(hand, self, self.adapted(z1, batch["window"]), batch)
+
+    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
+                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+        """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder."""
+        c = self.condition(window, kind, intent)
+        shape = (len(window), len(self.latent_mean))
+        z1 = self.schedule.sample(lambda z, t: self.denoiser(z, t, c), shape, rng, self.steps,
+                                  temperature=self.temperature, go_on=go_on)
+        return self.adapted(z1, window)

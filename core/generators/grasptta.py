@@ -1,0 +1,214 @@
+"""GraspTTA: a conditional variational auto-encoder proposes, a contact network criticises, the decoder adapts.
+
+Symbols and numbers are the paper's (Sec. 2.1-2.3): Omega contact maps, L_R, L_KLD, L_penetr, L_O, L_H, L_TTA. Hands and
+objects are in the heading frame. Differences from the published code: contact regions come from the hand model; a
+candidate's decoder is its own copy, so that a candidate does not depend on how many were asked for; the published
+script moves the 61 parameters instead (`adapt="parameters"`); it ties ContactNet to the order of its points, the text
+does not, and neither does this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from core.generators.contact_losses import (
+    hand_centric,
+    object_centric,
+    penetration,
+    prior_map,
+    surface_distance,
+)
+from core.generators.handcode import BETAS, SIZE
+from core.generators.heading import WINDOW
+from core.generators.learned import Network
+from core.generators.pointnet import PointNet, perceptron
+from core.generators.windows import Wishes, dropped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.hand.skin import SkinSample
+
+CM2 = 1e4  # squared metres in squared centimetres
+
+
+@dataclass(frozen=True)
+class CvaeLoss:
+    """Eq. 1 and 2, the weights of means over squared centimetres; and one term of our own.
+
+    Attributes:
+        vertices, pose, shape: lambda_V, lambda_theta, lambda_beta of L_R. divergence: lambda_KLD.
+        penetration: lambda_p. hand_centric: lambda_H. object_centric: lambda_O.
+        surface: weight of `surface_distance`, per centimetre; 0 is the paper.
+    """
+
+    vertices: float = 0.5
+    pose: float = 3.0
+    shape: float = 0.3
+    divergence: float = 0.02
+    penetration: float = 0.5
+    hand_centric: float = 0.2
+    object_centric: float = 1.0
+    surface: float = 1.0
+
+
+class GraspCVAE(nn.Module):
+    """Sec. 2.1: reconstructs hand parameters from hand and object; without the hand, it proposes.
+
+    Args:
+        latent: numbers of z. object_width, hand_width: of the PointNets' features.
+    """
+
+    def __init__(self, latent: int = 32, object_width: int = 256, hand_width: int = 256) -> None:
+        super().__init__()
+        self.latent = latent
+        self.object = PointNet(6, (48, 96, object_width))
+        self.hand = PointNet(3, (48, 96, hand_width))
+        self.wishes = Wishes(object_width)
+        self.encoder = perceptron(hand_width + object_width, 512, 256)
+        self.mean, self.log_variance = nn.Linear(256, latent), nn.Linear(256, latent)
+        self.decoder = perceptron(latent + object_width, 768, 256, SIZE)
+
+    def condition(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N, object_width) what is known of the object and the wishes."""
+        return self.object(window) + self.wishes(kind, intent)
+
+    def posterior(self, skin: torch.Tensor, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """mu and log sigma^2 (N, latent) of Q(z | hand, object), of skin (N, V, 3) over `WINDOW`."""
+        both = nn.functional.relu(self.encoder(torch.cat([self.hand(skin), condition], 1)))
+        return self.mean(both), self.log_variance(both).clamp(-12, 6)
+
+
+class ContactNet(nn.Module):
+    """Sec. 2.2: the contact map of an object's points, from their local features and global ones of hand and object."""
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__()
+        self.object, self.hand = PointNet(6, (64, 96, width)), PointNet(3, (48, 96, width))
+        # One linear layer over [local, object, hand] without repeating the last two for every point.
+        self.local, self.both = nn.Linear(64, 256), nn.Linear(2 * width, 256)
+        self.rest = nn.Sequential(nn.LayerNorm(256), nn.ReLU(), nn.Linear(256, 128), nn.LayerNorm(128), nn.ReLU(),
+                                  nn.Linear(128, 1), nn.Sigmoid())
+
+    def of_object(self, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Local (N, P, 256) and global (N, width) features, the same whatever the hand does."""
+        local = self.object.per_point(window)
+        return self.local(local), self.object.pooled(local)
+
+    def forward(self, known: tuple[torch.Tensor, torch.Tensor], skin: torch.Tensor) -> torch.Tensor:
+        """(N, P) Omega^c, of `of_object` and skin (N, V, 3) over `WINDOW`."""
+        local, whole = known
+        return self.rest(local + self.both(torch.cat([whole, self.hand(skin)], 1))[:, None])[..., 0]
+
+
+class GraspTTA(Network):
+    """The whole of GraspTTA.
+
+    Args:
+        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate.
+        refresh: the target map is predicted anew every so many steps.
+        adapt: what is moved, each candidate's "decoder" (the text) or its "parameters" (the published script).
+        hand_centric, penetration: lambda_H and lambda_p of Eq. 3.
+        temperature: of z.
+    """
+
+    def __init__(self, steps: int = 40, rate: float = 2e-4, refresh: int = 10, *, hand_centric: float = 0.5,
+                 penetration: float = 3.0, temperature: float = 1.0,
+                 adapt: Literal["decoder", "parameters"] = "decoder") -> None:
+        super().__init__()
+        self.steps, self.rate, self.refresh, self.adapt = steps, rate, refresh, adapt
+        self.hand_centric, self.penetration, self.temperature = hand_centric, penetration, temperature
+        self.cvae, self.contact = GraspCVAE(), ContactNet()
+
+    def cvae_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
+                  weights: CvaeLoss) -> dict[str, torch.Tensor]:
+        """L_grasp of Eq. 2."""
+        truth, cloud, normals = batch["code"], batch["window"][..., :3] * WINDOW, batch["window"][..., 3:]
+        with torch.no_grad():
+            right = self.code.skin(hand, truth)
+        c = self.cvae.condition(batch["window"], dropped(batch["kind"], rng), dropped(batch["intent"], rng))
+        mu, log_variance = self.cvae.posterior(right.points / WINDOW, c)
+        z = mu + (0.5 * log_variance).exp() * torch.randn(mu.shape, generator=rng).to(mu)
+        code = self.cvae.decoder(torch.cat([z, c], 1))
+        skin = self.code.skin(hand, code)
+        error = (code - truth).square()
+        terms = {
+            "vertices": CM2 * (skin.points - right.points).square().sum(-1).mean(),
+            "pose": error[:, BETAS.stop:].mean(), "shape": error[:, BETAS].mean(),
+            "divergence": 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1).mean(),
+            "penetration": CM2 * penetration(cloud, skin).mean(),
+            "hand_centric": CM2 * hand_centric(cloud, skin).mean(),
+            "object_centric": object_centric(cloud, skin, prior_map(cloud, right)).mean(),
+        }
+        if weights.surface:
+            terms["surface"] = 100 * surface_distance(cloud, normals, skin.points, right.points).mean()
+        terms["loss"] = sum(getattr(weights, name) * value for name, value in terms.items())
+        return terms
+
+    def contact_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
+                     spread: float = 0.2) -> dict[str, torch.Tensor]:
+        """L_cont of Sec. 2.2: Omega^c against the true map, for true hands and for hands somewhat off."""
+        cloud = batch["window"][..., :3] * WINDOW
+        off = spread * torch.rand(len(cloud), 1, generator=rng) * torch.randn(len(cloud), SIZE, generator=rng)
+        with torch.no_grad():
+            omega = prior_map(cloud, self.code.skin(hand, batch["code"]))
+            seen = self.code.skin(hand, batch["code"] + off.to(cloud)).points / WINDOW
+        found = self.contact(self.contact.of_object(batch["window"]), seen)
+        return {"loss": (found - omega).square().mean()}
+
+    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
+                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+        """Sec. 2.3: z from a Gaussian, the decoder, and `steps` steps of adaptation."""
+        c = self.cvae.condition(window, kind, intent)
+        z = self.temperature * torch.randn(len(window), self.cvae.latent, generator=rng).to(window)
+        before = torch.cat([z, c], 1)
+        if not self.steps:
+            return self.cvae.decoder(before)
+        return self.adapted(before, window, hand, go_on)
+
+    def adapted(self, before: torch.Tensor, window: torch.Tensor, hand: SkinSample,
+                go_on: Callable[[float], bool]) -> torch.Tensor:
+        """Codes (N, 61) after minimising L_TTA (Eq. 3), each candidate for itself.
+
+        Args:
+            before: (N, latent + object_width) what the decoder is given. window: (N, P, 6).
+        """
+        cloud = window[..., :3] * WINDOW
+        known = self.contact.of_object(window)
+        layers = [layer for layer in self.cvae.decoder if isinstance(layer, nn.Linear)]
+        if self.adapt == "decoder":
+            moved = [value.detach()[None].repeat(len(before), *[1] * value.dim()).requires_grad_()
+                     for layer in layers for value in (layer.weight, layer.bias)]
+        else:
+            moved = [self.cvae.decoder(before).detach().requires_grad_()]
+
+        def decoded() -> torch.Tensor:
+            if self.adapt != "decoder":
+                return moved[0]
+            x = before
+            for number, (weight, bias) in enumerate(zip(moved[::2], moved[1::2], strict=True)):
+                x = torch.baddbmm(bias[:, None], x[:, None], weight.transpose(1, 2))[:, 0]
+                x = x if number == len(layers) - 1 else x.relu()
+            return x
+
+        optimiser = torch.optim.Adam(moved, lr=self.rate if self.adapt == "decoder" else 20 * self.rate)
+        with torch.enable_grad():
+            for step in range(self.steps):
+                skin = self.code.skin(hand, decoded())
+                if step % self.refresh == 0:
+                    with torch.no_grad():
+                        omega = self.contact(known, skin.points / WINDOW)
+                loss = (object_centric(cloud, skin, omega)
+                        + self.hand_centric * CM2 * hand_centric(cloud, skin)
+                        + self.penetration * CM2 * penetration(cloud, skin)).sum()
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                if not go_on((step + 1) / self.steps):
+                    break
+        with torch.no_grad():
+            return decoded()

@@ -1,0 +1,101 @@
+"""What the learned generators do alike: find places, look at the surface there, ask the network, pose the hands."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from core.generators.handcode import HandCode
+from core.generators.places import PlaceScorer, choose_places, wish_index
+from core.generators.windows import POINTS, TYPE_WISHES, window_cloud
+from core.grasps import Grasps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.generators.base import GraspRequest, Progress
+    from core.generators.heading import Frames
+    from core.hand.skin import SkinSample
+
+
+class Network(nn.Module):
+    """A generator's network with what all of them need: the code of the hand.
+
+    Subclasses add their own parts, a loss for each stage of their training, and `propose`.
+
+    Attributes:
+        points: of the window that it looks at.
+    """
+
+    points = POINTS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = HandCode()
+
+    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
+                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+        """(N, 61) codes of right hands for windows (N, points, 6) and wishes (N,)."""
+        raise NotImplementedError
+
+
+class Learned:
+    """A trained network behind the generators' interface.
+
+    Args:
+        network: trained. places: the scorer, the same for all. name: of the method.
+        device: of the network; what is small stays on the processor.
+    """
+
+    def __init__(self, network: Network, places: PlaceScorer, name: str, device: torch.device | str = "cpu") -> None:
+        self.network, self.places, self.name = network.eval().to(device), places.eval(), name
+        self.code = copy.deepcopy(network.code).cpu()
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(cls, network: Network, name: str, device: torch.device | str = "cpu") -> Learned:
+        """The generator with the weights of its name.
+
+        Raises:
+            ValueError: the weights are missing, damaged or others than the program expects.
+        """
+        from core.weights import load_weights
+
+        places = PlaceScorer()
+        places.load_state_dict(load_weights("places"))
+        network.load_state_dict(load_weights(name))
+        return cls(network, places, name, device)
+
+    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Grasps:
+        """`request.count` grasps as they come, unscored; their types are those that were drawn or asked for."""
+        if not progress(0.05, "Choosing places on the object"):
+            return Grasps.empty(self.name, hand=request.hand.side)
+        frames, kind = choose_places(self.places, request, request.count, rng)
+        code = self.codes(request, frames, kind, rng, lambda fraction: progress(
+            0.1 + 0.85 * fraction, "Proposing hands"))
+        return replace(self.code.grasps(request.hand, code, frames, self.name, request.betas),
+                       type=tuple(TYPE_WISHES[index] for index in kind.tolist()))
+
+    @torch.no_grad()
+    def codes(self, request: GraspRequest, frames: Frames, kind: torch.Tensor, rng: torch.Generator,
+              go_on: Callable[[float], bool]) -> torch.Tensor:
+        """(N, 61) codes of hands at the frames."""
+        obj = request.object
+        window = window_cloud(obj.points, obj.normals, frames, self.network.points, rng).to(self.device)
+        intent = torch.full_like(kind, wish_index(request)[1])
+        return self.network.propose(window, kind.to(self.device), intent.to(self.device),
+                                    embedded_skin(str(self.device)), rng, go_on).cpu()
+
+
+@lru_cache(maxsize=4)
+def embedded_skin(device: str) -> SkinSample:
+    """The embedded right hand, in whose terms all networks think."""
+    from core.hand import load_hand
+    from core.hand.skin import SkinSample
+
+    return SkinSample(load_hand(device=device))

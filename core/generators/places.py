@@ -1,0 +1,128 @@
+"""Where a hand may be, before how it is: a scorer of (surface point, roll) pairs in the heading frame.
+
+Trained by binary cross-entropy: the places of the training grasps against uniform ones on the same objects, so its
+logit is the log ratio of the two densities, and places drawn by it are drawn as the training grasps are spread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from core.generators.heading import Frames, mirrored, random_frames
+from core.generators.pointnet import perceptron
+from core.generators.windows import FAR_PROBES, TYPE_WISHES, Wishes, dropped, place_features
+from core.synthesis.intents import INTENTS, Purpose
+
+if TYPE_CHECKING:
+    from core.generators.base import GraspRequest
+
+CANDIDATES, ROLLS = 96, 8
+#: Two places nearer than this, metres, and turned less than this cosine says, are one place.
+APART, TURNED = 0.015, 0.7
+FEATURES: Final = 128 + FAR_PROBES + 3
+
+
+class PlaceScorer(nn.Module):
+    """log p(place | grasped) / p(place | uniform), up to a constant.
+
+    Attributes:
+        share: (intents, types) how often each type is grasped with, for an intent.
+    """
+
+    share: torch.Tensor
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__()
+        self.wishes = Wishes(width)
+        self.register_buffer("share", torch.ones(len(INTENTS), len(TYPE_WISHES)))
+        self.first = nn.Linear(FEATURES, width)
+        self.rest = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width), nn.LayerNorm(width),
+                                  nn.SiLU(), perceptron(width, width // 2, 1))
+
+    def forward(self, features: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N,) logits of features (N, 195) and wishes (N,)."""
+        return self.rest(self.first(features) + self.wishes(kind, intent))[:, 0]
+
+    def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """(N,) types for places with `features` (N, 195), none of them 0."""
+        count, types = len(features), len(TYPE_WISHES)
+        kinds = torch.arange(types).repeat(count)
+        logit = self(features.repeat_interleave(types, 0), kinds, intent.repeat_interleave(types)).reshape(count, types)
+        logit = logit + self.share[intent].clamp_min(1e-9).log() + gumbel(logit.shape, rng)
+        return 1 + logit[:, 1:].argmax(1)
+
+    def loss(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> dict[str, torch.Tensor]:
+        """`features` (N, 195), `other` (N, K, 195) uniform ones of the same object, `kind`, `intent` (N,)."""
+        kind, intent = dropped(batch["kind"], rng), dropped(batch["intent"], rng)
+        yes = self(batch["features"], kind, intent)
+        count = batch["other"].shape[1]
+        no = self(batch["other"].flatten(0, 1), kind.repeat_interleave(count), intent.repeat_interleave(count))
+        return {"loss": binary_cross_entropy_with_logits(yes, torch.ones_like(yes))
+                + binary_cross_entropy_with_logits(no, torch.zeros_like(no))}
+
+
+def wish_index(request: GraspRequest) -> tuple[int, int]:
+    """A request's type and intent as the networks know them."""
+    return TYPE_WISHES.index(request.type), INTENTS.index(request.intent)
+
+
+def allowed(request: GraspRequest) -> torch.Tensor | None:
+    """(P,) bool: the object's points that the intent allows, where its parts are known; None where anything goes."""
+    if request.intent == "any" or request.object.parts is None:
+        return None
+    mask = Purpose(request.object, request.intent).allowed
+    return mask if mask.any() else None
+
+
+@torch.no_grad()
+def choose_places(scorer: PlaceScorer, request: GraspRequest, count: int, rng: torch.Generator,
+                  temperature: float = 1.0) -> tuple[Frames, torch.Tensor]:
+    """`count` places drawn by the scorer, no two of them the same while there are others, and a type for each.
+
+    A type that is not asked for is drawn too, from p(type | place), proportional to p(place | type) p(type).
+
+    Args:
+        temperature: below 1 the likeliest are preferred, above 1 they are spread.
+
+    Returns:
+        the frames, of a left hand `mirrored`, and (count,) indices into `TYPE_WISHES`.
+
+    Raises:
+        LookupError: the intent allows no place on the object.
+    """
+    obj = request.object
+    frames = random_frames(obj, max(CANDIDATES, 2 * count), ROLLS, rng, allowed(request))
+    if request.hand.side == "left":
+        frames = mirrored(frames)
+    if request.place is not None:
+        near = (frames.origin - request.place).norm(dim=1).argsort()[: max(8 * ROLLS, 4 * count)]
+        frames = frames[near]
+    kind, intent = wish_index(request)
+    here = torch.zeros(len(frames.origin), dtype=torch.long)
+    logit = scorer(place_features(obj, frames), here + kind, here + intent)
+    if request.approach is not None:
+        logit = logit + 4 * (frames.axes[:, :, 2] @ -request.approach)
+    order = (logit / temperature + gumbel(logit.shape, rng)).argsort(descending=True)  # draws without repeats
+    origin, lateral = frames.origin[order], frames.axes[order][:, :, 1]
+    chosen: list[int] = []
+    for row in range(len(order)):
+        if len(chosen) == count:
+            break
+        same = ((origin[chosen] - origin[row]).norm(dim=1) < APART) & (lateral[chosen] @ lateral[row] > TURNED)
+        if not same.any():
+            chosen.append(row)
+    chosen += [row for row in range(len(order)) if row not in set(chosen)][: count - len(chosen)]
+    rows = order[torch.tensor(chosen)]
+    found = frames[rows.repeat(-(-count // len(rows)))[:count]]
+    here = torch.full((count,), kind)
+    return found, here if kind else scorer.draw_types(place_features(obj, found), here + intent, rng)
+
+
+def gumbel(shape: torch.Size | tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+    """Noise that makes the largest of log probabilities a draw."""
+    uniform = torch.rand(shape, generator=rng).clamp(1e-9, 1 - 1e-7)
+    return -(-uniform.log()).log()

@@ -1,0 +1,93 @@
+"""PointNet (Qi et al. 2017), the one encoder of point clouds that all generators share."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Points whose widest features are made at once when nothing is trained: larger maps fall out of the cache.
+TILE: Final = 4096
+
+
+class Transform(nn.Module):
+    """T-Net: a (size, size) matrix for each cloud, the identity at first (Sec. 4.2)."""
+
+    def __init__(self, channels: int, size: int, widths: Sequence[int] = (64, 128, 256)) -> None:
+        super().__init__()
+        self.size = size
+        self.points = pointwise((channels, *widths))
+        self.head = nn.Sequential(nn.Linear(widths[-1], widths[-1] // 2), nn.ReLU(),
+                                  nn.Linear(widths[-1] // 2, size * size))
+        nn.init.zeros_(self.head[-1].weight)
+        nn.init.zeros_(self.head[-1].bias)
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        """(B, size, size), to be multiplied on the right of points (B, K, size)."""
+        wide = self.points(points).amax(1)
+        return self.head(wide).reshape(-1, self.size, self.size) + torch.eye(self.size, device=points.device)
+
+
+class PointNet(nn.Module):
+    """Per-point layers, then the maximum over the points.
+
+    Args:
+        channels: of a point, the coordinates first.
+        widths: of the per-point layers; the last is the width of the global feature.
+        align: an input transform on the coordinates (Qi et al.'s STN).
+        align_features: a transform on the first layer's features too.
+
+    The heading frame aligns clouds already, so our own networks do without transforms. The last layer has no
+    activation: global features may be negative.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int] = (64, 128, 512), *, align: bool = False,
+                 align_features: bool = False) -> None:
+        super().__init__()
+        self.align = Transform(channels, 3) if align else None
+        self.first = pointwise((channels, widths[0]))
+        self.align_features = Transform(widths[0], widths[0]) if align_features else None
+        self.middle = pointwise(widths[:-1])
+        self.last = nn.Linear(widths[-2], widths[-1])
+        self.norm = nn.LayerNorm(widths[-1])
+
+    def per_point(self, points: torch.Tensor) -> torch.Tensor:
+        """(B, K, widths[0]) local features of clouds (B, K, channels)."""
+        if self.align is not None:
+            points = torch.cat([points[..., :3] @ self.align(points), points[..., 3:]], -1)
+        local = self.first(points)
+        return local if self.align_features is None else local @ self.align_features(local)
+
+    def pooled(self, local: torch.Tensor) -> torch.Tensor:
+        """(B, widths[-1]) the global feature of local ones (B, K, widths[0])."""
+        if torch.is_grad_enabled():
+            return self.norm(self.last(self.middle(local)).amax(1))
+        clouds = max(1, TILE // max(1, local.shape[1]))
+        return self.norm(torch.cat([torch.stack([
+            self.last(self.middle(tile)).amax(1) for tile in some.split(TILE, 1)]).amax(0)
+            for some in local.split(clouds)]))
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        """(B, widths[-1]) the global feature of clouds (B, K, channels)."""
+        return self.pooled(self.per_point(points))
+
+
+def pointwise(widths: Sequence[int]) -> nn.Sequential:
+    """Layers applied to each point alone: linear, normalised, rectified."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def perceptron(*widths: int) -> nn.Sequential:
+    """A multi-layer perceptron, rectified between its layers."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

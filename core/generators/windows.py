@@ -1,0 +1,81 @@
+"""What a learned generator sees of an object: the surface around a place, in the heading frame, and what is wished."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import nn
+
+from core.generators.heading import WINDOW, Frames, window_features
+from core.synthesis.intents import INTENTS
+from core.synthesis.taxonomy import TYPES
+
+if TYPE_CHECKING:
+    from core.objects import GraspObject
+
+#: Index 0 is "any": nothing is wished.
+TYPE_WISHES: Final = ("any", *(kind.name for kind in TYPES))
+POINTS: Final = 256
+#: Of what is around the window: metres, and how many fixed points.
+FAR, FAR_PROBES = 0.25, 64
+
+
+def window_cloud(points: torch.Tensor, normals: torch.Tensor, frames: Frames, count: int,
+                 rng: torch.Generator) -> torch.Tensor:
+    """(N, count, 6) positions over `WINDOW` and unit normals around N places, in their frames.
+
+    Args:
+        points, normals: (P, 3), or (N, P, 3) of each place's own object; object frame, metres.
+        count: drawn from the points in the window without repeats, while there are as many.
+    """
+    away = points - frames.origin[:, None]
+    inside = away.square().sum(-1) < WINDOW**2
+    key = torch.rand(inside.shape, generator=rng).to(inside.device) + 2.0 * ~inside
+    rows = key.topk(count, dim=1, largest=False).indices
+    have = inside.sum(1, keepdim=True).clamp(1, count)
+    rows = rows.gather(1, torch.arange(count, device=rows.device)[None] % have)
+    chosen = rows[..., None].expand(-1, -1, 3)
+    place = away.gather(1, chosen) @ frames.axes / WINDOW
+    facing = normals.expand_as(away).gather(1, chosen) @ frames.axes
+    return torch.cat([place, facing], -1)
+
+
+def place_features(obj: GraspObject, frames: Frames) -> torch.Tensor:
+    """(N, 195) what a place is like, near and far: signed distances at fixed points, and where the middle lies.
+
+    In units of about one: distances over 2 cm near and over 8 cm far, the object's middle over 10 cm.
+    """
+    near = window_features(obj, frames) / 0.02
+    index = torch.arange(FAR_PROBES) + 0.5
+    polar = torch.acos(1 - 2 * index / FAR_PROBES)
+    around = torch.pi * (1 + 5**0.5) * index
+    radius = FAR * ((torch.arange(FAR_PROBES) * 0.618034) % 1.0 * 0.7 + 0.3)
+    probes = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos()], 1) * radius[:, None]
+    distance, _ = obj.grid.query(frames.outward(probes).reshape(-1, 3))
+    far = distance.reshape(len(frames.origin), -1).clamp(-0.02, 0.16) / 0.08
+    middle = (-frames.origin[:, None] @ frames.axes)[:, 0] / 0.1
+    return torch.cat([near, far, middle], 1)
+
+
+class Wishes(nn.Module):
+    """A vector for what is wished: type and intent, each of which may be left out.
+
+    In training each is dropped at random, so that "any" means the training grasps as they are.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.of_type = nn.Embedding(len(TYPE_WISHES), width)
+        self.of_intent = nn.Embedding(len(INTENTS), width)
+        nn.init.normal_(self.of_type.weight, std=0.1)
+        nn.init.normal_(self.of_intent.weight, std=0.1)
+
+    def forward(self, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N, width) of indices (N,) into `TYPE_WISHES` and `INTENTS`."""
+        return self.of_type(kind) + self.of_intent(intent)
+
+
+def dropped(wish: torch.Tensor, rng: torch.Generator, share: float = 0.4) -> torch.Tensor:
+    """Indices (N,) with a share of them made 0, "any"."""
+    return wish * (torch.rand(wish.shape, generator=rng).to(wish.device) >= share)

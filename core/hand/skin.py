@@ -1,0 +1,71 @@
+"""Some of the hand's skin, posed without the rest: points and normals for losses that are asked thousands of times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import nn
+
+from core.rotations import axis_angle_to_matrix
+
+if TYPE_CHECKING:
+    from core.hand.model import HandModel
+
+#: Every so many vertices of the skin, and of the contact regions.
+STRIDE, REGION_STRIDE = 10, 2
+COUNT: Final = 240  # about so many points
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Some of N hands' skin.
+
+    Attributes:
+        points: (N, V, 3) metres. normals: (N, V, 3) outward, unit. priors: (H,) rows of the contact regions.
+    """
+
+    points: torch.Tensor
+    normals: torch.Tensor
+    priors: torch.Tensor
+
+
+class SkinSample(nn.Module):
+    """Points spread over a hand's skin, denser in its contact regions.
+
+    Args:
+        hand: whose skin; points are where `hand` puts those vertices, within rounding.
+    """
+
+    def __init__(self, hand: HandModel) -> None:
+        super().__init__()
+        self.hand = hand
+        regions = torch.cat([region[::REGION_STRIDE] for region in hand.contact_regions]).unique()
+        spread = torch.arange(0, len(hand.v_template), STRIDE, device=regions.device)
+        rows = torch.cat([spread, regions]).unique()
+        self.rows, self.priors = rows, torch.isin(rows, regions).nonzero()[:, 0]
+        corners = hand.v_template[hand.faces]
+        across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        normal = torch.zeros_like(hand.v_template).index_add_(0, hand.faces.reshape(-1), across.repeat_interleave(3, 0))
+        self.rest_normals = nn.functional.normalize(normal[rows], dim=1)
+        self.template, self.weights = hand.v_template[rows], hand.lbs_weights[rows]
+        self.shapes = hand.shapedirs[rows].reshape(-1, 10).T.contiguous()
+        self.correctives = hand.posedirs.reshape(135, -1, 3)[:, rows].reshape(135, -1).contiguous()
+
+    def forward(self, rotation: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor,
+                betas: torch.Tensor) -> Skin:
+        """Poses N hands, as `HandModel.forward` does, but for wrists given as matrices (N, 3, 3).
+
+        An axis-angle of a wrist near half a turn has no gradient worth the name. Normals are turned with the bones.
+        """
+        count = len(hand_pose)
+        fingers = axis_angle_to_matrix(hand_pose.reshape(count, 15, 3))
+        rotations = torch.cat([rotation[:, None], fingers], 1)
+        feature = (fingers - torch.eye(3, dtype=fingers.dtype, device=fingers.device)).reshape(count, 135)
+        rest = self.template + (betas @ self.shapes + feature @ self.correctives).reshape(count, -1, 3)
+        transforms = self.hand.chain(rotations, transl, self.hand.rest_joints(betas))
+        blend = (self.weights @ transforms[:, :, :3].reshape(count, 16, 12)).reshape(*rest.shape[:2], 3, 4)
+        points = (blend[..., :3] @ rest[..., None])[..., 0] + blend[..., 3]
+        normals = (blend[..., :3] @ self.rest_normals[:, :, None])[..., 0]
+        return Skin(points, nn.functional.normalize(normals, dim=-1), self.priors)

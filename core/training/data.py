@@ -1,0 +1,173 @@
+"""The training grasps as batches: windows of object surface and hand codes, in jittered heading frames."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from core.files import save_arrays
+from core.generators.handcode import HandCode
+from core.generators.heading import Frames, frames_of_grasps, random_frames
+from core.generators.places import FEATURES
+from core.generators.windows import POINTS, TYPE_WISHES, place_features, window_cloud
+from core.grasps import TENSORS, Grasps
+from core.rotations import axis_angle_to_matrix
+from core.synthesis.dataset import TYPE_NAMES, load_training, split_of, training_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.hand import HandModel
+
+#: radians: training frames are turned about their normal by so much, as the scorer's rolls are not exact
+JITTER: Final = 0.2
+#: metres: and their origins lie so far along the surface from where they should, as its points are not exact
+SHIFT: Final = 0.006
+#: uniform places of each object that the scorer tells from grasped ones
+OTHERS: Final = 160
+SPLITS: Final = ("train", "shape", "family")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All splits of the training grasps, with what a network sees of their objects.
+
+    Attributes:
+        points, normals: (M, P, 3) half precision, of the objects, their own frames, metres.
+        grasps: N of them, object frames. object, kind, intent, split: (N,) indices into the objects, `TYPE_WISHES`,
+            `INTENTS` and `SPLITS`. frames: their heading frames.
+        features: (N, 195) `place_features` of the frames, half precision. others: (M, OTHERS, 195) of uniform places.
+        names: of the objects.
+    """
+
+    points: torch.Tensor
+    normals: torch.Tensor
+    grasps: Grasps
+    object: torch.Tensor
+    kind: torch.Tensor
+    intent: torch.Tensor
+    split: torch.Tensor
+    frames: Frames
+    features: torch.Tensor
+    others: torch.Tensor
+    names: tuple[str, ...]
+
+    def rows(self, split: str) -> torch.Tensor:
+        """(n,) rows of one split."""
+        return (self.split == SPLITS.index(split)).nonzero()[:, 0]
+
+    def to(self, device: torch.device | str) -> Windows:
+        return Windows(*(
+            value.to(device) if hasattr(value, "to") else value if isinstance(value, tuple)
+            else Frames(value.origin.to(device), value.axes.to(device))
+            for value in (getattr(self, name) for name in self.__dataclass_fields__)))
+
+    def jittered(self, rows: torch.Tensor, rng: torch.Generator) -> Frames:
+        """The heading frames of `rows`, moved a little along the surface and turned a little about the normal."""
+        axes = self.frames.axes[rows]
+        angle = JITTER * torch.randn(len(rows), generator=rng).to(axes)
+        turn = axis_angle_to_matrix(torch.stack([0 * angle, 0 * angle, angle], 1))
+        along = SHIFT * torch.randn(len(rows), 2, generator=rng).to(axes)
+        shift = torch.cat([along, torch.zeros_like(along[:, :1])], 1)
+        return Frames(self.frames.origin[rows] + (axes @ shift[..., None])[..., 0], axes @ turn)
+
+    def batch(self, rows: torch.Tensor, hand: HandModel, code: HandCode, rng: torch.Generator,
+              points: int = POINTS, object_frame: bool = False) -> dict[str, torch.Tensor]:
+        """What a generator's loss takes.
+
+        Args:
+            rows: (n,) of the grasps. points: of the window.
+            object_frame: the papers' frame instead, the object's own under a random rotation.
+
+        Returns:
+            window (n, points, 6), as the network sees it, positions over `WINDOW`; code (n, 61); kind, intent (n,).
+        """
+        frames = self.jittered(rows, rng)
+        if object_frame:
+            turn, triangle = torch.linalg.qr(torch.randn(len(rows), 3, 3, generator=rng))
+            turn = turn * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
+            turn = turn * torch.linalg.det(turn)[:, None, None]
+            frames = Frames(torch.zeros_like(frames.origin), turn.to(frames.axes))
+        of = self.object[rows]
+        return {
+            "window": window_cloud(self.points[of].float(), self.normals[of].float(), frames, points, rng),
+            "code": code.encode(hand, self.grasps[rows], frames).detach(),
+            "kind": self.kind[rows], "intent": self.intent[rows],
+        }
+
+    def place_batch(self, rows: torch.Tensor, rng: torch.Generator, count: int = 16) -> dict[str, torch.Tensor]:
+        """What the scorer's loss takes."""
+        pick = torch.randint(OTHERS, (len(rows), count), generator=rng).to(rows.device)
+        other = self.others[self.object[rows][:, None], pick].float()
+        return {"features": self.features[rows].float(), "other": other, "kind": self.kind[rows],
+                "intent": self.intent[rows]}
+
+
+def load_windows(training: str | Path, path: str | Path, hand: HandModel, cache: str | Path | None = None,
+                 tell: Callable[[int, int], object] = lambda done, total: None, points: int = 4096) -> Windows:
+    """The windows of the file `training`, kept at `path`; made anew where that file has changed.
+
+    Making them needs the mesh libraries; reading them needs torch and numpy only.
+    """
+    path = Path(path)
+    stamp = hashlib.sha256(Path(training).read_bytes()).hexdigest()
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["stamp"]) == stamp:
+                return _read(stored)
+    save_arrays(path, {"stamp": np.array(stamp), **_make(training, hand, cache, tell, points)})
+    with np.load(path, allow_pickle=False) as stored:
+        return _read(stored)
+
+
+def _make(training: str | Path, hand: HandModel, cache: str | Path | None, tell: Callable[[int, int], object],
+          count: int) -> dict[str, np.ndarray]:
+    data = load_training(training)
+    numbers = np.unique(data.object)
+    columns: dict[str, list[np.ndarray]] = {}
+
+    def put(name: str, value: torch.Tensor | np.ndarray, kind: type = np.float32) -> None:
+        columns.setdefault(name, []).append(np.asarray(value).astype(kind))
+
+    rng = torch.Generator().manual_seed(0)
+    for done, number in enumerate(numbers):
+        tell(done, len(numbers))
+        mine = data[data.object == number]
+        name = data.objects[number]
+        obj = training_object(name, cache)
+        grasps = mine.grasps(hand)
+        frames = frames_of_grasps(obj, hand, grasps)
+        put("points", obj.points[None, :count], np.float16)
+        put("normals", obj.normals[None, :count], np.float16)
+        put("object", np.full(len(mine), done), np.int32)
+        put("kind", [TYPE_WISHES.index(TYPE_NAMES[index]) for index in mine.type], np.int32)
+        put("intent", mine.intent, np.int32)
+        put("split", [SPLITS.index(split_of(name))] * len(mine), np.int32)
+        put("origin", frames.origin)
+        put("axes", frames.axes)
+        put("features", place_features(obj, frames), np.float16)
+        others = random_frames(obj, OTHERS // 2, 2, rng)
+        put("others", place_features(obj, others)[None], np.float16)
+        for field in TENSORS:
+            put(field, getattr(grasps, field))
+    return {name: np.concatenate(parts) for name, parts in columns.items()} | {
+        "names": np.array([data.objects[number] for number in numbers])}
+
+
+def _read(stored: np.lib.npyio.NpzFile) -> Windows:
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(stored[name])
+
+    kind = tensor("kind").long()
+    types = tuple(TYPE_WISHES[index] for index in kind.tolist())
+    grasps = Grasps(**{name: tensor(name) for name in TENSORS}, type=types, method="training")
+    if stored["features"].shape[1] != FEATURES:
+        raise ValueError("these windows were made by another version: delete the file, it is made anew")
+    return Windows(tensor("points"), tensor("normals"), grasps, tensor("object").long(), kind, tensor("intent").long(),
+                   tensor("split").long(), Frames(tensor("origin"), tensor("axes")), tensor("features"),
+                   tensor("others"), tuple(stored["names"].tolist()))

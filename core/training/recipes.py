@@ -1,0 +1,157 @@
+"""What each generator is trained with: its stages in order, each a module, a loss and a course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.generators.fastgrasp import FastGrasp, HandLoss
+from core.generators.grasptta import CvaeLoss, GraspTTA
+from core.generators.places import PlaceScorer
+from core.hand.skin import SkinSample
+from core.training.loop import Course, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
+
+    from core.generators.learned import Network
+    from core.hand import HandModel
+    from core.training.data import Windows
+
+Terms = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a recipe.
+
+    Attributes:
+        name: of its checkpoints. trained: the parts of the network whose weights move.
+        loss: of the hand, a batch and a generator. course: steps and rates. batch: grasps in one step.
+        before: called once, before the stage begins, with codes (n, 61) of training grasps.
+    """
+
+    name: str
+    trained: tuple[str, ...]
+    loss: Callable[[SkinSample, Terms, torch.Generator], Terms]
+    course: Course
+    batch: int = 64
+    before: Callable[[SkinSample, torch.Tensor], None] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a generator is made. Attributes: network: untrained. stages: in order. object_frame: the papers' frame."""
+
+    network: Network | PlaceScorer
+    stages: tuple[Stage, ...]
+    object_frame: bool = False
+
+
+def places(scale: float = 1.0) -> Recipe:
+    """The scorer of places, which all generators ask."""
+    network = PlaceScorer()
+    return Recipe(network, (
+        Stage("places", ("wishes", "first", "rest"), lambda hand, batch, rng: network.loss(batch, rng),
+              Course(int(3000 * scale)), 256),))
+
+
+def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: object) -> Recipe:
+    """FastGrasp: auto-encoder, diffusion with it frozen, adaptation with both frozen (Sec. 3.2, 3.3)."""
+    network = FastGrasp(**options)
+    weights = loss or HandLoss()
+    last = replace(weights, param=1.0, penetration=1.0, surface=2.0 * weights.surface)
+
+    def standardise(hand: SkinSample, codes: torch.Tensor) -> None:
+        with torch.no_grad():
+            network.standardise(network.autoencoder.encode(hand, network, codes))
+
+    return Recipe(network, (
+        Stage("autoencoder", ("autoencoder",),
+              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, weights), Course(int(4000 * scale))),
+        Stage("diffusion", ("object", "into", "wishes", "denoiser"),
+              lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng), Course(int(10000 * scale)), 64,
+              standardise),
+        Stage("adaptation", ("adapt_object", "adapt"),
+              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(int(3000 * scale))),
+    ))
+
+
+def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, **options: object) -> Recipe:
+    """GraspTTA: GraspCVAE and ContactNet, each by itself (Sec. 2.1, 2.2)."""
+    network = GraspTTA(**options)
+    weights = loss or CvaeLoss()
+    return Recipe(network, (
+        Stage("cvae", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
+              Course(int(8000 * scale))),
+        Stage("contact", ("contact",), lambda hand, batch, rng: network.contact_loss(hand, batch, rng),
+              Course(int(2000 * scale))),
+    ))
+
+
+RECIPES = {"places": places, "fastgrasp": fastgrasp, "grasptta": grasptta}
+
+
+def prepare(network: Network | PlaceScorer, windows: Windows, hand: HandModel, object_frame: bool = False) -> None:
+    """Takes from the training grasps what the network needs to know before it is trained."""
+    from core.generators.heading import Frames
+
+    rows = windows.rows("train")
+    if isinstance(network, PlaceScorer):
+        counts = torch.zeros_like(network.share)
+        counts.index_put_((windows.intent[rows], windows.kind[rows]), torch.ones(len(rows)), accumulate=True)
+        counts[0] = counts.sum(0)
+        network.share.copy_((counts + 0.5) / (counts + 0.5).sum(1, keepdim=True))
+        return
+    frames = windows.frames[rows]
+    if object_frame:
+        frames = Frames(torch.zeros_like(frames.origin), torch.eye(3).expand_as(frames.axes))
+    network.code.fit(hand, windows.grasps[rows], frames)
+
+
+def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds: float,
+        tell: Callable[[str], object], device: str = "cpu") -> bool:
+    """Runs the stages that are not finished, for at most so many seconds; True when the last one is."""
+    import time
+
+    begin = time.monotonic()
+    network = recipe.network
+    prepare(network, windows, hand, recipe.object_frame)
+    network.to(device)
+    windows, hand = windows.to(device), hand.to(device)
+    skin = SkinSample(hand)
+    rows, checked = windows.rows("train"), windows.rows("shape")
+    for stage in recipe.stages:
+        # Everything before is frozen, and stays as its own stage left it.
+        parts: list[nn.Module] = [getattr(network, name) for name in stage.trained]
+        network.requires_grad_(False)
+        for part in parts:
+            part.requires_grad_(True)
+
+        def batch_of(rows: torch.Tensor, size: int, rng: torch.Generator) -> Terms:
+            some = rows[torch.randint(len(rows), (size,), generator=rng).to(rows.device)]
+            if isinstance(network, PlaceScorer):
+                return windows.place_batch(some, rng)
+            return windows.batch(some, hand, network.code, rng, network.points, recipe.object_frame)
+
+        def loss(rng: torch.Generator, stage: Stage = stage, batch_of: Callable = batch_of) -> Terms:
+            return stage.loss(skin, batch_of(rows, stage.batch, rng), rng)
+
+        def check(stage: Stage = stage, batch_of: Callable = batch_of) -> Terms:
+            rng = torch.Generator().manual_seed(7)
+            return stage.loss(skin, batch_of(checked, min(512, len(checked)), rng), rng)
+
+        module = torch.nn.ModuleDict(dict(zip(stage.trained, parts, strict=True)))
+        if stage.before is not None:
+            some = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))[:2048].to(rows.device)]
+            stage.before(skin, network.code.encode(hand, windows.grasps[some], windows.frames[some]))
+        left = seconds - (time.monotonic() - begin)
+        if not train(module, loss, stage.course, folder, stage.name, left, check, tell):
+            return False
+    network.requires_grad_(False)
+    return True

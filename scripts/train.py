@@ -1,0 +1,65 @@
+"""Trains a generator: `python scripts/train.py NAME --out FOLDER [--seconds S] [--scale X] [--store]`.
+
+It goes on where it was. What is trained on is kept as `windows.npz` beside FOLDER's checkpoints; making it needs the
+mesh libraries, reading it does not. --store writes the weights into weights/NAME, in half precision, with their hash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--training", type=Path, default=ROOT / "weights" / "training" / "grasps.npz")
+    parser.add_argument("--windows", type=Path, help="kept windows; FOLDER/windows.npz when left out")
+    parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long; the same command goes on")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the steps of every stage")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--store", action="store_true", help="put the weights into weights/NAME when they are done")
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    begin = time.monotonic()
+    import torch
+
+    from core.hand import load_hand
+    from core.training.data import load_windows
+    from core.training.recipes import RECIPES, run
+    from core.weights import store_weights
+
+    if options.name not in RECIPES:
+        parser.error(f"there is no recipe '{options.name}': use one of {', '.join(RECIPES)}")
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    hand = load_hand()
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    def tell(done: int, total: int) -> None:
+        if done % 50 == 0:
+            print(f"windows of object {done}/{total}", flush=True)
+
+    windows = load_windows(options.training, options.windows or options.out / "windows.npz", hand, options.cache, tell)
+    print(f"{len(windows.rows('train'))} grasps to train on, {len(windows.names)} objects, "
+          f"{time.monotonic() - begin:.0f} s", flush=True)
+    recipe = RECIPES[options.name](options.scale)
+    count = sum(parameter.numel() for parameter in recipe.network.parameters())
+    print(f"{options.name}: {count / 1e6:.2f} M weights", flush=True)
+    done = run(recipe, windows, hand, options.out, options.seconds - (time.monotonic() - begin),
+               lambda line: print(line, flush=True), options.device)
+    if done and options.store:
+        print(store_weights(options.name, recipe.network))
+    return 0 if done else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import trimesh
+
+from core.generators.base import GraspRequest
+from core.generators.heading import frames_of_grasps
+from core.grasps import Grasps
+from core.hand import load_hand
+from core.objects import prepare_object
+from core.synthesis.dataset import load_training, training_object
+
+
+class Quiet:
+    """A `Progress` that notes the fractions and stops after `most` of them."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        self.fractions: list[float] = []
+        self.most = most
+
+    def __call__(self, fraction: float, stage: str) -> bool:
+        self.fractions.append(fraction)
+        return len(self.fractions) < self.most
+
+    def accepted(self, grasps: Grasps) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def hand():
+    return load_hand()
+
+
+@pytest.fixture(scope="session")
+def mug_grasps(hand):
+    """A training object, its grasps and their frames."""
+    data = load_training("weights/training/grasps.npz")
+    name = "mug/0"
+    mine = data[data.object == data.objects.index(name)]
+    obj = training_object(name)
+    grasps = mine.grasps(hand)
+    return obj, grasps, frames_of_grasps(obj, hand, grasps)
+
+
+@pytest.fixture(scope="session")
+def block():
+    mesh = trimesh.creation.box((0.03, 0.05, 0.16)).subdivide_to_size(0.01)
+    return prepare_object(mesh.vertices, mesh.faces)
+
+
+@pytest.fixture
+def request_of(block, hand):
+    def make(count: int = 4, **options: object) -> GraspRequest:
+        return GraspRequest(block, options.pop("hand", hand), count, **options)
+
+    return make
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,101 @@
+"""Each loss against a case worked out by hand: a plate at z = 0, skin above or in it."""
+
+import math
+
+import pytest
+import torch
+
+from core.generators.contact_losses import (
+    contact_map,
+    hand_centric,
+    nearest_skin,
+    object_centric,
+    penetration,
+    plane_distance,
+    prior_map,
+    surface_distance,
+)
+from core.hand.skin import Skin
+
+
+def plate(step=0.004, size=0.04):
+    line = torch.arange(-size, size, step)
+    x, y = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x, y, 0 * x], -1).reshape(1, -1, 3)
+
+
+def skin_at(height, up=-1.0):
+    """Skin over the plate's middle, facing it."""
+    points = torch.zeros(1, 3, 3)
+    points[0, :, 0] = torch.tensor([-0.008, 0.0, 0.008])
+    points[..., 2] = height
+    return Skin(points, torch.tensor([0.0, 0.0, up]).expand(1, 3, 3), torch.tensor([1]))
+
+
+def test_map_of_touch_and_of_a_centimetre():
+    assert float(contact_map(torch.tensor(0.0))) == pytest.approx(1)
+    assert float(contact_map(torch.tensor(0.01))) == pytest.approx(2 - 2 / (1 + math.exp(-2)), abs=1e-6)
+
+
+def test_nearest_by_hand():
+    distance, rows = nearest_skin(torch.tensor([[[0.009, 0.0, 0.0]]]), skin_at(0.003).points)
+    assert rows.item() == 2
+    assert float(distance) == pytest.approx(math.hypot(0.001, 0.003), abs=1e-6)
+
+
+def test_only_what_is_inside_the_hand_counts_as_penetration():
+    one = torch.tensor([[[0.0, 0.0, 0.0]]])
+    assert float(penetration(one, skin_at(0.002))) == 0  # skin above, facing down: the point is outside
+    assert float(penetration(one, skin_at(-0.002))) == pytest.approx(0.002**2, rel=1e-3)
+
+
+def test_priors_are_drawn_to_what_is_near():
+    near, far = skin_at(0.005), skin_at(0.02)
+    value = float(hand_centric(torch.tensor([[[0.0, 0.0, 0.0]]]), near))
+    assert value == pytest.approx(0.005**2, rel=1e-3)
+    assert float(hand_centric(plate(), far)) == 0  # a centimetre away nothing is drawn any more
+
+
+def test_maps_of_the_true_hand_agree():
+    truth = prior_map(plate(), skin_at(0.001))
+    assert float(object_centric(plate(), skin_at(0.001), truth)) == 0
+    assert float(object_centric(plate(), skin_at(0.006), truth)) > 1e-3
+
+
+def test_distance_to_the_local_plane_has_a_sign_and_an_edge():
+    up = torch.tensor([0.0, 0.0, 1.0]).expand_as(plate())
+    assert torch.allclose(plane_distance(plate(), up, skin_at(0.005).points), torch.tensor(0.005), atol=1e-6)
+    assert torch.allclose(plane_distance(plate(), up, skin_at(-0.004).points), torch.tensor(-0.004), atol=1e-6)
+    beside = torch.tensor([[[0.08, 0.0, -0.001]]])
+    assert float(plane_distance(plate(), up, beside)) > 0.04  # past the rim nothing is inside
+
+
+def test_too_deep_costs_more_than_too_high():
+    up = torch.tensor([0.0, 0.0, 1.0]).expand_as(plate())
+    truth = skin_at(0.0).points
+    high = float(surface_distance(plate(), up, skin_at(0.004).points, truth))
+    deep = float(surface_distance(plate(), up, skin_at(-0.004).points, truth))
+    assert high == pytest.approx(0.004, rel=1e-2)
+    assert deep == pytest.approx(5 * high, rel=1e-2)
+
+
+def test_gradients_pull_the_skin_out():
+    points = skin_at(-0.004).points.requires_grad_()
+    skin = Skin(points, skin_at(0.0).normals, torch.tensor([1]))
+    penetration(torch.tensor([[[0.0, 0.0, 0.0]]]), skin).sum().backward()
+    assert points.grad[0, 1, 2] < 0  # downhill is up
+
+
+def test_a_true_grasp_hardly_penetrates(mug_grasps, hand):
+    """Points beside the hand are not inside it, however few points of skin there are."""
+    from core.generators.handcode import HandCode
+    from core.generators.heading import WINDOW
+    from core.generators.windows import window_cloud
+    from core.hand.skin import SkinSample
+
+    obj, grasps, frames = mug_grasps
+    code = HandCode()
+    code.fit(hand, grasps, frames)
+    skin = code.skin(SkinSample(hand), code.encode(hand, grasps, frames))
+    cloud = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))[..., :3] * WINDOW
+    assert float(penetration(cloud, skin).mean().sqrt()) < 0.004

@@ -1,0 +1,99 @@
+"""FastGrasp's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
+
+import json
+
+import pytest
+import torch
+
+from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss
+from core.generators.windows import window_cloud
+from core.hand.skin import SkinSample
+from core.training.loop import Course, train
+
+
+@pytest.fixture(scope="module")
+def batch(mug_grasps, hand):
+    obj, grasps, frames = mug_grasps
+    network = FastGrasp(latent=16)
+    network.code.fit(hand, grasps, frames)
+    window = window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0))
+    count = len(grasps)
+    return network, SkinSample(hand), {
+        "window": window, "code": network.code.encode(hand, grasps, frames),
+        "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long)}
+
+
+def test_the_true_hand_loses_nothing_but_its_own_contact(batch):
+    network, skin, data = batch
+    terms = HandLoss()(skin, network, data["code"], data)
+    for name in ("param", "mesh", "consistency"):
+        assert float(terms[name]) == pytest.approx(0, abs=1e-4), name
+    assert float(terms["surface"]) == pytest.approx(0, abs=1e-3)
+    off = HandLoss()(skin, network, data["code"] + 0.3, data)
+    for name in ("param", "mesh", "consistency", "surface", "loss"):
+        assert float(off[name]) > float(terms[name]) + 1e-3, name
+
+
+def test_pushed_into_the_object_it_costs(batch):
+    network, skin, data = batch
+    deeper = data["code"].clone()
+    deeper[:, 60] -= 0.02 / network.code.scale[60]  # along the normal, inward
+    terms, off = (HandLoss()(skin, network, code, data) for code in (data["code"], deeper))
+    assert float(off["surface"]) > float(terms["surface"]) + 0.5
+
+
+def test_an_untrained_adaptation_and_decoder_have_the_papers_shapes(batch):
+    network, skin, data = batch
+    z = network.latents(skin, data["code"])
+    assert z.shape == (len(data["code"]), 16)
+    assert network.adapted(z, data["window"]).shape == (len(z), 61)
+    assert Denoiser(16, 32)(z, torch.ones(len(z), dtype=torch.long), torch.zeros(len(z), 32)).shape == z.shape
+
+
+def test_parameters_instead_of_vertices(batch, hand):
+    _, skin, data = batch
+    network = FastGrasp(latent=16, vertices=False)
+    assert network.autoencoder.encode(skin, network, data["code"]).shape == (len(data["code"]), 16)
+    assert network.autoencoder.points is None
+
+
+def test_adaptation_moves_nothing_of_the_prior(batch):
+    network, skin, data = batch
+    network.requires_grad_(False)
+    for part in (network.adapt, network.adapt_object):
+        part.requires_grad_(True)
+    network.adaptation_loss(skin, data, torch.Generator().manual_seed(0), HandLoss())["loss"].backward()
+    moved = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is not None}
+    assert moved == {"adapt", "adapt_object"}
+    network.requires_grad_(True)
+    network.zero_grad(set_to_none=True)
+
+
+def test_it_learns_one_object(batch, tmp_path):
+    """A few seconds bring the auto-encoder back to a mug's grasps, and the denoiser's error down."""
+    network, skin, data = batch
+    torch.manual_seed(0)
+
+    def rows(rng, size=32):
+        pick = torch.randint(len(data["code"]), (size,), generator=rng)
+        return {key: value[pick] for key, value in data.items()}
+
+    plain = HandLoss(mesh=0, contact=0, penetration=0, consistency=0, surface=0)
+    course = Course(120, rate=3e-3, warmup=5, average=0.9, every=60)
+    train(network.autoencoder, lambda rng: network.autoencoder_loss(skin, rows(rng), rng, plain), course, tmp_path,
+          "autoencoder")
+    with torch.no_grad():
+        network.standardise(network.autoencoder.encode(skin, network, data["code"]))
+        again = network.decoded(network.latents(skin, data["code"]))
+    assert float((again - data["code"]).square().mean()) < 0.4 * float(data["code"].square().mean())
+    course = Course(80, rate=2e-3, warmup=5, average=0, every=20)
+    train(network, lambda rng: network.diffusion_loss(skin, rows(rng), rng), course, tmp_path, "diffusion")
+    log = [json.loads(line)["loss"] for line in (tmp_path / "diffusion.jsonl").read_text().splitlines()]
+    assert log[-1] < 0.9 * log[0]
+    with torch.no_grad():
+        code = network.propose(data["window"], data["kind"], data["intent"], skin, torch.Generator().manual_seed(1),
+                               lambda fraction: True)
+        again = network.propose(data["window"], data["kind"], data["intent"], skin, torch.Generator().manual_seed(1),
+                                lambda fraction: True)
+    assert torch.isfinite(code).all()
+    assert torch.equal(code, again)

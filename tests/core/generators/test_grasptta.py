@@ -1,0 +1,114 @@
+"""GraspTTA's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
+
+import pytest
+import torch
+
+from core.generators.contact_losses import object_centric
+from core.generators.grasptta import CvaeLoss, GraspTTA
+from core.generators.heading import WINDOW
+from core.generators.windows import window_cloud
+from core.hand.skin import SkinSample
+
+
+@pytest.fixture(scope="module")
+def setting(mug_grasps, hand):
+    obj, grasps, frames = mug_grasps
+    torch.manual_seed(0)
+    network = GraspTTA(steps=6, rate=1e-3, refresh=3)
+    network.code.fit(hand, grasps, frames)
+    window = window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0))
+    count = len(grasps)
+    return network, SkinSample(hand), {
+        "window": window, "code": network.code.encode(hand, grasps, frames),
+        "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long)}
+
+
+def given(network, data, count, seed=0):
+    with torch.no_grad():
+        c = network.cvae.condition(data["window"][:count], data["kind"][:count], data["intent"][:count])
+    z = torch.randn(len(data["code"]), network.cvae.latent, generator=torch.Generator().manual_seed(seed))[:count]
+    return torch.cat([z, c], 1)
+
+
+def going_on(fraction):
+    return True
+
+
+def test_divergence_by_hand(setting, monkeypatch):
+    """KL of N(1, e^0.5) from N(0, 1), summed over the latent's numbers."""
+    network, skin, data = setting
+    like = torch.zeros(len(data["code"]), network.cvae.latent)
+    monkeypatch.setattr(network.cvae, "posterior", lambda *_: (like + 1, like + 0.5))
+    terms = network.cvae_loss(skin, data, torch.Generator().manual_seed(0), CvaeLoss())
+    each = 0.5 * (1 + torch.tensor(0.5).exp() - 1 - 0.5)
+    assert float(terms["divergence"]) == pytest.approx(float(each) * network.cvae.latent, rel=1e-4)
+
+
+def test_every_weight_reaches_the_loss(setting):
+    network, skin, data = setting
+    with torch.no_grad():
+        base = network.cvae_loss(skin, data, torch.Generator().manual_seed(0), CvaeLoss())
+    for name in CvaeLoss.__dataclass_fields__:
+        more = CvaeLoss(**{name: getattr(CvaeLoss(), name) + 10})
+        with torch.no_grad():
+            terms = network.cvae_loss(skin, data, torch.Generator().manual_seed(0), more)
+        assert float(terms["loss"] - base["loss"]) == pytest.approx(10 * float(base[name]), rel=1e-3, abs=1e-5), name
+
+
+def test_contact_maps_follow_their_points(setting):
+    """Unlike the published network it is not tied to the order of the points."""
+    network, skin, data = setting
+    window, hand = data["window"][:2], network.code.skin(skin, data["code"][:2]).points / WINDOW
+    order = torch.randperm(window.shape[1], generator=torch.Generator().manual_seed(1))
+    found = network.contact(network.contact.of_object(window), hand)
+    assert found.shape == window.shape[:2]
+    shuffled = network.contact(network.contact.of_object(window[:, order]), hand)
+    assert torch.allclose(shuffled, found[:, order], atol=1e-5)
+    assert ((found > 0) & (found < 1)).all()
+
+
+@pytest.mark.parametrize("adapt", ["decoder", "parameters"])
+def test_adaptation_lowers_its_loss_and_leaves_the_network_alone(setting, adapt, monkeypatch):
+    """The consistency of Eq. 3 alone, which unlike the others has no threshold that points cross."""
+    network, skin, data = setting
+    for name, value in {"adapt": adapt, "steps": 8, "rate": 3e-4, "refresh": 100, "hand_centric": 0.0,
+                        "penetration": 0.0}.items():
+        monkeypatch.setattr(network, name, value)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    start, window = given(network, data, 4), data["window"][:4]
+    with torch.no_grad():
+        first = network.cvae.decoder(start)
+        omega = network.contact(network.contact.of_object(window), network.code.skin(skin, first).points / WINDOW)
+    after = network.adapted(start, window, skin, going_on)
+
+    def loss(code):
+        return float(object_centric(window[..., :3] * WINDOW, network.code.skin(skin, code), omega).sum().detach())
+
+    assert loss(after) < loss(first)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting):
+    network, skin, data = setting
+    few = network.adapted(given(network, data, 2), data["window"][:2], skin, going_on)
+    more = network.adapted(given(network, data, 5), data["window"][:5], skin, going_on)
+    assert torch.allclose(few, more[:2], atol=1e-4)
+
+
+def test_without_steps_it_is_the_decoder(setting, monkeypatch):
+    network, skin, data = setting
+    monkeypatch.setattr(network, "steps", 0)
+    with torch.no_grad():
+        code = network.propose(data["window"], data["kind"], data["intent"], skin, torch.Generator().manual_seed(3),
+                               going_on)
+    z = torch.randn(len(data["code"]), network.cvae.latent, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        c = network.cvae.condition(data["window"], data["kind"], data["intent"])
+        assert torch.allclose(code, network.cvae.decoder(torch.cat([z, c], 1)), atol=1e-6)
+
+
+def test_adaptation_stops_when_told(setting):
+    network, skin, data = setting
+    told = []
+    network.adapted(given(network, data, 2), data["window"][:2], skin, lambda fraction: told.append(fraction) or False)
+    assert len(told) == 1

@@ -1,0 +1,96 @@
+import pytest
+import torch
+
+from core.generators import places
+from core.generators.places import PlaceScorer, choose_places
+from core.generators.windows import TYPE_WISHES, place_features
+from core.hand import load_hand
+from core.objects import with_parts
+from core.training.loop import Course, train
+
+
+class Top(PlaceScorer):
+    """Knows that only the block's upper end is good."""
+
+    def forward(self, features, kind, intent):
+        middle = features[:, -3:]  # of the object, seen from the place; 10 cm are 1
+        return 30.0 * (middle.norm(dim=1) > 0.7).float()
+
+
+def test_places_are_drawn_where_the_score_is(request_of, rng):
+    frames, kind = choose_places(Top(), request_of(), 12, rng)
+    assert (frames.origin[:, 2].abs() > 0.065).all()
+    assert kind.shape == (12,)
+    assert (kind > 0).all()
+
+
+def test_no_place_is_drawn_twice(request_of, rng):
+    frames, _ = choose_places(PlaceScorer(), request_of(), 24, rng)
+    for row in range(24):
+        same = ((frames.origin - frames.origin[row]).norm(dim=1) < places.APART) & (
+            frames.axes[:, :, 1] @ frames.axes[row, :, 1] > places.TURNED)
+        assert int(same.sum()) == 1
+
+
+def test_wishes_are_kept(request_of, rng, block):
+    name = TYPE_WISHES[4]
+    assert (choose_places(PlaceScorer(), request_of(type=name), 5, rng)[1] == 4).all()
+    near = torch.tensor([0.0, 0.0, 0.08])
+    frames, _ = choose_places(PlaceScorer(), request_of(place=near), 4, rng)
+    assert (frames.origin - near).norm(dim=1).max() < 0.05
+    down, _ = choose_places(PlaceScorer(), request_of(approach=torch.tensor([-1.0, 0.0, 0.0])), 8, rng)
+    assert (down.axes[:, 0, 2] > -0.5).all()
+
+
+def test_parts_that_are_known_are_kept_to(block, rng, request_of):
+    upper = block.surface.vertices[block.surface.faces].mean(1)[:, 2] > 0.03
+    named = with_parts(block, block.surface.vertices + block.centroid, block.surface.faces, upper.astype(int),
+                       ("blade", "handle"))
+    request = request_of(intent="use")
+    frames, _ = choose_places(PlaceScorer(), type(request)(named, request.hand, 8, intent="use"), 8, rng)
+    assert (frames.origin[:, 2] > 0.02).all()
+
+
+def test_a_left_hands_places_are_mirrored(request_of, rng):
+    frames, _ = choose_places(PlaceScorer(), request_of(hand=load_hand(side="left")), 3, rng)
+    assert (torch.linalg.det(frames.axes) < 0).all()
+
+
+def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
+    """Ends of the block are pinched (type 1), its sides are wrapped (type 2)."""
+    from core.generators.heading import random_frames
+
+    torch.manual_seed(0)
+    every = random_frames(block, 300, 2, rng)
+    features = place_features(block, every)
+    end = every.origin[:, 2].abs() > 0.06
+    side = every.origin[:, 2].abs() < 0.01
+    yes = torch.cat([features[end], features[side]])
+    kind = torch.cat([torch.full((int(end.sum()),), 1), torch.full((int(side.sum()),), 2)])
+    scorer = PlaceScorer(32)
+    scorer.share.fill_(1e-9)
+    scorer.share[:, 1:3] = 0.5
+
+    def loss(rng):
+        rows = torch.randint(len(yes), (32,), generator=rng)
+        other = features[torch.randint(len(features), (32, 8), generator=rng)]
+        return scorer.loss({"features": yes[rows], "other": other, "kind": kind[rows], "intent": 0 * rows}, rng)
+
+    assert train(scorer, loss, Course(400, rate=5e-3, warmup=5, average=0.9), tmp_path, "places")
+    frames, _ = choose_places(scorer, request_of(), 60, rng)
+    height = frames.origin[:, 2].abs()
+    assert float(((height > 0.055) | (height < 0.015)).float().mean()) > 0.7
+    with torch.no_grad():
+        for mask, right in ((end, 1), (side, 2)):
+            some = features[mask]
+            kinds = scorer.draw_types(some, torch.zeros(len(some), dtype=torch.long), rng)
+            assert float((kinds == right).float().mean()) > 0.75
+    wrapped, _ = choose_places(scorer, request_of(type=TYPE_WISHES[2]), 8, rng, temperature=0.3)
+    assert float((wrapped.origin[:, 2].abs() < 0.03).float().mean()) > 0.8
+
+
+def test_an_intent_that_allows_nothing_says_so(block, rng, request_of):
+    request = request_of(intent="handover")
+    named = with_parts(block, block.surface.vertices, block.surface.faces, 0 * block.surface.faces[:, 0], ("body",))
+    with pytest.raises(LookupError, match="handle"):
+        choose_places(PlaceScorer(), type(request)(named, request.hand, 2, intent="handover"), 2, rng)

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+
+from core.generators.handcode import HandCode
+from core.generators.heading import WINDOW
+from core.hand import load_hand
+from core.synthesis.dataset import load_training, merge
+from core.training import data as training_data
+from core.training.data import load_windows
+from core.training.recipes import RECIPES, prepare, run
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A few grasps of two training shapes, of one held out, and of a family held out."""
+    folder = tmp_path_factory.mktemp("windows")
+    every = load_training("weights/training/grasps.npz")
+    parts = []
+    for name in ("mug/0", "can/0", "mug/5", next(n for n in every.objects if every.split("family").families.size
+                                               and n.split("/")[0] in set(every.split("family").families.tolist()))):
+        parts.append(every[np.flatnonzero(every.object == every.objects.index(name))[:12]])
+    merge(parts).save(folder / "grasps.npz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def windows(files):
+    return load_windows(files / "grasps.npz", files / "windows.npz", load_hand())
+
+
+def test_splits_are_kept_apart(windows):
+    names = {split: {windows.names[index].split("/")[0] for index in windows.object[windows.rows(split)].tolist()}
+             for split in training_data.SPLITS}
+    assert names["train"] == {"mug", "can"}
+    assert names["shape"] == {"mug"}
+    assert len(names["family"]) == 1
+
+
+def test_they_are_made_anew_only_when_the_grasps_change(files, windows, monkeypatch):
+    def never(*_):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(training_data, "_make", never)
+    again = load_windows(files / "grasps.npz", files / "windows.npz", load_hand())
+    assert torch.equal(again.points, windows.points)
+    load_training(files / "grasps.npz")[:5].save(files / "fewer.npz")
+    with pytest.raises(AssertionError, match="made again"):
+        load_windows(files / "fewer.npz", files / "windows.npz", load_hand())
+
+
+def test_a_batch_shows_the_hand_on_its_surface(windows):
+    """However the frame was jittered, code and window belong together: true hands touch the window's points."""
+    hand, code = load_hand(), HandCode()
+    rows = windows.rows("train")
+    code.fit(hand, windows.grasps[rows], windows.frames[rows])
+    one, two = (windows.batch(rows, hand, code, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    assert (one["code"] - two["code"]).abs().max() > 0.01
+    from core.hand.skin import SkinSample
+
+    for batch in (one, two):
+        skin = code.skin(SkinSample(hand), batch["code"]).points
+        near = torch.cdist(skin, batch["window"][..., :3] * WINDOW).amin((1, 2))
+        assert near.max() < 0.008
+    repeated = windows.batch(rows, hand, code, torch.Generator().manual_seed(1))
+    assert all(torch.equal(value, one[key]) for key, value in repeated.items())
+
+
+def test_the_papers_frame_turns_anyhow(windows):
+    hand, code = load_hand(), HandCode()
+    rows = windows.rows("train")
+    code.fit(hand, windows.grasps[rows], windows.frames[rows])
+    batch = windows.batch(rows, hand, code, torch.Generator().manual_seed(1), object_frame=True)
+    spread = batch["window"][..., :3].mean(1).norm(dim=1)
+    assert batch["window"].shape[2] == 6
+    assert torch.isfinite(batch["code"]).all()
+    assert spread.max() < 1.0
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_each_recipe_runs_stops_and_goes_on(windows, tmp_path, name):
+    hand = load_hand()
+    lines = []
+    recipe = RECIPES[name](0.001)
+    assert not run(recipe, windows, hand, tmp_path, 0.0, lines.append)
+    assert run(RECIPES[name](0.001), windows, hand, tmp_path, 600.0, lines.append)
+    for stage in recipe.stages:
+        assert (tmp_path / f"{stage.name}.jsonl").exists()
+    for value in recipe.network.state_dict().values():
+        assert torch.isfinite(value).all()
+
+
+def test_preparing_counts_types(windows):
+    recipe = RECIPES["places"]()
+    prepare(recipe.network, windows, load_hand())
+    assert torch.allclose(recipe.network.share.sum(1), torch.ones(5))
+    common = windows.kind[windows.rows("train")].mode().values
+    assert recipe.network.share[0].argmax() == common
