@@ -111,6 +111,17 @@ def test_the_way_out_is_none_where_nothing_is_in(held_out, hand):
     assert torch.equal(out.dofs, far.dofs)
 
 
+def test_a_hand_that_floats_is_brought_to_the_object(held_out, hand):
+    obj, grasps = held_out[0]
+    joints = hand(**grasps.parameters()).joints
+    away = torch.nn.functional.normalize(joints[:, 0] - joints[:, [3, 6, 15]].mean(1), dim=1)
+    floating = replace(grasps, transl=grasps.transl + 0.08 * away)
+    fitted = fit(obj, hand, floating)
+    assert not touches(fitted.before).any()
+    assert touches(fitted.after).float().mean() >= 0.5
+    assert (fitted.after.overlap_cm3 < 0.5).all()
+
+
 def test_a_way_out_leaves_hardly_a_bone_in_the_object(held_out, hand, rng):
     obj, _ = held_out[1]
     probe = HandProbe(hand)
