@@ -1,8 +1,8 @@
 """Weights from a repository on the Hugging Face hub: only when asked, of one commit, checked before they are kept.
 
-huggingface-hub finds the file and keeps the rules of the hub (addresses, redirects, offline mode, errors). The bytes are
-read here, since its own download gathers 10 MB before it writes and keeps nothing of one that was cut: too coarse for
-files of this size. What has come lies in a cache under the SHA-256 it should have, so that a later call goes on there.
+huggingface-hub finds the file and keeps the rules of the hub (addresses, redirects, offline mode, errors). The bytes
+are read here, since its own download gathers 10 MB before it writes and keeps nothing of one that was cut: too coarse
+for files of this size. What has come lies in a cache under the SHA-256 it should have, so that a later call goes on.
 Nothing is sent that names the user: no token, no telemetry.
 """
 
@@ -31,7 +31,6 @@ MOST_TEXT: Final = 1 << 20  # bytes of an index or a card
 ENDINGS: Final = (".safetensors", ".md", ".json")  # nothing that could hold a program
 TRIES: Final = 3  # in a row that bring nothing
 PAUSE: Final = 1.0  # seconds between them
-CHUNK: Final = 1 << 16
 SECONDS: Final = 15.0  # without a byte
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -229,8 +228,8 @@ class _Hub:
 
         address, there = self._locate(file)
         if there != size or size > MOST_BYTES:
-            raise ValueError(f"{file} of {self.source.repo} has {there} bytes, and the index says {size}: it is not the "
-                             "file that is meant, and is not fetched.")
+            raise ValueError(f"{file} of {self.source.repo} has {there} bytes, and the index says {size}: it is not "
+                             "the file that is meant, and is not fetched.")
         idle = 0
         while (before := part.stat().st_size if part.exists() else 0) < size:
             say(before)
@@ -260,7 +259,7 @@ class _Hub:
             if done and not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
                 stream.truncate(0)  # the server sends all of it
                 done = stream.seek(0)
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():
                 done += len(chunk)
                 if done > size:
                     raise ValueError(f"The hub sends more than the {size} bytes it spoke of: it was thrown away.")
