@@ -71,6 +71,7 @@ class Fetching(Installation):
 
     log_name = "fetch.log"
     stopped = "Fetching was stopped: fetch again to go on."
+    needs = "The weights need"
     room = "make room"
 
     def _say(self, line: str, log: TextIO) -> None:

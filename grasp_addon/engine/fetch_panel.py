@@ -80,7 +80,7 @@ class GRASP_OT_fetch_weights(bpy.types.Operator):
         column.label(text="Size and SHA-256 are checked before anything is put there.")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        global _running, _last  # noqa: PLW0603
+        global _running, _last
         from .. import preferences
 
         try:
@@ -110,7 +110,7 @@ class GRASP_OT_fetch_weights(bpy.types.Operator):
         return self._end()
 
     def _end(self) -> set[str]:
-        global _running, _last  # noqa: PLW0603
+        global _running, _last
         if _running is None:  # the add-on was switched off meanwhile
             return {"CANCELLED"}
         _last, _running = _running.state, None
@@ -156,7 +156,7 @@ CLASSES: Final = (GRASP_OT_fetch_weights, GRASP_OT_cancel_fetch, GRASP_OT_copy_f
 
 def stop() -> None:
     """Ends a fetch that runs; the add-on is being switched off."""
-    global _running, _last  # noqa: PLW0603
+    global _running, _last
     if _running is not None:
         _running.cancel()
     _running, _last = None, State()

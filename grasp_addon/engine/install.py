@@ -107,6 +107,7 @@ class Installation:
 
     log_name = LOG
     stopped = "The installation was stopped: install again to go on."
+    needs = "The engine needs"
     room = "make room, or choose an existing Python"
 
     def __init__(self, folder: Path, steps: list[Step], gigabytes: float) -> None:
@@ -122,7 +123,7 @@ class Installation:
             folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free / 1e9
             if free < gigabytes:
-                raise GraspError(f"It needs {gigabytes:.1f} GB in {folder}, and {free:.1f} GB are free: {self.room}.")
+                raise GraspError(f"{self.needs} {gigabytes:.1f} GB in {folder}, and {free:.1f} GB are free: {self.room}.")
             self._held = _lock(folder)
             self._write(self.state)
         except OSError as error:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from small_hub import COMMIT, REPO, SmallHub
 

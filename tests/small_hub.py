@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -15,8 +17,9 @@ class SmallHub(ThreadingHTTPServer):
     """Serves `files` of one repository at one commit.
 
     Attributes:
-        files: path -> bytes. cuts: how many of the next downloads break off half-way. hide_size: leaves sizes out.
-        extra: bytes sent beyond what was said. location: where downloads are sent to, None: answered at once.
+        files: path -> bytes. cuts: how many of the next downloads break off half-way. ranges: whether parts can be
+            asked for. slow: seconds for each 50 kB. extra: bytes sent beyond what was said.
+        location: where downloads are sent to; None: answered at once. status: what every answer is, 0: as it should be.
         commit: what it says it serves. asked: "METHOD path range" of every request.
     """
 
@@ -25,7 +28,7 @@ class SmallHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.files, self.asked = {}, []
-        self.cuts, self.extra, self.ranges = 0, b"", True
+        self.cuts, self.extra, self.ranges, self.slow = 0, b"", True, 0.0
         self.location, self.commit, self.status = None, COMMIT, 0
         self.endpoint = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -97,7 +100,11 @@ class _Answers(BaseHTTPRequestHandler):
             hub.cuts -= 1
             self.wfile.write(body[:len(body) // 2])
         elif with_body:
-            self.wfile.write(body + extra)
+            body += extra
+            with contextlib.suppress(OSError):  # the other end may stop
+                for begin in range(0, len(body), 50_000):
+                    self.wfile.write(body[begin:begin + 50_000])
+                    time.sleep(self.server.slow)
         return None
 
     def refuse(self, status: int, code: str) -> None:
