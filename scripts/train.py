@@ -1,7 +1,8 @@
 """Trains a generator: `python scripts/train.py NAME --out FOLDER [--seconds S] [--scale X] [--store]`.
 
 It goes on where it was. What is trained on is kept as `windows.npz` beside FOLDER's checkpoints; making it needs the
-mesh libraries, reading it does not. --store writes the weights into weights/NAME, in half precision, with their hash.
+mesh libraries, reading it does not. --store writes the weights into weights/NAME, in half precision, with their hash
+and a card.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import math
 import sys
 import time
 from pathlib import Path
+
+from weights_card import write_card
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,7 +60,10 @@ def main() -> int:
     done = run(recipe, windows, hand, options.out, options.seconds - (time.monotonic() - begin),
                lambda line: print(line, flush=True), options.device)
     if done and options.store:
-        print(store_weights(options.name, recipe.network))
+        path = store_weights(options.name, recipe.network)
+        command = f"python scripts/train.py {options.name} --out FOLDER --scale {options.scale:g} --store"
+        write_card(path.with_name("README.md"), options.name, recipe, windows, options.training, options.out, command)
+        print(path)
     return 0 if done else 3
 
 

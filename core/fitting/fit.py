@@ -14,7 +14,7 @@ import torch
 
 from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
 from core.fitting.field import hands_in_field
-from core.fitting.mend import SECOND, STAGES, Mender, ways_out
+from core.fitting.mend import SECOND, STAGES, Mender, ways_in, ways_out
 from core.grasps import Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.checks import Surface, measure, score
@@ -119,7 +119,7 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
             break
         meant = pads[rows] if these is stages else contacts_to_hold(obj, probe, closer.points(best[rows]))
         mender = Mender(hand, probe, betas, obj, best[rows], meant)
-        poses, _ = mender.run(ways_out(mender, obj, best[rows]), these,
+        poses, _ = mender.run(ways_out(mender, obj, ways_in(mender, obj, best[rows])), these,
                               lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done), keep=1.0)
         complete = go_on(end)
         found = measured(obj, closer, poses)

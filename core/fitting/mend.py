@@ -31,7 +31,9 @@ STAY: Final = 0.15
 #: metres behind a surface in which a wall is remembered
 WALL: Final = 0.03
 #: cm within which a part that must touch, and another one, is pulled to the surface
-MUST_REACH, REACH = 6.0, 1.5
+MUST_REACH, REACH = 15.0, 1.5
+#: metres beyond which a hand does not touch yet, and is brought to the object first
+AFLOAT: Final = 0.01
 #: what a way out is made of: metres of a step, and the share by which fingers are opened
 BACK: Final = (0.006, 0.012, 0.02, 0.03, 0.045)
 OPEN: Final = (0.0, 0.2, 0.4, 0.65)
@@ -112,6 +114,16 @@ def parts_that_must(probe: HandProbe, distance: torch.Tensor) -> torch.Tensor:
     for rank in range(2):
         must[rows, 1 + nearest[:, 1:5].argsort(1)[:, rank]] = True
     return must
+
+
+@torch.no_grad()
+def ways_in(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
+    """Hands whose pads are all more than `AFLOAT` from the object, moved straight to it until one is close."""
+    points = closer.points(poses)[:, closer.probe.pads]
+    distance, outward = obj.grid.query(points)
+    nearest, which = distance.min(1)
+    way = -outward[torch.arange(len(poses)), which] * (nearest - AFLOAT / 2)[:, None]
+    return replace(poses, wrist=poses.wrist + way * (nearest > AFLOAT)[:, None])
 
 
 @torch.no_grad()

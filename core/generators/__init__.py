@@ -18,7 +18,8 @@ class Method:
 
     Attributes:
         name: the word used in requests. label: what an animator reads. summary: one line.
-        module, cls: where its class is.
+        module, cls: where its class is; of a learned one, its network's.
+        learned: whether it has weights to load.
         on_gpu: whether a graphics card helps; others compute on the processor.
         fitted: whether its grasps lie on the surface as they come, so that they need no fit.
     """
@@ -30,13 +31,19 @@ class Method:
     cls: str
     on_gpu: bool = True
     fitted: bool = False
+    learned: bool = True
 
 
 METHODS: Final = {
     method.name: method
     for method in (
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
-               "core.generators.synthesis", "Synthesis", on_gpu=False, fitted=True),
+               "core.generators.synthesis", "Synthesis", on_gpu=False, fitted=True,
+               learned=False),
+        Method("fastgrasp", "FastGrasp", "Latent diffusion over hands, adapted to the surface in one pass.",
+               "core.generators.fastgrasp", "FastGrasp"),
+        Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
+               "core.generators.grasptta", "GraspTTA"),
     )
 }
 
@@ -45,9 +52,15 @@ def make_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     """The generator `name`, on `device` where it can use it.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: there is no such method, or its weights are missing or damaged.
     """
     if name not in METHODS:
         raise ValueError(f"There is no method '{name}': use one of {', '.join(METHODS)}.")
     method = METHODS[name]
-    return getattr(import_module(method.module), method.cls)(device if method.on_gpu else "cpu")
+    made = getattr(import_module(method.module), method.cls)
+    device = device if method.on_gpu else "cpu"
+    if method.learned:
+        from core.generators.learned import Learned
+
+        return Learned.load(made(), name, device)
+    return made(device)

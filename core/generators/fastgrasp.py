@@ -90,7 +90,8 @@ class Autoencoder(nn.Module):
     def __init__(self, latent: int, *, vertices: bool = True) -> None:
         super().__init__()
         self.vertices = vertices
-        self.points = PointNet(3, (48, 96, 256)) if vertices else None
+        # A vertex is seen with its place at rest, or the maximum over vertices could not tell fingers apart.
+        self.points = PointNet(6, (48, 96, 256)) if vertices else None
         self.encoder = perceptron(256 if vertices else SIZE, 512, 256, latent)
         self.decoder = perceptron(latent, 512, 512, 256, SIZE)
 
@@ -99,8 +100,9 @@ class Autoencoder(nn.Module):
         if self.points is None:
             return self.encoder(code)
         with torch.no_grad():
-            skin = network.code.skin(hand, code).points / WINDOW
-        return self.encoder(self.points(skin))
+            skin = network.code.skin(hand, code).points
+            seen = torch.cat([skin, hand.template.expand_as(skin)], -1) / WINDOW
+        return self.encoder(self.points(seen))
 
 
 class Block(nn.Module):

@@ -24,6 +24,8 @@ CANDIDATES, ROLLS = 96, 8
 #: Two places nearer than this, metres, and turned less than this cosine says, are one place.
 APART, TURNED = 0.015, 0.7
 FEATURES: Final = 128 + FAR_PROBES + 3
+#: A few hundred shapes are soon known by heart: what the scorer is told is blurred, and some of it forgotten.
+BLUR, DROPPED = 0.2, 0.3
 
 
 class PlaceScorer(nn.Module):
@@ -35,13 +37,14 @@ class PlaceScorer(nn.Module):
 
     share: torch.Tensor
 
-    def __init__(self, width: int = 256) -> None:
+    def __init__(self, width: int = 128) -> None:
         super().__init__()
         self.wishes = Wishes(width)
         self.register_buffer("share", torch.ones(len(INTENTS), len(TYPE_WISHES)))
         self.first = nn.Linear(FEATURES, width)
-        self.rest = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width), nn.LayerNorm(width),
-                                  nn.SiLU(), perceptron(width, width // 2, 1))
+        self.rest = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Dropout(DROPPED), nn.Linear(width, width),
+                                  nn.LayerNorm(width), nn.SiLU(), nn.Dropout(DROPPED),
+                                  perceptron(width, width // 2, 1))
 
     def forward(self, features: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
         """(N,) logits of features (N, 195) and wishes (N,)."""
@@ -58,9 +61,11 @@ class PlaceScorer(nn.Module):
     def loss(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> dict[str, torch.Tensor]:
         """`features` (N, 195), `other` (N, K, 195) uniform ones of the same object, `kind`, `intent` (N,)."""
         kind, intent = dropped(batch["kind"], rng), dropped(batch["intent"], rng)
-        yes = self(batch["features"], kind, intent)
-        count = batch["other"].shape[1]
-        no = self(batch["other"].flatten(0, 1), kind.repeat_interleave(count), intent.repeat_interleave(count))
+        here, other = (value + BLUR * self.training * torch.randn(value.shape, generator=rng).to(value)
+                       for value in (batch["features"], batch["other"]))
+        yes = self(here, kind, intent)
+        count = other.shape[1]
+        no = self(other.flatten(0, 1), kind.repeat_interleave(count), intent.repeat_interleave(count))
         return {"loss": binary_cross_entropy_with_logits(yes, torch.ones_like(yes))
                 + binary_cross_entropy_with_logits(no, torch.zeros_like(no))}
 

@@ -69,3 +69,11 @@ class SkinSample(nn.Module):
         points = (blend[..., :3] @ rest[..., None])[..., 0] + blend[..., 3]
         normals = (blend[..., :3] @ self.rest_normals[:, :, None])[..., 0]
         return Skin(points, nn.functional.normalize(normals, dim=-1), self.priors)
+
+
+def vertex_area(hand: HandModel) -> torch.Tensor:
+    """(V,) cm2 of skin for each vertex of the hand at rest."""
+    corners = hand.v_template[hand.faces]
+    area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1) / 6
+    return torch.zeros(len(hand.v_template), device=area.device).index_add_(
+        0, hand.faces.reshape(-1), area.repeat_interleave(3)) * 1e4

@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import huber_loss
 
 from core.grasps import Grasps
+from core.hand.skin import vertex_area
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from core.synthesis.taxonomy import BY_NAME
 
@@ -359,10 +360,7 @@ class Closer:
     def vertex_area(self) -> torch.Tensor:
         """(V,) cm2 of skin for each vertex of the hand at rest."""
         if not hasattr(self, "_vertex_area"):
-            corners = self.hand.v_template[self.hand.faces]
-            area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1) / 6
-            self._vertex_area = torch.zeros(len(self.hand.v_template)).index_add_(
-                0, self.hand.faces.reshape(-1), area.repeat_interleave(3)) * 1e4
+            self._vertex_area = vertex_area(self.hand)
         return self._vertex_area
 
     def skin(self, poses: Poses) -> torch.Tensor:

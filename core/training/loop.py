@@ -74,6 +74,7 @@ def train(module: nn.Module, loss: Callable[[torch.Generator], dict[str, torch.T
     module.train()
     while step < course.steps and time.monotonic() - begin < seconds:
         rng = torch.Generator().manual_seed(course.seed * 1_000_003 + step)
+        torch.manual_seed(course.seed * 1_000_003 + step)  # dropout draws from the global generator
         for group in optimiser.param_groups:
             group["lr"] = course.rate * min(1, (step + 1) / course.warmup) * (
                 0.5 + 0.5 * math.cos(math.pi * step / course.steps))
@@ -93,7 +94,7 @@ def train(module: nn.Module, loss: Callable[[torch.Generator], dict[str, torch.T
             line = {"step": step, "seconds": round(time.monotonic() - begin, 1),
                     **{key: round(value / course.every, 6) for key, value in running.items()}}
             running = {}
-            if check is not None and (step % (10 * course.every) == 0 or step == course.steps):
+            if check is not None and (step % (5 * course.every) == 0 or step == course.steps):
                 with averaged(parameters, average), torch.no_grad():
                     module.eval()
                     line |= {f"check_{key}": round(float(value), 6) for key, value in check().items()}

@@ -58,13 +58,14 @@ def places(scale: float = 1.0) -> Recipe:
     network = PlaceScorer()
     return Recipe(network, (
         Stage("places", ("wishes", "first", "rest"), lambda hand, batch, rng: network.loss(batch, rng),
-              Course(int(3000 * scale)), 256),))
+              Course(int(450 * scale), decay=0.05, every=50), 256),))
 
 
 def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: object) -> Recipe:
     """FastGrasp: auto-encoder, diffusion with it frozen, adaptation with both frozen (Sec. 3.2, 3.3)."""
     network = FastGrasp(**options)
     weights = loss or HandLoss()
+    plain = HandLoss(mesh=0, contact=0, penetration=0, consistency=0, surface=0)
     last = replace(weights, param=1.0, penetration=1.0, surface=2.0 * weights.surface)
 
     def standardise(hand: SkinSample, codes: torch.Tensor) -> None:
@@ -72,8 +73,12 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: objec
             network.standardise(network.autoencoder.encode(hand, network, codes))
 
     return Recipe(network, (
+        # Eq. 2 alone first, which is cheap; then Eq. 7 whole.
+        Stage("reconstruction", ("autoencoder",),
+              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain), Course(int(12000 * scale))),
         Stage("autoencoder", ("autoencoder",),
-              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, weights), Course(int(4000 * scale))),
+              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, weights),
+              Course(int(2000 * scale), rate=5e-4)),
         Stage("diffusion", ("object", "into", "wishes", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng), Course(int(10000 * scale)), 64,
               standardise),

@@ -1,0 +1,119 @@
+"""Whether a generator does what is asked: `python scripts/check_wishes.py --methods NAME ... [--parts] [--json FILE]`.
+
+Asked to `use` a thing: the share of grasps with at least 60 % of their contact on the part that a user's hand is on.
+Asked for a type: the share of grasps that are of it. What type a hand is of is told by its neighbours: of the training
+grasps, the types of the nearest by finger angles (each angle over its spread), by majority; how often that is right for
+held-out training grasps stands beside it. The object's parts are not shown to the generator, unless with --parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from watch import Watch
+
+ROOT = Path(__file__).resolve().parent.parent
+NEIGHBOURS, RIGHT_PART = 9, 0.6
+
+
+class TypeByNeighbours:
+    """Which type a hand's fingers are of, by the training grasps' finger angles."""
+
+    def __init__(self, dofs: Any, types: Any) -> None:
+        self.scale = dofs.std(0)
+        self.dofs, self.types = dofs / self.scale, types
+
+    def __call__(self, dofs: Any) -> Any:
+        import torch
+
+        near = torch.cdist(dofs / self.scale, self.dofs).topk(NEIGHBOURS, largest=False).indices
+        return self.types[near].mode(1).values
+
+
+def right_part(obj: Any, hand: Any, grasps: Any) -> Any:
+    """(N,) bool: at least 60 % of the contact area on the held parts; what touches nothing does not."""
+    import torch
+
+    from core.hand.skin import vertex_area
+    from core.synthesis.intents import Purpose
+
+    with torch.no_grad():
+        skin = hand(**grasps.parameters()).vertices
+    distance = obj.grid.query(skin)[0]
+    contact = Purpose(obj, "any").contact(skin, distance, vertex_area(hand))
+    return contact.held >= RIGHT_PART
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", required=True, help="a name, or NAME+fit")
+    parser.add_argument("--training", type=Path, default=ROOT / "weights" / "training" / "grasps.npz")
+    parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
+    parser.add_argument("--count", type=int, default=16, help="grasps of each object and wish")
+    parser.add_argument("--objects", type=int, default=12, help="of each split")
+    parser.add_argument("--parts", action="store_true", help="the generator is told the object's parts")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+
+    import numpy as np
+    import torch
+
+    from core.fitting.fit import fit
+    from core.generators.base import GraspRequest
+    from core.hand import load_hand
+    from core.pipeline import propose, use_few_threads
+    from core.synthesis.dataset import TYPE_NAMES, load_training, training_object
+    from core.synthesis.intents import HELD
+
+    use_few_threads()
+    hand, data = load_hand(), load_training(options.training)
+    train = data.split("train")
+    judge = TypeByNeighbours(torch.from_numpy(train.dofs.astype(np.float32)), torch.from_numpy(train.type.astype(int)))
+    rows = []
+    for split in ("shape", "family"):
+        held_out = data.split(split)
+        judged = judge(torch.from_numpy(held_out.dofs.astype(np.float32)))
+        sure = float((judged == torch.from_numpy(held_out.type.astype(int))).float().mean())
+        names = [data.objects[index] for index in np.unique(held_out.object)]
+        rng = np.random.default_rng(0)
+        names = [names[index] for index in rng.permutation(len(names))[: options.objects]]
+        for method in options.methods:
+            used, typed, plain = [], [], method.removesuffix("+fit")
+            for name in names:
+                obj = training_object(name, options.cache)
+                seen = obj if options.parts else replace(obj, parts=None)
+
+                def grasps_of(method: str = method, plain: str = plain, obj: Any = obj, **wish: str) -> Any:
+                    request = GraspRequest(wish.pop("seen"), hand, options.count, **wish)
+                    found = propose(request, plain, 0, Watch(), raw=True)
+                    return fit(obj, hand, found).grasps if method.endswith("+fit") else found
+
+                if obj.parts is not None and obj.parts.mask(HELD).any():
+                    used.append(right_part(obj, hand, grasps_of(intent="use", seen=seen)).float())
+                here = held_out[held_out.object == data.objects.index(name)]
+                for kind in np.unique(here.type)[:4]:
+                    found = grasps_of(type=TYPE_NAMES[kind], seen=seen)
+                    typed.append((judge(hand.dofs_from_pose(found.hand_pose)) == int(kind)).float())
+            rows.append({"method": method, "split": split, "objects": len(names), "use_on_part": mean(used),
+                         "use_grasps": int(sum(map(len, used))), "of_type": mean(typed),
+                         "type_grasps": int(sum(map(len, typed))), "judge_right": sure})
+            print(json.dumps(rows[-1]), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def mean(values: list[Any]) -> float | None:
+    import torch
+
+    return float(torch.cat(values).mean()) if values else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

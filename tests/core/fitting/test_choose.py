@@ -1,0 +1,77 @@
+"""What is shown of fitted grasps: those that differ, the given pose first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from core.fitting.choose import ALIKE, SPREAD, Share, chosen_around, different, nearby
+from core.fitting.fit import Fitted
+from core.grasps import Grasps
+from core.hand import load_hand
+from core.synthesis.checks import Surface
+
+
+def grasps(places: list[float], scores: list[float]) -> Grasps:
+    count = len(places)
+    transl = torch.zeros(count, 3)
+    transl[:, 0] = torch.tensor(places)
+    return Grasps(torch.zeros(count, 3), torch.zeros(count, 45), transl, torch.zeros(count, 10), torch.tensor(scores))
+
+
+def fitted(given: Grasps, touching: list[bool]) -> Fitted:
+    count = len(given)
+    parts = torch.tensor([[one, one, False, False, False, False] for one in touching])
+    surface = Surface(torch.zeros(count), torch.zeros(count), parts, torch.zeros(count),
+                      torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.long))
+    return Fitted(given, torch.zeros(count), torch.ones(count, dtype=torch.bool), surface, surface)
+
+
+def test_the_best_of_those_that_differ_then_the_rest():
+    hand = load_hand()
+    given = grasps([0.0, 0.001, 0.1, 0.101, 0.2], [50.0, 60.0, 30.0, 20.0, 10.0])
+    assert different(hand, given, 5, 0.03).tolist() == [1, 2, 4, 0, 3]
+    assert different(hand, given, 5, 0.03, fill=False).tolist() == [1, 2, 4]
+    assert different(hand, given, 2, 0.03).tolist() == [1, 2]
+    assert different(hand, given[[]], 2, 0.03).tolist() == []
+
+
+def test_the_given_pose_comes_first_and_what_does_not_touch_not_at_all():
+    hand = load_hand()
+    first = fitted(grasps([0.0], [10.0]), [True])
+    rest = fitted(grasps([ALIKE / 2, 0.1, 0.2, 0.3], [90.0, 50.0, 70.0, 99.0]), [True, True, True, False])
+    chosen = chosen_around(hand, first, rest, 4)
+    assert torch.allclose(chosen.transl[:, 0], torch.tensor([0.0, 0.2, 0.1]))
+    assert len(chosen_around(hand, first, rest, 2)) == 2
+
+
+def test_hands_near_a_pose_are_near_it_and_repeat():
+    hand = load_hand()
+    given = replace(grasps([0.0], [0.0]), hand_pose=hand.pose_from_dofs(torch.full((1, 21), 0.3)))
+    one, other = (nearby(hand, given, 40, torch.Generator().manual_seed(2)) for _ in range(2))
+    assert torch.equal(one.hand_pose, other.hand_pose)
+    with torch.no_grad():
+        moved = (hand(**one.parameters()).joints - hand(**given.parameters()).joints).norm(dim=-1).mean(1)
+    assert moved.mean() < 0.04
+    assert float(one.transl.std()) < 1.3 * SPREAD[0]
+    angles = hand.dofs_from_pose(one.hand_pose)
+    assert (angles <= hand.dof_limits[:, 1] + 1e-3).all()
+
+
+def test_a_share_of_the_way_is_told_as_such():
+    told = []
+
+    class Whole:
+        def __call__(self, fraction: float, stage: str) -> bool:
+            told.append(fraction)
+            return fraction < 0.7
+
+        def accepted(self, grasps: Grasps) -> None:
+            raise AssertionError("a proposal was shown")
+
+    share = Share(Whole(), 0.5, 1.0)
+    assert share(0.0, "")
+    assert not share(0.5, "")
+    share.accepted(grasps([0.0], [0.0]))
+    assert told == [0.5, 0.75]

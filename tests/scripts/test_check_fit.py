@@ -1,0 +1,20 @@
+"""The tables of the fit."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_tables_of_held_out_grasps(tmp_path, script):
+    script("check_fit.py", "--out", tmp_path, "--parts", "representation", "benchmark", "--limit", 1, "--count", 3)
+    found = json.loads((tmp_path / "check_fit.json").read_text())
+    row = found["representation"][0]
+    assert row["grasps"] == 3
+    assert row["joint error mm"] < 1
+    assert row["contact F1"] > 0.7
+    rough, fitted = found["benchmark"]
+    assert (rough["method"], fitted["method"]) == ("perturbed input", "fit alone")
+    assert 30 < rough["MPJPE mm"] < 160
+    assert fitted["overlap cm3"] <= rough["overlap cm3"] + 0.3
+    text = (tmp_path / "check_fit.md").read_text()
+    assert "| perturbed input | 3 |" in text
