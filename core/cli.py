@@ -1,4 +1,4 @@
-"""The door for a shell: `python -m core methods`, `generate`, `fit` and `evaluate`."""
+"""The door for a shell: `python -m core methods`, `generate`, `fit`, `evaluate` and `weights`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,22 @@ if TYPE_CHECKING:
 
 
 RULERS = ("paper", "strict", "truth")
+
+
+class Lines:
+    """A `Progress` that says a line every fiftieth part, for a program that reads them."""
+
+    def __init__(self) -> None:
+        self.said = -1
+
+    def __call__(self, fraction: float, stage: str) -> bool:
+        if int(50 * fraction) != self.said:
+            self.said = int(50 * fraction)
+            print(f"{100 * fraction:.0f} % {stage}", file=sys.stderr, flush=True)
+        return True
+
+    def end(self) -> None:
+        """Nothing: each line has its end."""
 
 
 class Quiet:
@@ -74,7 +90,44 @@ def parser() -> argparse.ArgumentParser:
                           help="for each grasp the true one: joint errors and contact scores against it")
     evaluate.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there instead of a table")
+    weights = commands.add_parser("weights", help="which trained weights there are, and fetching others")
+    what = weights.add_subparsers(dest="what", required=True)
+    what.add_parser("list", help="name, size, whether they are here and whole, where the hub has them, their card")
+    fetch = what.add_parser("fetch", help="fetch weights from a repository on the Hugging Face hub")
+    fetch.add_argument("name", metavar="NAME", help="see `weights list`, or what the repository's index.json names")
+    fetch.add_argument("--repo", metavar="OWNER/NAME", help="from there instead of where the index says")
+    fetch.add_argument("--revision", metavar="COMMIT", help="its whole hash, 40 digits")
+    fetch.add_argument("--cache", type=Path, metavar="DIR", help="where what was begun is kept, to go on from")
+    fetch.add_argument("--lines", action="store_true", help="progress in lines, for a program that reads them")
     return top
+
+
+def weights(options: argparse.Namespace) -> None:
+    """Lists weights, or fetches them and says where they are; raises what `main` turns into a sentence."""
+    if options.what == "list":
+        list_weights()
+        return
+    from core.hub import fetch_weights
+
+    progress = Lines() if options.lines else Quiet()
+    try:
+        path = fetch_weights(options.name, options.repo, options.revision, options.cache, progress)
+    finally:
+        progress.end()
+    print(path)
+
+
+def list_weights() -> None:
+    from core.weights import all_weights
+
+    found = all_weights()
+    width = max((len(item.name) for item in found), default=0)
+    for item in found:
+        hub = item.entry.get("hub")
+        place = f"{hub['repo']} at {hub['revision'][:12]}" if hub else "no place on the hub"
+        print(f"{item.name:{width}}  {item.entry['bytes'] / 1e6:6.1f} MB  {item.state:8}  {place}  {item.card}")
+    if not found:
+        print("There are no weights in this installation.")
 
 
 def methods() -> None:
@@ -253,10 +306,13 @@ def main(arguments: list[str] | None = None) -> int:
             evaluate(options)
         elif options.command == "fit":
             fit(options)
+        elif options.command == "weights":
+            weights(options)
         else:
             generate(options)
     except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
+        print("Stopped; nothing was written." if options.command != "weights" else
+              "Stopped; what has come is kept, to go on from.", file=sys.stderr)
         return 130
     except (ValueError, OSError, LookupError, MemoryError, ImportError) as error:
         name = options.mesh.name + ": " if isinstance(error, LookupError) else ""

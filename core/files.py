@@ -41,10 +41,15 @@ def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], packed: bool = 
         (np.savez_compressed if packed else np.savez)(stream, **arrays)
 
 
+def save_bytes(path: str | Path, content: bytes) -> None:
+    """Writes bytes, whole or not at all."""
+    with whole(path) as stream:
+        stream.write(content)
+
+
 def save_text(path: str | Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
-    with whole(path) as stream:
-        stream.write(text.encode())
+    save_bytes(path, text.encode())
 
 
 def digest_of(path: str | Path) -> str:
@@ -61,6 +66,17 @@ def user_cache(name: str) -> Path:
         base = Path.home() / "Library" / "Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "generate-grasps" / name
+
+
+def user_data(name: str) -> Path:
+    """A folder of this project among the user's own data, which stays; not made yet."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "generate-grasps" / name
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import bpy
 
 from . import asking, engine_link, generate, operators, panel, preferences, properties, refine, scrub
-from .engine import install_panel
+from .engine import fetch_panel, install_panel
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *install_panel.CLASSES,
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *install_panel.CLASSES, *fetch_panel.CLASSES,
            *asking.CLASSES, *generate.CLASSES, *refine.CLASSES, *operators.CLASSES, *panel.CLASSES)
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
@@ -22,6 +22,7 @@ def register() -> None:
 def unregister() -> None:
     engine_link.stop()
     install_panel.stop()
+    fetch_panel.stop()
     panel.unregister()
     scrub.unregister()
     properties.unregister()

@@ -10,7 +10,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from . import engine_link
-from .engine import install_panel
+from .engine import fetch_panel, install_panel
 from .errors import GraspError
 
 PACKAGE: Final = __package__.rpartition(".")[0] or __package__
@@ -41,6 +41,7 @@ class GraspPreferences(bpy.types.AddonPreferences):
             layout.label(text=self.answer)
         layout.prop(self, "hand_file")
         install_panel.draw(layout)
+        fetch_panel.draw(layout)
 
 
 def preferences(context: bpy.types.Context) -> GraspPreferences | None:
@@ -69,6 +70,12 @@ def engine_command(context: bpy.types.Context) -> tuple[list[str], dict[str, str
     chosen = preferences(context)
     if chosen and chosen.source == "COMMAND" and chosen.command.strip():
         return shlex.split(chosen.command), {}
+    return [engine_python(context), "-m", "core.worker"], {"PYTHONPATH": str(ROOT), **fetch_panel.variables()}
+
+
+def engine_python(context: bpy.types.Context) -> str:
+    """The Python that runs the engine on this machine; GraspError where none is chosen."""
+    chosen = preferences(context)
     python = bpy.path.abspath(chosen.python) if chosen and chosen.source == "PYTHON" and chosen.python else ""
     if not python:
         raise GraspError("No engine is chosen: choose or install one in the preferences of Generate Grasps.",
@@ -76,7 +83,7 @@ def engine_command(context: bpy.types.Context) -> tuple[list[str], dict[str, str
     if not Path(python).is_file():
         raise GraspError(f"The engine's Python is not there: {python}. Choose another in the preferences.",
                          "preferences")
-    return [python, "-m", "core.worker"], {"PYTHONPATH": str(ROOT)}
+    return python
 
 
 class GRASP_OT_check_engine(bpy.types.Operator):

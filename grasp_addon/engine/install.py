@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -32,10 +32,11 @@ NOT_OURS: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "
 
 @dataclass(frozen=True)
 class Step:
-    """One program to run, and what to call it."""
+    """One program to run, what to call it, and what it finds in its environment beside Blender's."""
 
     title: str
     command: tuple[str, ...]
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ class Installation:
         fraction, stage: for a progress bar. done: no more will happen. state: what came of it. lines: the log's end.
     """
 
+    log_name = LOG
+    stopped = "The installation was stopped: install again to go on."
+    needs = "The engine needs"
+    room = "make room, or choose an existing Python"
+
     def __init__(self, folder: Path, steps: list[Step], gigabytes: float) -> None:
         """Starts it; GraspError: the folder cannot be written, is in use, or the disk is too full."""
         self.folder, self.steps = folder, steps
@@ -117,12 +123,11 @@ class Installation:
             folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free / 1e9
             if free < gigabytes:
-                raise GraspError(f"The engine needs {gigabytes:.0f} GB in {folder}, and {free:.1f} GB are free: make "
-                                 "room, or choose an existing Python.")
+                raise GraspError(f"{self.needs} {gigabytes:.1f} GB in {folder}, and {free:.1f} GB are free: {self.room}.")
             self._held = _lock(folder)
             self._write(self.state)
         except OSError as error:
-            raise GraspError(f"The engine's folder cannot be written ({error.strerror or error}): {folder}.") from error
+            raise GraspError(f"This folder cannot be written ({error.strerror or error}): {folder}.") from error
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -139,12 +144,12 @@ class Installation:
     def _run(self) -> None:
         state = State("failed")
         try:
-            with open(self.folder / LOG, "w", encoding="utf-8") as log:
+            with open(self.folder / self.log_name, "w", encoding="utf-8") as log:
                 for number, step in enumerate(self.steps):
                     self.fraction, self.stage = number / len(self.steps), step.title
                     status = self._run_step(step, log)
                     if self._cancelled:
-                        state = State("cancelled", "The installation was stopped: install again to go on.")
+                        state = State("cancelled", self.stopped)
                         break
                     if status:
                         last = next((line for line in reversed(self.lines) if line.strip()), "no reason was given")
@@ -157,13 +162,14 @@ class Installation:
         try:
             self._write(state)
         except OSError as error:
-            state = State("failed", f"The engine's folder cannot be written ({error.strerror or error}).")
+            state = State("failed", f"{self.folder} cannot be written ({error.strerror or error}).")
         self._held.close()
         self.fraction = 1.0 if state.state == "ready" else self.fraction
         self.state, self.done = state, True
 
     def _run_step(self, step: Step, log: TextIO) -> int:
         variables = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+        variables |= step.variables
         self._say(f"$ {' '.join(step.command)}", log)
         with self._lock:
             if self._cancelled:
@@ -217,8 +223,8 @@ def _lock(folder: Path) -> TextIO:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         held.close()
-        raise GraspError(f"An installation is on its way in {folder}, perhaps by another Blender: wait for its end, "
-                         "then try again.") from error
+        raise GraspError(f"Something is being installed or fetched in {folder}, perhaps by another Blender: wait for "
+                         "its end, then try again.") from error
     return held
 
 

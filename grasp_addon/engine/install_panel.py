@@ -22,12 +22,17 @@ TICK: Final = 0.2
 _running: Installation | None = None
 
 
-def engine_folder() -> Path:
-    """Where an engine is installed: the extension's own folder, or a data folder when run from a checkout."""
+def own_folder(name: str) -> Path:
+    """A folder in the extension's own, or in a data folder when run from a checkout; not made yet."""
     try:
-        return Path(bpy.utils.extension_path_user(PACKAGE, path="engine", create=False))
+        return Path(bpy.utils.extension_path_user(PACKAGE, path=name, create=False))
     except ValueError:
-        return Path(bpy.utils.user_resource("DATAFILES", path="generate_grasps/engine"))
+        return Path(bpy.utils.user_resource("DATAFILES", path=f"generate_grasps/{name}"))
+
+
+def engine_folder() -> Path:
+    """Where an engine is installed."""
+    return own_folder("engine")
 
 
 def draw(layout: bpy.types.UILayout) -> None:
