@@ -173,8 +173,9 @@ def made_worse(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     before, after = ({key.rpartition(" ")[0]: value for key, value in values.items() if key.endswith(when)}
                      for when in (" before", " after"))
     freed = (before["volume_cm3"] > LARGE) & (after["volume_cm3"] < before["volume_cm3"] / 2)
-    return {"bones": after["bones_crossing"] > before["bones_crossing"], "contact": after["contact"] < before["contact"],
-            "held": (after["held"] < before["held"]) & ~freed, "overlap": after["volume_cm3"] > before["volume_cm3"] + MORE}
+    return {"bones": after["bones_crossing"] > before["bones_crossing"],
+            "contact": after["contact"] < before["contact"], "held": (after["held"] < before["held"]) & ~freed,
+            "overlap": after["volume_cm3"] > before["volume_cm3"] + MORE}
 
 
 def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:

@@ -31,19 +31,18 @@ class Method:
     cls: str
     on_gpu: bool = True
     fitted: bool = False
-    learned: bool = True
+    learned: bool = False
 
 
 METHODS: Final = {
     method.name: method
     for method in (
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
-               "core.generators.synthesis", "Synthesis", on_gpu=False, fitted=True,
-               learned=False),
+               "core.generators.synthesis", "Synthesis", on_gpu=False, fitted=True),
         Method("fastgrasp", "FastGrasp", "Latent diffusion over hands, adapted to the surface in one pass.",
-               "core.generators.fastgrasp", "FastGrasp"),
+               "core.generators.fastgrasp", "FastGrasp", learned=True),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
-               "core.generators.grasptta", "GraspTTA"),
+               "core.generators.grasptta", "GraspTTA", learned=True),
     )
 }
 

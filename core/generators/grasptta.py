@@ -112,16 +112,17 @@ class GraspTTA(Network):
         steps: of test-time adaptation; 0 leaves it out. rate: its learning rate.
         refresh: the target map is predicted anew every so many steps.
         adapt: what is moved, each candidate's "decoder" (the text) or its "parameters" (the published script).
-        hand_centric, penetration: lambda_H and lambda_p of Eq. 3.
+        consistency, hand_centric, penetration: weights of L_refine, L_H and L_penetr in Eq. 3.
         temperature: of z.
     """
 
-    def __init__(self, steps: int = 40, rate: float = 2e-4, refresh: int = 10, *, hand_centric: float = 0.5,
-                 penetration: float = 3.0, temperature: float = 1.0,
+    def __init__(self, steps: int = 40, rate: float = 2e-4, refresh: int = 10, *, consistency: float = 25.0,
+                 hand_centric: float = 2.0, penetration: float = 3.0, temperature: float = 1.0,
                  adapt: Literal["decoder", "parameters"] = "decoder") -> None:
         super().__init__()
         self.steps, self.rate, self.refresh, self.adapt = steps, rate, refresh, adapt
-        self.hand_centric, self.penetration, self.temperature = hand_centric, penetration, temperature
+        self.consistency, self.hand_centric, self.penetration = consistency, hand_centric, penetration
+        self.temperature = temperature
         self.cvae, self.contact = GraspCVAE(), ContactNet()
 
     def cvae_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
@@ -202,7 +203,7 @@ class GraspTTA(Network):
                 if step % self.refresh == 0:
                     with torch.no_grad():
                         omega = self.contact(known, skin.points / WINDOW)
-                loss = (object_centric(cloud, skin, omega)
+                loss = (self.consistency * object_centric(cloud, skin, omega)
                         + self.hand_centric * CM2 * hand_centric(cloud, skin)
                         + self.penetration * CM2 * penetration(cloud, skin)).sum()
                 optimiser.zero_grad()
