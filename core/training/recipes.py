@@ -57,8 +57,9 @@ def places(scale: float = 1.0) -> Recipe:
     """The scorer of places, which all generators ask."""
     network = PlaceScorer()
     return Recipe(network, (
-        Stage("places", ("wishes", "first", "rest"), lambda hand, batch, rng: network.loss(batch, rng),
-              Course(int(450 * scale), decay=0.05, every=50), 256),))
+        Stage("places", ("wishes", "first", "rest", "score", "types"),
+              lambda hand, batch, rng: network.loss(batch, rng),
+              Course(int(700 * scale), decay=0.05, every=70), 256),))
 
 
 def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: object) -> Recipe:
@@ -108,10 +109,6 @@ def prepare(network: Network | PlaceScorer, windows: Windows, hand: HandModel, o
 
     rows = windows.rows("train")
     if isinstance(network, PlaceScorer):
-        counts = torch.zeros_like(network.share)
-        counts.index_put_((windows.intent[rows], windows.kind[rows]), torch.ones(len(rows)), accumulate=True)
-        counts[0] = counts.sum(0)
-        network.share.copy_((counts + 0.5) / (counts + 0.5).sum(1, keepdim=True))
         return
     frames = windows.frames[rows]
     if object_frame:

@@ -68,8 +68,6 @@ def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
     yes = torch.cat([features[end], features[side]])
     kind = torch.cat([torch.full((int(end.sum()),), 1), torch.full((int(side.sum()),), 2)])
     scorer = PlaceScorer(32)
-    scorer.share.fill_(1e-9)
-    scorer.share[:, 1:3] = 0.5
 
     def loss(rng):
         rows = torch.randint(len(yes), (32,), generator=rng)

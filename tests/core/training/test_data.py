@@ -8,7 +8,7 @@ from core.hand import load_hand
 from core.synthesis.dataset import load_training, merge
 from core.training import data as training_data
 from core.training.data import load_windows
-from core.training.recipes import RECIPES, prepare, run
+from core.training.recipes import RECIPES, run
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +88,3 @@ def test_each_recipe_runs_stops_and_goes_on(windows, tmp_path, name):
         assert (tmp_path / f"{stage.name}.jsonl").exists()
     for value in recipe.network.state_dict().values():
         assert torch.isfinite(value).all()
-
-
-def test_preparing_counts_types(windows):
-    recipe = RECIPES["places"]()
-    prepare(recipe.network, windows, load_hand())
-    assert torch.allclose(recipe.network.share.sum(1), torch.ones(5))
-    common = windows.kind[windows.rows("train")].mode().values
-    assert recipe.network.share[0].argmax() == common
