@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
 
 ANCHORS: Final = 32
+#: points along x, y and z that the ordered assignment repeats over
+BLOCK: Final = (2, 4, 4)
 #: Eq. 4: metres within which an object point is touched
 LAMBDA: Final = 0.004
 #: Eq. 5: half the angle of the cone of tolerance. The printed one exceeds pi and excludes nothing.
@@ -40,7 +42,8 @@ class Choir:
 
     Attributes:
         object: (N, 4096) metres from the basis points to the object's surface (Eq. 1, unsquared).
-        hand: (N, 4096) metres from the basis points to their anchors (Eq. 2, unsquared as in listing B.2).
+        hand: (N, 4096) metres from the basis points to their anchors (Eq. 2, unsquared as in listing B.2). A network
+            may predict both fields over a coarser lattice (`side_of`).
         gaussians: (N, 32, 9) mean of contact relative to the anchor (3), lower Cholesky factor by rows (6); metres,
             the window's axes; zeros where an anchor's skin does not touch (Eq. 7).
         window: where the lattice lies in the object's frame.
@@ -59,20 +62,28 @@ class Choir:
 
 
 @cache
-def assigned_anchors() -> torch.Tensor:
-    """(4096,) delta_H of Eq. 2: which anchor each basis point belongs to; every anchor has 128.
+def assigned_anchors(side: int = SIDE) -> torch.Tensor:
+    """(side^3,) delta_H of Eq. 2: which anchor each basis point belongs to; of 4096, every anchor has 128.
 
     The repeating pattern of the 32 ordered indices, repeated over blocks of 2 x 4 x 4 points. Repeated along the list
     it would put all of an anchor's points into one plane, which does not tell the anchor from its mirror image.
+
+    Args:
+        side: of the lattice, a multiple of 4 and at least 8.
     """
-    x, y, z = torch.meshgrid(*[torch.arange(SIDE)] * 3, indexing="ij")
-    return ((x % 2) * 16 + (y % 4) * 4 + z % 4).reshape(-1)
+    x, y, z = torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij")
+    return ((x % BLOCK[0]) * 16 + (y % BLOCK[1]) * 4 + z % BLOCK[2]).reshape(-1)
 
 
 @cache
-def points_of_anchors() -> torch.Tensor:
-    """(32, 128) the basis points of each anchor."""
-    return torch.stack([(assigned_anchors() == anchor).nonzero()[:, 0] for anchor in range(ANCHORS)])
+def points_of_anchors(side: int = SIDE) -> torch.Tensor:
+    """(32, K) the basis points of each anchor; 128 of 4096."""
+    return torch.stack([(assigned_anchors(side) == anchor).nonzero()[:, 0] for anchor in range(ANCHORS)])
+
+
+def side_of(field: torch.Tensor) -> int:
+    """The side of the lattice that a field (..., side^3) is over."""
+    return round(field.shape[-1] ** (1 / 3))
 
 
 def window_of(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Frames:
@@ -108,9 +119,9 @@ def inward(window: Frames, points: torch.Tensor) -> torch.Tensor:
     return (points - window.origin[:, None]) @ window.axes
 
 
-def anchor_distances(anchors: torch.Tensor) -> torch.Tensor:
-    """(N, 4096) Eq. 2, unsquared, of anchors (N, 32, 3) in the window's frame."""
-    return (basis_lattice(anchors.device) - anchors[:, assigned_anchors()]).norm(dim=-1)
+def anchor_distances(anchors: torch.Tensor, side: int = SIDE) -> torch.Tensor:
+    """(N, side^3) Eq. 2, unsquared, of anchors (N, 32, 3) in the window's frame."""
+    return (basis_lattice(anchors.device, side) - anchors[:, assigned_anchors(side)]).norm(dim=-1)
 
 
 def anchor_regions(hand: HandModel) -> torch.Tensor:
@@ -143,6 +154,20 @@ def contact_weights(obj: GraspObject, vertices: torch.Tensor, faces: torch.Tenso
     return weights
 
 
+def contact_weights_of_clouds(clouds: torch.Tensor, vertices: torch.Tensor, normals: torch.Tensor,
+                              kappa: float = KAPPA) -> torch.Tensor:
+    """(N, V) Eq. 3-5 counted on N clouds (N, P, 3) at once: for training, where there is no time for exact surfaces.
+
+    Args:
+        vertices, normals: (N, V, 3) of the hands, the clouds' frames.
+    """
+    along = normals @ clouds.transpose(1, 2) - (normals * vertices).sum(-1, keepdim=True)
+    square = (vertices.square().sum(-1, keepdim=True) + clouds.square().sum(-1)[:, None]
+              - 2 * vertices @ clouds.transpose(1, 2)).clamp_min(0)
+    touched = (square < LAMBDA**2) & (along >= math.cos(min(kappa, math.pi)) * square.sqrt())
+    return touched.sum(-1).to(vertices.dtype)
+
+
 def fit_gaussians(vertices: torch.Tensor, anchors: torch.Tensor, weights: torch.Tensor,
                   region: torch.Tensor) -> torch.Tensor:
     """(N, 32, 9) Eq. 6-7: the most likely Gaussian of each anchor's multiset of vertices, each w times in it.
@@ -157,7 +182,7 @@ def fit_gaussians(vertices: torch.Tensor, anchors: torch.Tensor, weights: torch.
     mean = torch.einsum("nva,nvk->nak", share, offset)
     apart = offset - mean[:, region]
     covariance = torch.einsum("nva,nvk,nvl->nakl", share, apart, apart)
-    factor = torch.linalg.cholesky(covariance + NUGGET * torch.eye(3))
+    factor = torch.linalg.cholesky(covariance + NUGGET * torch.eye(3, device=covariance.device))
     low = torch.tril_indices(3, 3)
     found = torch.cat([mean, factor[..., low[0], low[1]]], -1)
     return found * (total > 0)[..., None]
