@@ -104,6 +104,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
     from core.metrics.controls import of_another, random_wrists
     from core.metrics.strict import strict_measures
     from core.synthesis.dataset import load_training
+    from core.training.noise import perturbed
 
     every = load_training(TRAINING)
     mean = every.grasps(hand).hand_pose.mean(0)

@@ -1,7 +1,8 @@
 """Stage 1 (CHOIR, Sec. 3.3.a): the hand that a field of anchor distances belongs to.
 
-Each anchor has 128 distances (of a coarser lattice fewer): four linear unknowns tell its place, the palm's anchors the wrist, and a few
-Gauss-Newton steps on the distances themselves (Eq. 9) the rest. Nothing is drawn and no start is needed.
+Each anchor has 128 distances (of a coarser lattice fewer): four linear unknowns tell its place, the palm's anchors the
+wrist, and a few Gauss-Newton steps on the distances themselves (Eq. 9) the rest. Nothing is drawn and no start is
+needed.
 """
 
 from __future__ import annotations

@@ -154,20 +154,6 @@ def contact_weights(obj: GraspObject, vertices: torch.Tensor, faces: torch.Tenso
     return weights
 
 
-def contact_weights_of_clouds(clouds: torch.Tensor, vertices: torch.Tensor, normals: torch.Tensor,
-                              kappa: float = KAPPA) -> torch.Tensor:
-    """(N, V) Eq. 3-5 counted on N clouds (N, P, 3) at once: for training, where there is no time for exact surfaces.
-
-    Args:
-        vertices, normals: (N, V, 3) of the hands, the clouds' frames.
-    """
-    along = normals @ clouds.transpose(1, 2) - (normals * vertices).sum(-1, keepdim=True)
-    square = (vertices.square().sum(-1, keepdim=True) + clouds.square().sum(-1)[:, None]
-              - 2 * vertices @ clouds.transpose(1, 2)).clamp_min(0)
-    touched = (square < LAMBDA**2) & (along >= math.cos(min(kappa, math.pi)) * square.sqrt())
-    return touched.sum(-1).to(vertices.dtype)
-
-
 def fit_gaussians(vertices: torch.Tensor, anchors: torch.Tensor, weights: torch.Tensor,
                   region: torch.Tensor) -> torch.Tensor:
     """(N, 32, 9) Eq. 6-7: the most likely Gaussian of each anchor's multiset of vertices, each w times in it.
@@ -182,7 +168,7 @@ def fit_gaussians(vertices: torch.Tensor, anchors: torch.Tensor, weights: torch.
     mean = torch.einsum("nva,nvk->nak", share, offset)
     apart = offset - mean[:, region]
     covariance = torch.einsum("nva,nvk,nvl->nakl", share, apart, apart)
-    factor = torch.linalg.cholesky(covariance + NUGGET * torch.eye(3, device=covariance.device))
+    factor = torch.linalg.cholesky(covariance + NUGGET * torch.eye(3))
     low = torch.tril_indices(3, 3)
     found = torch.cat([mean, factor[..., low[0], low[1]]], -1)
     return found * (total > 0)[..., None]
@@ -195,6 +181,20 @@ def factors(gaussians: torch.Tensor) -> torch.Tensor:
     factor[..., low[0], low[1]] = gaussians[..., 3:]
     diagonal = torch.diagonal(factor, dim1=-2, dim2=-1)
     return factor - torch.diag_embed(diagonal) + torch.diag_embed(diagonal.clamp_min(math.sqrt(NUGGET)))
+
+
+def turned_gaussians(gaussians: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
+    """(N, 32, 9) Gaussians as seen along other axes (N or 1, 3, 3), columns in the axes they are given in.
+
+    Axes may be a mirror's. What is zeros stays zeros.
+    """
+    there = gaussians[..., 3:].abs().amax(-1, keepdim=True) > 0
+    axes = axes.double()[:, None]
+    across = axes.transpose(-1, -2) @ factors(gaussians).double()
+    factor = torch.linalg.cholesky(across @ across.transpose(-1, -2))
+    mean = (gaussians[..., None, :3].double() @ axes)[..., 0, :]
+    low = torch.tril_indices(3, 3)
+    return torch.cat([mean, factor[..., low[0], low[1]]], -1).to(gaussians) * there
 
 
 def contact_map(gaussians: torch.Tensor, points: torch.Tensor, anchors: torch.Tensor,

@@ -28,10 +28,9 @@ from core.fitting.representation import (
     BLOCK,
     Choir,
     anchor_distances,
-    anchor_regions,
-    contact_weights_of_clouds,
-    fit_gaussians,
     inward,
+    side_of,
+    turned_gaussians,
 )
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
 from core.generators.handcode import MIRROR
@@ -57,8 +56,8 @@ UNIT: Final = (0.005,) * 3 + (0.002,) * 6
 #: metres: a Gaussian whose Cholesky factor is shorter stands for no contact (published code)
 NONE: Final = 1e-3
 GAUSSIANS: Final = ANCHORS * 9
-#: every so many vertices of the skin are asked for contact in training
-SKIN_STRIDE: Final = 3
+#: basis points whose distances are made at once: larger tables fall out of the cache
+TILE: Final = 512
 
 
 class Block(nn.Module):
@@ -221,9 +220,9 @@ class JointDiffusion(Network):
     field_scale: torch.Tensor
     unit: torch.Tensor
 
-    def __init__(self, side: int = SIDE, widths: tuple[int, ...] = (64, 96, 160), context: tuple[int, ...] = (32, 64),
-                 condition: int = 192, contacts: int = 320, *, folded: bool = True, steps: int = 20,
-                 temperature: float = 1.0, weight: float = 0.3) -> None:
+    def __init__(self, side: int = SIDE, widths: tuple[int, ...] = (64, 96, 144),
+                 context: tuple[int, ...] = (32, 48, 64), condition: int = 160, contacts: int = 224, *,
+                 folded: bool = True, steps: int = 20, temperature: float = 1.0, weight: float = 0.3) -> None:
         super().__init__()
         if side % 4 or side < 8:
             raise ValueError(f"a lattice of side {side} does not hold whole blocks of the anchors: use 8, 12 or 16")
@@ -272,31 +271,24 @@ class JointDiffusion(Network):
     @torch.no_grad()
     def standardise(self, hand: SkinSample, code: torch.Tensor) -> None:
         """Takes the mean field and its scale from codes (N, 61) of true hands."""
-        near = torch.cat([(-DECAY * self.hand_distances(hand, some)).exp() for some in code.split(256)])
+        near = (-DECAY * self.hand_distances(hand, code)).exp()
         self.field_mean.copy_(near.mean(0))
         self.field_scale.copy_((near - self.field_mean).square().mean().sqrt())
 
     # The representation of what is given.
 
+    @torch.no_grad()
     def object_distances(self, window: torch.Tensor) -> torch.Tensor:
         """(B, side^3) X_BPS of windows (B, P, 6), metres, to the points of the window."""
-        basis = basis_lattice(window.device, self.side).expand(len(window), -1, 3)
-        return torch.cdist(basis, window[..., :3] * WINDOW).amin(2)
-
-    def hand_distances(self, hand: SkinSample, code: torch.Tensor) -> torch.Tensor:
-        """(B, side^3) d_H of codes (B, 61)."""
-        sample = contact_skin(hand.hand)
-        return anchor_distances(sample.anchors(self.code.skin(sample, code)), self.side)
+        basis = basis_lattice(window.device, self.side).split(TILE)
+        return torch.stack([torch.cat([torch.cdist(some, points).amin(1) for some in basis])
+                            for points in window[..., :3] * WINDOW])
 
     @torch.no_grad()
-    def represented(self, hand: SkinSample, code: torch.Tensor, window: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """d_H and c_H (B, 32, 9) of true hands, codes (B, 61), contact counted on the window's points."""
-        sample = contact_skin(hand.hand)
-        skin = self.code.skin(sample, code)
-        anchors = sample.anchors(skin)
-        weights = contact_weights_of_clouds(window[..., :3] * WINDOW, skin.points, skin.normals)
-        region = skin_regions(hand.hand)
-        return anchor_distances(anchors, self.side), fit_gaussians(skin.points, anchors, weights, region)
+    def hand_distances(self, hand: SkinSample, code: torch.Tensor) -> torch.Tensor:
+        """(B, side^3) d_H of codes (B, 61)."""
+        sample = anchored_skin(hand.hand)
+        return anchor_distances(sample.anchors(self.code.skin(sample, code)), self.side)
 
     def context(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor,
                 noisy: torch.Tensor | None = None, given: torch.Tensor | None = None,
@@ -325,11 +317,10 @@ class JointDiffusion(Network):
     def loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator) -> dict[str, torch.Tensor]:
         """The denoising loss of both parts; synthesis and refinement in one batch where it has noisy hands."""
         window, device = batch["window"], batch["window"].device
-        x0 = self.into_units(*self.represented(hand, batch["code"], window))
+        x0 = self.into_units(self.hand_distances(hand, batch["code"]), batch["contacts"])
         noisy = given = None
         if "noisy" in batch:
-            with torch.no_grad():
-                noisy, given = self.hand_distances(hand, batch["noisy"]), batch["given"]
+            noisy, given = self.hand_distances(hand, batch["noisy"]), batch["given"]
         obj, y = self.context(window, dropped(batch["kind"], rng), dropped(batch["intent"], rng), noisy, given)
         t = torch.randint(1, self.schedule.steps + 1, (len(x0),), generator=rng).to(device)
         noise = torch.randn(x0.shape, generator=rng).to(device)
@@ -371,15 +362,9 @@ class JointDiffusion(Network):
 
 
 @lru_cache(maxsize=4)
-def contact_skin(hand: HandModel) -> SkinSample:
-    """The skin that contact is counted on in training, with the anchors."""
-    return SkinSample(hand, SKIN_STRIDE, anchored=True)
-
-
-@lru_cache(maxsize=4)
-def skin_regions(hand: HandModel) -> torch.Tensor:
-    """(V,) the anchor of each point of `contact_skin`."""
-    return anchor_regions(hand)[contact_skin(hand).rows]
+def anchored_skin(hand: HandModel) -> SkinSample:
+    """Some of the hand's skin, with its anchors."""
+    return SkinSample(hand, anchored=True)
 
 
 def choir_of(hand: HandModel, obj: GraspObject, distances: torch.Tensor, gaussians: torch.Tensor,
@@ -387,14 +372,13 @@ def choir_of(hand: HandModel, obj: GraspObject, distances: torch.Tensor, gaussia
     """What was predicted, as `core.fitting.fit` takes it.
 
     Args:
-        hand: of the side wanted. distances: (N, side^3) and gaussians: (N, 32, 9), as `JointDiffusion.predict` has them.
+        hand: of the side wanted. distances, gaussians: (N, side^3) and (N, 32, 9) of `JointDiffusion.predict`.
         frames: the heading frames; of a left hand `mirrored`. It comes back with windows that are not.
     """
-    side = round(distances.shape[1] ** (1 / 3))
+    side = side_of(distances)
     if hand.side == "left":
         distances = anchor_distances(trilaterate(distances) * MIRROR, side)
-        # M Sigma M of a reflection M has the factor M L M.
-        gaussians = gaussians * torch.tensor([-1.0, 1, 1, 1, -1, 1, -1, 1, 1])
+        gaussians = turned_gaussians(gaussians, torch.diag(MIRROR)[None])
         frames = mirrored(frames)
     seen = obj.grid.query(frames.outward(basis_lattice(side=side)))[0].abs()
     return Choir(seen, distances, gaussians, frames)

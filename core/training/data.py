@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from core.files import save_arrays
+from core.fitting.representation import represent, turned_gaussians
 from core.generators.handcode import HandCode
 from core.generators.heading import Cloud, Frames, frames_of_grasps, frames_of_joints, random_frames
 from core.generators.places import FEATURES
@@ -42,6 +43,7 @@ class Windows:
         points, normals: (M, P, 3) half precision, of the objects, their own frames, metres.
         grasps: N of them, object frames. object, kind, intent, split: (N,) indices into the objects, `TYPE_WISHES`,
             `INTENTS` and `SPLITS`. frames: their heading frames.
+        contacts: (N, 32, 9) contact Gaussians (CHOIR, Eq. 7), objects' axes, half precision.
         features: (N, 195) `place_features` of the frames, half precision. others: (M, OTHERS, 195) of uniform places.
         names: of the objects.
     """
@@ -54,6 +56,7 @@ class Windows:
     intent: torch.Tensor
     split: torch.Tensor
     frames: Frames
+    contacts: torch.Tensor
     features: torch.Tensor
     others: torch.Tensor
     names: tuple[str, ...]
@@ -88,7 +91,8 @@ class Windows:
                 seen from the heading frame of the noisy hand, since nobody knows the true one's.
 
         Returns:
-            window (n, points, 6), as the network sees it, positions over `WINDOW`; code (n, 61); kind, intent (n,).
+            window (n, points, 6), as the network sees it, positions over `WINDOW`; code (n, 61); contacts
+            (n, 32, 9), contact Gaussians; kind, intent (n,).
             With `noisy` also given (n,) bool, which rows those are, and noisy (n, 61), the codes of their noisy hands.
         """
         frames = self.jittered(rows, rng)
@@ -107,6 +111,7 @@ class Windows:
         return refined | {
             "window": window_cloud(self.points[of].float(), self.normals[of].float(), frames, points, rng),
             "code": code.encode(hand, self.grasps[rows], frames).detach(),
+            "contacts": turned_gaussians(self.contacts[rows].float(), frames.axes),
             "kind": self.kind[rows], "intent": self.intent[rows],
         }
 
@@ -140,7 +145,7 @@ def load_windows(training: str | Path, path: str | Path, hand: HandModel, cache:
     stamp = hashlib.sha256(Path(training).read_bytes()).hexdigest()
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
-            if str(stored["stamp"]) == stamp:
+            if str(stored["stamp"]) == stamp and "contacts" in stored:
                 return _read(stored)
     save_arrays(path, {"stamp": np.array(stamp), **_make(training, hand, cache, tell, points)})
     with np.load(path, allow_pickle=False) as stored:
@@ -172,6 +177,7 @@ def _make(training: str | Path, hand: HandModel, cache: str | Path | None, tell:
         put("split", [SPLITS.index(split_of(name))] * len(mine), np.int32)
         put("origin", frames.origin)
         put("axes", frames.axes)
+        put("contacts", represent(obj, hand, grasps).gaussians.numpy(), np.float16)
         put("features", place_features(obj, frames), np.float16)
         others = random_frames(obj, OTHERS // 2, 2, rng)
         put("others", place_features(obj, others)[None], np.float16)
@@ -191,5 +197,5 @@ def _read(stored: np.lib.npyio.NpzFile) -> Windows:
     if stored["features"].shape[1] != FEATURES:
         raise ValueError("these windows were made by another version: delete the file, it is made anew")
     return Windows(tensor("points"), tensor("normals"), grasps, tensor("object").long(), kind, tensor("intent").long(),
-                   tensor("split").long(), Frames(tensor("origin"), tensor("axes")), tensor("features"),
-                   tensor("others"), tuple(stored["names"].tolist()))
+                   tensor("split").long(), Frames(tensor("origin"), tensor("axes")), tensor("contacts"),
+                   tensor("features"), tensor("others"), tuple(stored["names"].tolist()))
