@@ -214,7 +214,7 @@ class JointDiffusion(Network):
         weight: of the Gaussians' loss against the field's.
     """
 
-    points = 1024
+    points = 512
     noisy = 0.5
     field_mean: torch.Tensor
     field_scale: torch.Tensor
