@@ -50,8 +50,10 @@ class Cloud(NamedTuple):
 def smoothed_normals(obj: GraspObject | Cloud, places: torch.Tensor) -> torch.Tensor:
     """(N, 3) mean unit normals of the object's points within `SMOOTH` of places (N, 3)."""
     near = torch.cdist(places, obj.points)
-    weight = (near < near.amin(1, keepdim=True) + SMOOTH).float()
-    return normalize(weight @ obj.normals, dim=1)
+    least, nearest = near.min(1, keepdim=True)
+    total = (near < least + SMOOTH).float() @ obj.normals
+    # The two sides of a thin sheet may cancel to the last digit.
+    return normalize(torch.where(total.norm(dim=1, keepdim=True) > 1e-3, total, obj.normals[nearest[:, 0]]), dim=1)
 
 
 def frames_at(obj: GraspObject | Cloud, places: torch.Tensor, lateral: torch.Tensor) -> Frames:

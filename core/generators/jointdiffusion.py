@@ -36,8 +36,9 @@ from core.generators.diffusion import NoiseSchedule, TimeEmbedding
 from core.generators.handcode import MIRROR
 from core.generators.heading import WINDOW, Frames, frames_of_grasps, mirrored
 from core.generators.learned import Network, embedded_skin
+from core.generators.places import choose_places, wish_index
 from core.generators.pointnet import perceptron
-from core.generators.windows import Wishes, dropped, window_cloud
+from core.generators.windows import TYPE_WISHES, Wishes, dropped, window_cloud
 from core.grasps import Grasps
 from core.hand.skin import SkinSample
 from core.objects.basis_points import SIDE, basis_lattice
@@ -45,6 +46,7 @@ from core.objects.basis_points import SIDE, basis_lattice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.generators.base import GraspRequest
     from core.generators.learned import Learned
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -53,8 +55,9 @@ if TYPE_CHECKING:
 DECAY: Final = 5.0
 #: metres that the numbers of a Gaussian are in units of: its mean (3), its Cholesky factor (6)
 UNIT: Final = (0.005,) * 3 + (0.002,) * 6
-#: metres: a Gaussian whose Cholesky factor is shorter stands for no contact (published code)
-NONE: Final = 1e-3
+#: metres: a Gaussian whose Cholesky factor is shorter stands for no contact. Those of a patch are 3 mm and longer,
+#: those of a single vertex 0.9 (the published code has 1).
+NONE: Final = 2e-3
 GAUSSIANS: Final = ANCHORS * 9
 #: basis points whose distances are made at once: larger tables fall out of the cache
 TILE: Final = 512
@@ -384,6 +387,26 @@ def choir_of(hand: HandModel, obj: GraspObject, distances: torch.Tensor, gaussia
     return Choir(seen, distances, gaussians, frames)
 
 
+def propose(learned: Learned, request: GraspRequest, rng: torch.Generator,
+            go_on: Callable[[float], bool] = lambda fraction: True) -> tuple[Grasps, Choir]:
+    """The grasps that `Learned.sample` gives, and the fields that they lie in, for the fit."""
+    network = _joint(learned)
+    frames, kind = choose_places(learned.places, request, request.count, rng)
+    window = window_cloud(request.object.points, request.object.normals, frames, network.points, rng)
+    intent = torch.full_like(kind, wish_index(request)[1])
+    distances, gaussians = network.predict(*(value.to(learned.device) for value in (window, kind, intent)), rng, go_on)
+    code = network.codes(embedded_skin(str(learned.device)), distances).cpu()
+    grasps = learned.code.grasps(request.hand, code, frames, learned.name, request.betas)
+    return (replace(grasps, type=tuple(TYPE_WISHES[index] for index in kind.tolist())),
+            choir_of(request.hand, request.object, distances.cpu(), gaussians.cpu(), frames))
+
+
+def _joint(learned: Learned) -> JointDiffusion:
+    if not isinstance(learned.network, JointDiffusion):
+        raise TypeError(f"'{learned.name}' predicts no fields: use jointdiffusion")
+    return learned.network
+
+
 def refine(learned: Learned, obj: GraspObject, hand: HandModel, grasps: Grasps, rng: torch.Generator,
            go_on: Callable[[float], bool] = lambda fraction: True) -> tuple[Grasps, Choir]:
     """Noisy hands to refined ones (Sec. 3.2, context 1), of the shape they had; and the fields, for the fit.
@@ -392,9 +415,7 @@ def refine(learned: Learned, obj: GraspObject, hand: HandModel, grasps: Grasps, 
         learned: a `JointDiffusion` behind the generators' interface. hand: of the grasps' side.
         grasps: N in the object's frame. go_on: told the fraction done; False stops, and the hands stay as given.
     """
-    network = learned.network
-    if not isinstance(network, JointDiffusion):
-        raise TypeError(f"'{learned.name}' cannot refine hands: use jointdiffusion")
+    network = _joint(learned)
     frames = frames_of_grasps(obj, hand, grasps)
     if hand.side == "left":
         frames = mirrored(frames)

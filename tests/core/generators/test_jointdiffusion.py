@@ -11,6 +11,7 @@ import torch
 from core.fitting.field import hands_in_field
 from core.fitting.fit import fit
 from core.fitting.representation import (
+    anchor_distances,
     anchor_regions,
     assigned_anchors,
     contact_map,
@@ -20,7 +21,7 @@ from core.fitting.representation import (
 )
 from core.generators.handcode import MIRROR
 from core.generators.heading import mirrored
-from core.generators.jointdiffusion import JointDiffusion, choir_of, refine
+from core.generators.jointdiffusion import JointDiffusion, choir_of, propose, refine
 from core.generators.learned import Learned
 from core.generators.places import PlaceScorer
 from core.generators.windows import window_cloud
@@ -82,7 +83,7 @@ def test_a_true_hand_comes_back_through_the_grid(known, mug_grasps, hand, side):
     with torch.no_grad():
         error, _ = joint_error_mm(hand(**found.parameters()).joints, hand(**grasps.parameters()).joints)
     assert error.max() < 2.0
-    there = batch["contacts"][..., 3:].norm(dim=-1) >= 1e-3
+    there = batch["contacts"][..., 3:].norm(dim=-1) >= 2e-3
     assert there.sum() > 100
     assert torch.allclose(gaussians[there], batch["contacts"][there], atol=1e-6)
     assert (gaussians[~there] == 0).all()
@@ -222,6 +223,21 @@ def test_the_fit_takes_what_is_predicted(known, mug_grasps, hand):
     with torch.no_grad():
         error, _ = joint_error_mm(hand(**fitted.grasps.parameters()).joints, hand(**few.parameters()).joints)
     assert error.median() < 2.0
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_proposals_come_with_their_fields(known, request_of, side):
+    learned = Learned(known[0], PlaceScorer(), "jointdiffusion")
+    request = request_of(3, hand=load_hand(side=side), intent="lift", type="medium_wrap")
+    plain = learned.sample(request, torch.Generator().manual_seed(4), lambda fraction, stage: True)
+    grasps, choir = propose(learned, request, torch.Generator().manual_seed(4))
+    assert torch.equal(plain.transl, grasps.transl)
+    assert plain.type == grasps.type == ("medium_wrap",) * 3
+    with torch.no_grad():
+        anchors = request.hand.anchors(request.hand(**grasps.parameters()).vertices)
+    # The hand lies in its field as well as a hand can lie in what an untrained network says.
+    mine, other = (anchor_distances(inward(choir.window, some), 8) for some in (anchors, anchors.roll(1, 0)))
+    assert (mine - choir.hand).abs().mean() < 0.7 * (other - choir.hand).abs().mean()
 
 
 def test_refining_gives_hands_or_the_given_ones(known, mug_grasps, hand):
