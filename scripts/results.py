@@ -63,9 +63,9 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
                                "seconds": float(np.median([record["seconds"] for record in mine])),
                                "evaluation_seconds": float(np.median([one["evaluation_seconds"] for one in mine]))}
         for ruler in ("paper", "strict", "fit"):
-            names = {name: None for record in mine for name in record[ruler]}
-            values = {name: [record[ruler][name] for record in mine if name in record[ruler]] for name in names}
-            row |= {f"{ruler}_{name}": float(np.mean(found)) for name, found in values.items()
+            found = [record.get(ruler, {}) for record in mine]
+            values = {name: [one[name] for one in found if name in one] for one in found for name in one}
+            row |= {f"{ruler}_{name}": float(np.mean(numbers)) for name, numbers in values.items()
                     if not name.startswith(("entropy_", "cluster_"))}  # over all objects, below
         row |= together(method, mine, options, hand)
         rows.append(row)

@@ -165,7 +165,7 @@ class FastGrasp(Network):
     latent_scale: torch.Tensor
 
     def __init__(self, latent: int = 64, condition: int = 256, steps: int = 20, *, vertices: bool = True,
-                 temperature: float = 1.0, adapt_until: int = 400) -> None:
+                 temperature: float = 0.5, adapt_until: int = 400) -> None:
         super().__init__()
         self.steps, self.temperature, self.adapt_until = steps, temperature, adapt_until
         self.autoencoder = Autoencoder(latent, vertices=vertices)

@@ -1,4 +1,4 @@
-"""Where a hand may be, before how it is: a scorer of (surface point, roll) pairs in the heading frame.
+"""Where a hand may be, before how it is: a scorer of (surface point, roll) pairs in the heading frame, and of types.
 
 Trained by binary cross-entropy: the places of the training grasps against uniform ones on the same objects, so its
 logit is the log ratio of the two densities, and places drawn by it are drawn as the training grasps are spread.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from core.generators.heading import Frames, mirrored, random_frames
 from core.generators.pointnet import perceptron
@@ -29,34 +29,29 @@ BLUR, DROPPED = 0.2, 0.3
 
 
 class PlaceScorer(nn.Module):
-    """log p(place | grasped) / p(place | uniform), up to a constant.
-
-    Attributes:
-        share: (intents, types) how often each type is grasped with, for an intent.
-    """
-
-    share: torch.Tensor
+    """log p(place | grasped, wishes) / p(place | uniform), up to a constant; and p(type | place, intent)."""
 
     def __init__(self, width: int = 128) -> None:
         super().__init__()
         self.wishes = Wishes(width)
-        self.register_buffer("share", torch.ones(len(INTENTS), len(TYPE_WISHES)))
         self.first = nn.Linear(FEATURES, width)
         self.rest = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Dropout(DROPPED), nn.Linear(width, width),
-                                  nn.LayerNorm(width), nn.SiLU(), nn.Dropout(DROPPED),
-                                  perceptron(width, width // 2, 1))
+                                  nn.LayerNorm(width), nn.SiLU(), nn.Dropout(DROPPED))
+        self.score = perceptron(width, width // 2, 1)
+        self.types = perceptron(width, width // 2, len(TYPE_WISHES) - 1)
 
     def forward(self, features: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
         """(N,) logits of features (N, 195) and wishes (N,)."""
-        return self.rest(self.first(features) + self.wishes(kind, intent))[:, 0]
+        return self.score(self.rest(self.first(features) + self.wishes(kind, intent)))[:, 0]
 
     def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """(N,) types for places with `features` (N, 195), none of them 0."""
-        count, types = len(features), len(TYPE_WISHES)
-        kinds = torch.arange(types).repeat(count)
-        logit = self(features.repeat_interleave(types, 0), kinds, intent.repeat_interleave(types)).reshape(count, types)
-        logit = logit + self.share[intent].clamp_min(1e-9).log() + gumbel(logit.shape, rng)
-        return 1 + logit[:, 1:].argmax(1)
+        logit = self.type_logits(features, intent)
+        return 1 + (logit + gumbel(logit.shape, rng)).argmax(1)
+
+    def type_logits(self, features: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N, types) logits of the types but "any"."""
+        return self.types(self.rest(self.first(features) + self.wishes(0 * intent, intent)))
 
     def loss(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> dict[str, torch.Tensor]:
         """`features` (N, 195), `other` (N, K, 195) uniform ones of the same object, `kind`, `intent` (N,)."""
@@ -66,8 +61,10 @@ class PlaceScorer(nn.Module):
         yes = self(here, kind, intent)
         count = other.shape[1]
         no = self(other.flatten(0, 1), kind.repeat_interleave(count), intent.repeat_interleave(count))
-        return {"loss": binary_cross_entropy_with_logits(yes, torch.ones_like(yes))
-                + binary_cross_entropy_with_logits(no, torch.zeros_like(no))}
+        terms = {"place": binary_cross_entropy_with_logits(yes, torch.ones_like(yes))
+                 + binary_cross_entropy_with_logits(no, torch.zeros_like(no)),
+                 "type": cross_entropy(self.type_logits(here, intent), batch["kind"] - 1)}
+        return terms | {"loss": terms["place"] + 0.3 * terms["type"]}
 
 
 def wish_index(request: GraspRequest) -> tuple[int, int]:
@@ -85,10 +82,10 @@ def allowed(request: GraspRequest) -> torch.Tensor | None:
 
 @torch.no_grad()
 def choose_places(scorer: PlaceScorer, request: GraspRequest, count: int, rng: torch.Generator,
-                  temperature: float = 1.0) -> tuple[Frames, torch.Tensor]:
+                  temperature: float = 0.7) -> tuple[Frames, torch.Tensor]:
     """`count` places drawn by the scorer, no two of them the same while there are others, and a type for each.
 
-    A type that is not asked for is drawn too, from p(type | place), proportional to p(place | type) p(type).
+    A type that is not asked for is drawn too, from p(type | place, intent).
 
     Args:
         temperature: below 1 the likeliest are preferred, above 1 they are spread.

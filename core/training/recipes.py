@@ -54,12 +54,18 @@ class Recipe:
     object_frame: bool = False
 
 
+def steps(count: int, scale: float) -> int:
+    """A stage's steps, at least one."""
+    return max(1, int(count * scale))
+
+
 def places(scale: float = 1.0) -> Recipe:
     """The scorer of places, which all generators ask."""
     network = PlaceScorer()
     return Recipe(network, (
-        Stage("places", ("wishes", "first", "rest"), lambda hand, batch, rng: network.loss(batch, rng),
-              Course(int(450 * scale), decay=0.05, every=50), 256),))
+        Stage("places", ("wishes", "first", "rest", "score", "types"),
+              lambda hand, batch, rng: network.loss(batch, rng),
+              Course(steps(700, scale), decay=0.05, every=70), 256),))
 
 
 def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: object) -> Recipe:
@@ -76,15 +82,15 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: objec
     return Recipe(network, (
         # Eq. 2 alone first, which is cheap; then Eq. 7 whole.
         Stage("reconstruction", ("autoencoder",),
-              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain), Course(int(12000 * scale))),
+              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain), Course(steps(12000, scale))),
         Stage("autoencoder", ("autoencoder",),
               lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, weights),
-              Course(int(2000 * scale), rate=5e-4)),
+              Course(steps(2000, scale), rate=5e-4)),
         Stage("diffusion", ("object", "into", "wishes", "denoiser"),
-              lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng), Course(int(10000 * scale)), 64,
+              lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng), Course(steps(10000, scale)), 64,
               standardise),
         Stage("adaptation", ("adapt_object", "adapt"),
-              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(int(3000 * scale))),
+              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(steps(3000, scale))),
     ))
 
 
@@ -94,9 +100,9 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, **options: object
     weights = loss or CvaeLoss()
     return Recipe(network, (
         Stage("cvae", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
-              Course(int(8000 * scale))),
+              Course(steps(8000, scale))),
         Stage("contact", ("contact",), lambda hand, batch, rng: network.contact_loss(hand, batch, rng),
-              Course(int(2000 * scale))),
+              Course(steps(2000, scale))),
     ))
 
 
@@ -105,7 +111,7 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
     network = JointDiffusion(**options)
     return Recipe(network, (
         Stage("joint", ("object_context", "noisy_context", "wishes", "denoiser"),
-              lambda hand, batch, rng: network.loss(hand, batch, rng), Course(int(20000 * scale)), 32,
+              lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
               network.standardise),
     ))
 
@@ -119,10 +125,6 @@ def prepare(network: Network | PlaceScorer, windows: Windows, hand: HandModel, o
 
     rows = windows.rows("train")
     if isinstance(network, PlaceScorer):
-        counts = torch.zeros_like(network.share)
-        counts.index_put_((windows.intent[rows], windows.kind[rows]), torch.ones(len(rows)), accumulate=True)
-        counts[0] = counts.sum(0)
-        network.share.copy_((counts + 0.5) / (counts + 0.5).sum(1, keepdim=True))
         return
     frames = windows.frames[rows]
     if object_frame:

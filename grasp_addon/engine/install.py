@@ -123,7 +123,8 @@ class Installation:
             folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free / 1e9
             if free < gigabytes:
-                raise GraspError(f"{self.needs} {gigabytes:.1f} GB in {folder}, and {free:.1f} GB are free: {self.room}.")
+                raise GraspError(f"{self.needs} {gigabytes:.1f} GB in {folder}, and {free:.1f} GB are free: "
+                                 f"{self.room}.")
             self._held = _lock(folder)
             self._write(self.state)
         except OSError as error:

@@ -68,8 +68,6 @@ def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
     yes = torch.cat([features[end], features[side]])
     kind = torch.cat([torch.full((int(end.sum()),), 1), torch.full((int(side.sum()),), 2)])
     scorer = PlaceScorer(32)
-    scorer.share.fill_(1e-9)
-    scorer.share[:, 1:3] = 0.5
 
     def loss(rng):
         rows = torch.randint(len(yes), (32,), generator=rng)
@@ -85,8 +83,11 @@ def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
             some = features[mask]
             kinds = scorer.draw_types(some, torch.zeros(len(some), dtype=torch.long), rng)
             assert float((kinds == right).float().mean()) > 0.75
-    wrapped, _ = choose_places(scorer, request_of(type=TYPE_WISHES[2]), 8, rng, temperature=0.3)
-    assert float((wrapped.origin[:, 2].abs() < 0.03).float().mean()) > 0.8
+    with torch.no_grad():
+        one, two = (torch.stack([scorer(features[mask], torch.full((int(mask.sum()),), kind),
+                                        torch.zeros(int(mask.sum()), dtype=torch.long)).mean() for mask in (end, side)])
+                    for kind in (1, 2))
+    assert float(one[0] - one[1]) > float(two[0] - two[1])  # who asks to pinch is sent to the ends
 
 
 def test_an_intent_that_allows_nothing_says_so(block, rng, request_of):
