@@ -33,30 +33,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
-#: the paper's noise (Sec. 4): metres, radians of the wrist, radians along each synergy
-PAPER = (0.05, float(np.radians(15)), 0.05)
-#: a rough proposal: a centimetre and some degrees off a good one
+#: a rough proposal: a centimetre and some degrees off a good one, as `core.training.noise` has it
 ROUGH = (0.01, 0.15, 0.10)
 #: cm3: more overlap than this calls for a fit; by so much more the strict protocol calls a grasp worse
 LARGE, MORE = 1.0, 0.3
 
 Things = dict[str, tuple["GraspObject", "Grasps | None"]]
-
-
-def perturbed(hand: HandModel, grasps: Grasps, noise: tuple[float, float, float], rng: torch.Generator) -> Grasps:
-    """Grasps with normal noise on the wrist's place and turn and along the synergies of the fingers."""
-    from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-    from core.synthesis.synergies import load_synergies
-
-    count = len(grasps)
-    basis = torch.from_numpy(load_synergies(TRAINING.with_name("synergies.npz")).basis).float()
-    shift, turn, bend = noise
-    dofs = hand.dofs_from_pose(grasps.hand_pose) + bend * torch.randn(count, len(basis), generator=rng) @ basis
-    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
-    turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng))
-    return replace(grasps, global_orient=matrix_to_axis_angle(turned @ axis_angle_to_matrix(grasps.global_orient)),
-                   hand_pose=hand.pose_from_dofs(dofs), transl=grasps.transl + shift * torch.randn(
-                       count, 3, generator=rng))
 
 
 def things(options: argparse.Namespace, hand: HandModel) -> Things:
@@ -122,6 +104,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
     from core.metrics.controls import of_another, random_wrists
     from core.metrics.strict import strict_measures
     from core.synthesis.dataset import load_training
+    from core.training.noise import perturbed
 
     every = load_training(TRAINING)
     mean = every.grasps(hand).hand_pose.mean(0)
@@ -190,6 +173,7 @@ def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) 
     """Rows of what refines: joints and contact against the truth, overlap by the strict protocol."""
     from core.metrics.strict import strict_measures
     from core.metrics.truth import contact_scores, joint_error_mm
+    from core.training.noise import PAPER, perturbed
 
     rows = []
     for method, refine in refiners().items():

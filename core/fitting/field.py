@@ -1,7 +1,8 @@
 """Stage 1 (CHOIR, Sec. 3.3.a): the hand that a field of anchor distances belongs to.
 
-Each anchor has 128 distances: four linear unknowns tell its place, the palm's anchors the wrist, and a few
-Gauss-Newton steps on the distances themselves (Eq. 9) the rest. Nothing is drawn and no start is needed.
+Each anchor has 128 distances (of a coarser lattice fewer): four linear unknowns tell its place, the palm's anchors the
+wrist, and a few Gauss-Newton steps on the distances themselves (Eq. 9) the rest. Nothing is drawn and no start is
+needed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.fitting.representation import ANCHORS, anchor_distances, points_of_anchors
+from core.fitting.representation import ANCHORS, anchor_distances, points_of_anchors, side_of
 from core.hand.articulation import relaxed_dofs
 from core.objects.basis_points import basis_lattice
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -32,19 +33,20 @@ NUDGE: Final = 1e-3
 
 
 @cache
-def _readers() -> torch.Tensor:
-    """(32, 4, 128) least squares for [place, its square] of  b.b - d^2 = 2 b.a - a.a."""
-    basis = basis_lattice()[points_of_anchors()].double()
+def _readers(side: int) -> torch.Tensor:
+    """(32, 4, K) least squares for [place, its square] of  b.b - d^2 = 2 b.a - a.a."""
+    basis = basis_lattice(side=side)[points_of_anchors(side)].double()
     system = torch.cat([2 * basis, -torch.ones(ANCHORS, basis.shape[1], 1, dtype=torch.float64)], -1)
     return torch.linalg.pinv(system)
 
 
 def trilaterate(distances: torch.Tensor) -> torch.Tensor:
-    """(N, 32, 3) the anchors of fields (N, 4096), in the window's frame, metres; linear, in closed form."""
-    rows = points_of_anchors()
-    basis = basis_lattice()[rows].double().square().sum(-1)
+    """(N, 32, 3) the anchors of fields (N, side^3), in the window's frame, metres; linear, in closed form."""
+    side = side_of(distances)
+    rows = points_of_anchors(side)
+    basis = basis_lattice(side=side)[rows].double().square().sum(-1)
     known = basis - distances.double()[:, rows].square()
-    return torch.einsum("akp,nap->nak", _readers(), known)[..., :3].to(distances.dtype)
+    return torch.einsum("akp,nap->nak", _readers(side), known)[..., :3].to(distances.dtype)
 
 
 def rigid(source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -96,6 +98,8 @@ def hands_in_field(hand: HandModel, field: Choir, grasps: Grasps, shape: bool = 
         steps: of Levenberg's damped Gauss-Newton.
     """
     layer, count = AnchorLayer(hand), len(field)
+    side = side_of(field.hand)
+    each = field.hand.shape[1] / ANCHORS
     betas = grasps.betas.clone()
     dofs = relaxed_dofs().expand(count, -1).clone()
     places = trilaterate(field.hand)
@@ -117,12 +121,12 @@ def hands_in_field(hand: HandModel, field: Choir, grasps: Grasps, shape: bool = 
         """Squared error (N,), anchors (N, 32, 3), and how far the pulled unknowns are from home (N, width)."""
         anchors = layer(*at)
         off = torch.cat([torch.zeros(count, 6), at[2], at[3] if shape else at[3][:, :0]], 1) - home
-        residual = anchor_distances(anchors) - field.hand
-        return residual.square().sum(1) / 128 + (pull * off).square().sum(1), anchors, off
+        residual = anchor_distances(anchors, side) - field.hand
+        return residual.square().sum(1) / each + (pull * off).square().sum(1), anchors, off
 
     damping = torch.full((count,), 1e-3)
-    rows = points_of_anchors()
-    basis = basis_lattice()[rows]
+    rows = points_of_anchors(side)
+    basis = basis_lattice(side=side)[rows]
     best, anchors, off = error(state)
     for _ in range(steps):
         nudges = NUDGE * torch.eye(width).expand(count, width, width).reshape(-1, width)
@@ -134,8 +138,8 @@ def hands_in_field(hand: HandModel, field: Choir, grasps: Grasps, shape: bool = 
         distance = away.norm(dim=-1).clamp_min(1e-6)
         unit = away / distance[..., None]
         residual = distance - field.hand[:, rows]
-        spread = torch.einsum("napk,napl->nakl", unit, unit) / 128
-        force = torch.einsum("napk,nap->nak", unit, residual) / 128
+        spread = torch.einsum("napk,napl->nakl", unit, unit) / each
+        force = torch.einsum("napk,nap->nak", unit, residual) / each
         matrix = torch.einsum("nwak,nakl,nval->nwv", slope, spread, slope) + torch.diag(pull.square())
         gradient = torch.einsum("nwak,nak->nw", slope, force) + pull.square() * off
         scale = matrix.diagonal(dim1=1, dim2=2)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
 
 ANCHORS: Final = 32
+#: points along x, y and z that the ordered assignment repeats over
+BLOCK: Final = (2, 4, 4)
 #: Eq. 4: metres within which an object point is touched
 LAMBDA: Final = 0.004
 #: Eq. 5: half the angle of the cone of tolerance. The printed one exceeds pi and excludes nothing.
@@ -40,7 +42,8 @@ class Choir:
 
     Attributes:
         object: (N, 4096) metres from the basis points to the object's surface (Eq. 1, unsquared).
-        hand: (N, 4096) metres from the basis points to their anchors (Eq. 2, unsquared as in listing B.2).
+        hand: (N, 4096) metres from the basis points to their anchors (Eq. 2, unsquared as in listing B.2). A network
+            may predict both fields over a coarser lattice (`side_of`).
         gaussians: (N, 32, 9) mean of contact relative to the anchor (3), lower Cholesky factor by rows (6); metres,
             the window's axes; zeros where an anchor's skin does not touch (Eq. 7).
         window: where the lattice lies in the object's frame.
@@ -59,20 +62,28 @@ class Choir:
 
 
 @cache
-def assigned_anchors() -> torch.Tensor:
-    """(4096,) delta_H of Eq. 2: which anchor each basis point belongs to; every anchor has 128.
+def assigned_anchors(side: int = SIDE) -> torch.Tensor:
+    """(side^3,) delta_H of Eq. 2: which anchor each basis point belongs to; of 4096, every anchor has 128.
 
     The repeating pattern of the 32 ordered indices, repeated over blocks of 2 x 4 x 4 points. Repeated along the list
     it would put all of an anchor's points into one plane, which does not tell the anchor from its mirror image.
+
+    Args:
+        side: of the lattice, a multiple of 4 and at least 8.
     """
-    x, y, z = torch.meshgrid(*[torch.arange(SIDE)] * 3, indexing="ij")
-    return ((x % 2) * 16 + (y % 4) * 4 + z % 4).reshape(-1)
+    x, y, z = torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij")
+    return ((x % BLOCK[0]) * 16 + (y % BLOCK[1]) * 4 + z % BLOCK[2]).reshape(-1)
 
 
 @cache
-def points_of_anchors() -> torch.Tensor:
-    """(32, 128) the basis points of each anchor."""
-    return torch.stack([(assigned_anchors() == anchor).nonzero()[:, 0] for anchor in range(ANCHORS)])
+def points_of_anchors(side: int = SIDE) -> torch.Tensor:
+    """(32, K) the basis points of each anchor; 128 of 4096."""
+    return torch.stack([(assigned_anchors(side) == anchor).nonzero()[:, 0] for anchor in range(ANCHORS)])
+
+
+def side_of(field: torch.Tensor) -> int:
+    """The side of the lattice that a field (..., side^3) is over."""
+    return round(field.shape[-1] ** (1 / 3))
 
 
 def window_of(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Frames:
@@ -108,9 +119,9 @@ def inward(window: Frames, points: torch.Tensor) -> torch.Tensor:
     return (points - window.origin[:, None]) @ window.axes
 
 
-def anchor_distances(anchors: torch.Tensor) -> torch.Tensor:
-    """(N, 4096) Eq. 2, unsquared, of anchors (N, 32, 3) in the window's frame."""
-    return (basis_lattice(anchors.device) - anchors[:, assigned_anchors()]).norm(dim=-1)
+def anchor_distances(anchors: torch.Tensor, side: int = SIDE) -> torch.Tensor:
+    """(N, side^3) Eq. 2, unsquared, of anchors (N, 32, 3) in the window's frame."""
+    return (basis_lattice(anchors.device, side) - anchors[:, assigned_anchors(side)]).norm(dim=-1)
 
 
 def anchor_regions(hand: HandModel) -> torch.Tensor:
@@ -170,6 +181,20 @@ def factors(gaussians: torch.Tensor) -> torch.Tensor:
     factor[..., low[0], low[1]] = gaussians[..., 3:]
     diagonal = torch.diagonal(factor, dim1=-2, dim2=-1)
     return factor - torch.diag_embed(diagonal) + torch.diag_embed(diagonal.clamp_min(math.sqrt(NUGGET)))
+
+
+def turned_gaussians(gaussians: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
+    """(N, 32, 9) Gaussians as seen along other axes (N or 1, 3, 3), columns in the axes they are given in.
+
+    Axes may be a mirror's. What is zeros stays zeros.
+    """
+    there = gaussians[..., 3:].abs().amax(-1, keepdim=True) > 0
+    axes = axes.double()[:, None]
+    across = axes.transpose(-1, -2) @ factors(gaussians).double()
+    factor = torch.linalg.cholesky(across @ across.transpose(-1, -2))
+    mean = (gaussians[..., None, :3].double() @ axes)[..., 0, :]
+    low = torch.tril_indices(3, 3)
+    return torch.cat([mean, factor[..., low[0], low[1]]], -1).to(gaussians) * there
 
 
 def contact_map(gaussians: torch.Tensor, points: torch.Tensor, anchors: torch.Tensor,

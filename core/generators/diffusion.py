@@ -41,6 +41,16 @@ class NoiseSchedule(nn.Module):
         bar = self._at(t, x_t)
         return (x_t - (1 - bar).sqrt() * eps) / bar.sqrt()
 
+    def velocity(self, x0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+        """v = sqrt(alphabar_t) eps - sqrt(1 - alphabar_t) x_0 (Salimans and Ho 2022), as large at every t."""
+        bar = self._at(t, x0)
+        return bar.sqrt() * eps - (1 - bar).sqrt() * x0
+
+    def noise_of(self, x_t: torch.Tensor, t: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
+        """The noise in x_t, of a velocity."""
+        bar = self._at(t, x_t)
+        return (1 - bar).sqrt() * x_t + bar.sqrt() * velocity
+
     def _at(self, t: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return self.alphabar[t].reshape(-1, *[1] * (like.dim() - 1))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from torch.nn.functional import normalize
@@ -40,28 +40,42 @@ class Frames:
         return points @ self.axes.transpose(1, 2) + self.origin[:, None]
 
 
-def smoothed_normals(obj: GraspObject, places: torch.Tensor) -> torch.Tensor:
+class Cloud(NamedTuple):
+    """An object's points (P, 3), metres, and unit normals, where that is all there is of it."""
+
+    points: torch.Tensor
+    normals: torch.Tensor
+
+
+def smoothed_normals(obj: GraspObject | Cloud, places: torch.Tensor) -> torch.Tensor:
     """(N, 3) mean unit normals of the object's points within `SMOOTH` of places (N, 3)."""
     near = torch.cdist(places, obj.points)
-    weight = (near < near.amin(1, keepdim=True) + SMOOTH).float()
-    return normalize(weight @ obj.normals, dim=1)
+    least, nearest = near.min(1, keepdim=True)
+    total = (near < least + SMOOTH).float() @ obj.normals
+    # The two sides of a thin sheet may cancel to the last digit.
+    return normalize(torch.where(total.norm(dim=1, keepdim=True) > 1e-3, total, obj.normals[nearest[:, 0]]), dim=1)
 
 
-def frames_at(obj: GraspObject, places: torch.Tensor, lateral: torch.Tensor) -> Frames:
+def frames_at(obj: GraspObject | Cloud, places: torch.Tensor, lateral: torch.Tensor) -> Frames:
     """Frames at surface places (N, 3) with the hand's lateral axis (N, 3), any length, projected."""
     z = smoothed_normals(obj, places)
     y = lateral - (lateral * z).sum(1, keepdim=True) * z
     # A lateral axis along the normal says nothing: any direction on the plane does.
-    spare = torch.where(z[:, :1].abs() < 0.9, torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 1.0, 0]]))
+    one, other = torch.eye(3, device=z.device)[:2]
+    spare = torch.where(z[:, :1].abs() < 0.9, one, other)
     y = torch.where(y.norm(dim=1, keepdim=True) > 1e-4, y, torch.linalg.cross(z, spare))
     y = normalize(y, dim=1)
     return Frames(places, torch.stack([torch.linalg.cross(y, z), y, z], 2))
 
 
-def frames_of_grasps(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Frames:
+def frames_of_grasps(obj: GraspObject | Cloud, hand: HandModel, grasps: Grasps) -> Frames:
     """The heading frame of each grasp: at the surface point nearest to the middle of palm and fingertips."""
     with torch.no_grad():
-        joints = hand(**grasps.parameters()).joints
+        return frames_of_joints(obj, hand(**grasps.parameters()).joints)
+
+
+def frames_of_joints(obj: GraspObject | Cloud, joints: torch.Tensor) -> Frames:
+    """The heading frames of hands with joints (N, 21, 3) in the object's frame."""
     middle = 0.5 * joints[:, [0, 1, 4, 7, 10]].mean(1) + 0.5 * joints[:, 16:].mean(1)
     rows = torch.cdist(middle, obj.points).argmin(1)
     return frames_at(obj, obj.points[rows], joints[:, 1] - joints[:, 7])

@@ -30,9 +30,11 @@ class Network(nn.Module):
 
     Attributes:
         points: of the window that it looks at.
+        noisy: the share of what it is trained on that are noisy hands to be refined.
     """
 
     points = POINTS
+    noisy = 0.0
 
     def __init__(self) -> None:
         super().__init__()

@@ -36,15 +36,19 @@ class SkinSample(nn.Module):
 
     Args:
         hand: whose skin; points are where `hand` puts those vertices, within rounding.
+        stride: every so many vertices of the skin.
+        anchored: with the vertices that the hand's anchors lie between.
     """
 
-    def __init__(self, hand: HandModel) -> None:
+    def __init__(self, hand: HandModel, stride: int = STRIDE, *, anchored: bool = False) -> None:
         super().__init__()
         self.hand = hand
         regions = torch.cat([region[::REGION_STRIDE] for region in hand.contact_regions]).unique()
-        spread = torch.arange(0, len(hand.v_template), STRIDE, device=regions.device)
-        rows = torch.cat([spread, regions]).unique()
+        spread = torch.arange(0, len(hand.v_template), stride, device=regions.device)
+        corners = hand.anchor_faces.reshape(-1) if anchored else regions[:0]
+        rows = torch.cat([spread, regions, corners]).unique()
         self.rows, self.priors = rows, torch.isin(rows, regions).nonzero()[:, 0]
+        self.corners = torch.searchsorted(rows, hand.anchor_faces) if anchored else None
         corners = hand.v_template[hand.faces]
         across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         normal = torch.zeros_like(hand.v_template).index_add_(0, hand.faces.reshape(-1), across.repeat_interleave(3, 0))
@@ -69,6 +73,13 @@ class SkinSample(nn.Module):
         points = (blend[..., :3] @ rest[..., None])[..., 0] + blend[..., 3]
         normals = (blend[..., :3] @ self.rest_normals[:, :, None])[..., 0]
         return Skin(points, nn.functional.normalize(normals, dim=-1), self.priors)
+
+
+    def anchors(self, skin: Skin) -> torch.Tensor:
+        """(N, 32, 3) the hands' anchors, of an `anchored` sample."""
+        if self.corners is None:
+            raise ValueError("this sample of the skin is without the anchors' vertices")
+        return (skin.points[:, self.corners] * self.hand.anchor_weights[..., None]).sum(2)
 
 
 def vertex_area(hand: HandModel) -> torch.Tensor:

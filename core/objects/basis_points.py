@@ -14,9 +14,9 @@ WINDOW = 0.20
 """Side of the cube the lattice fills, metres."""
 
 
-def basis_lattice(device: torch.device | str = "cpu") -> torch.Tensor:
-    """(4096, 3) points of a 16 x 16 x 16 lattice over a cube of 20 cm around the origin, x slowest."""
-    axis = torch.linspace(-WINDOW / 2, WINDOW / 2, SIDE, device=device)
+def basis_lattice(device: torch.device | str = "cpu", side: int = SIDE) -> torch.Tensor:
+    """(side^3, 3) points of a cubic lattice, 16 x 16 x 16 as a rule, over 20 cm around the origin, x slowest."""
+    axis = torch.linspace(-WINDOW / 2, WINDOW / 2, side, device=device)
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
 
 

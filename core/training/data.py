@@ -11,13 +11,15 @@ import numpy as np
 import torch
 
 from core.files import save_arrays
+from core.fitting.representation import represent, turned_gaussians
 from core.generators.handcode import HandCode
-from core.generators.heading import Frames, frames_of_grasps, random_frames
+from core.generators.heading import Cloud, Frames, frames_of_grasps, frames_of_joints, random_frames
 from core.generators.places import FEATURES
 from core.generators.windows import POINTS, TYPE_WISHES, place_features, window_cloud
 from core.grasps import TENSORS, Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.dataset import TYPE_NAMES, load_training, split_of, training_object
+from core.training.noise import PAPER, perturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,7 @@ class Windows:
         points, normals: (M, P, 3) half precision, of the objects, their own frames, metres.
         grasps: N of them, object frames. object, kind, intent, split: (N,) indices into the objects, `TYPE_WISHES`,
             `INTENTS` and `SPLITS`. frames: their heading frames.
+        contacts: (N, 32, 9) contact Gaussians (CHOIR, Eq. 7), objects' axes, half precision.
         features: (N, 195) `place_features` of the frames, half precision. others: (M, OTHERS, 195) of uniform places.
         names: of the objects.
     """
@@ -53,6 +56,7 @@ class Windows:
     intent: torch.Tensor
     split: torch.Tensor
     frames: Frames
+    contacts: torch.Tensor
     features: torch.Tensor
     others: torch.Tensor
     names: tuple[str, ...]
@@ -77,15 +81,19 @@ class Windows:
         return Frames(self.frames.origin[rows] + (axes @ shift[..., None])[..., 0], axes @ turn)
 
     def batch(self, rows: torch.Tensor, hand: HandModel, code: HandCode, rng: torch.Generator,
-              points: int = POINTS, object_frame: bool = False) -> dict[str, torch.Tensor]:
+              points: int = POINTS, object_frame: bool = False, noisy: float = 0.0) -> dict[str, torch.Tensor]:
         """What a generator's loss takes.
 
         Args:
             rows: (n,) of the grasps. points: of the window.
             object_frame: the papers' frame instead, the object's own under a random rotation.
+            noisy: the share of rows that are hands to be refined: true ones under the paper's noise, and everything as
+                seen from the heading frame of the noisy hand, since nobody knows the true one's.
 
         Returns:
-            window (n, points, 6), as the network sees it, positions over `WINDOW`; code (n, 61); kind, intent (n,).
+            window (n, points, 6), as the network sees it, positions over `WINDOW`; code (n, 61); contacts
+            (n, 32, 9), contact Gaussians; kind, intent (n,).
+            With `noisy` also given (n,) bool, which rows those are, and noisy (n, 61), the codes of their noisy hands.
         """
         frames = self.jittered(rows, rng)
         if object_frame:
@@ -94,11 +102,30 @@ class Windows:
             turn = turn * torch.linalg.det(turn)[:, None, None]
             frames = Frames(torch.zeros_like(frames.origin), turn.to(frames.axes))
         of = self.object[rows]
-        return {
+        refined = {}
+        if noisy:
+            given = torch.rand(len(rows), generator=rng) < noisy
+            rough = perturbed(hand, self.grasps[rows], PAPER, rng)
+            frames = self.frames_around(of, hand, rough, frames, given)
+            refined = {"given": given.to(rows.device), "noisy": code.encode(hand, rough, frames).detach()}
+        return refined | {
             "window": window_cloud(self.points[of].float(), self.normals[of].float(), frames, points, rng),
             "code": code.encode(hand, self.grasps[rows], frames).detach(),
+            "contacts": turned_gaussians(self.contacts[rows].float(), frames.axes),
             "kind": self.kind[rows], "intent": self.intent[rows],
         }
+
+    def frames_around(self, of: torch.Tensor, hand: HandModel, grasps: Grasps, others: Frames,
+                      given: torch.Tensor) -> Frames:
+        """The heading frames of n grasps of objects `of` (n,) where `given` (n,), elsewhere those of `others`."""
+        with torch.no_grad():
+            joints = hand(**grasps.parameters()).joints
+        origin, axes = others.origin.clone(), others.axes.clone()
+        for row in given.nonzero()[:, 0].tolist():
+            cloud = Cloud(self.points[of[row]].float(), self.normals[of[row]].float())
+            found = frames_of_joints(cloud, joints[row, None])
+            origin[row], axes[row] = found.origin[0], found.axes[0]
+        return Frames(origin, axes)
 
     def place_batch(self, rows: torch.Tensor, rng: torch.Generator, count: int = 16) -> dict[str, torch.Tensor]:
         """What the scorer's loss takes."""
@@ -118,7 +145,7 @@ def load_windows(training: str | Path, path: str | Path, hand: HandModel, cache:
     stamp = hashlib.sha256(Path(training).read_bytes()).hexdigest()
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
-            if str(stored["stamp"]) == stamp:
+            if str(stored["stamp"]) == stamp and "contacts" in stored:
                 return _read(stored)
     save_arrays(path, {"stamp": np.array(stamp), **_make(training, hand, cache, tell, points)})
     with np.load(path, allow_pickle=False) as stored:
@@ -150,6 +177,7 @@ def _make(training: str | Path, hand: HandModel, cache: str | Path | None, tell:
         put("split", [SPLITS.index(split_of(name))] * len(mine), np.int32)
         put("origin", frames.origin)
         put("axes", frames.axes)
+        put("contacts", represent(obj, hand, grasps).gaussians.numpy(), np.float16)
         put("features", place_features(obj, frames), np.float16)
         others = random_frames(obj, OTHERS // 2, 2, rng)
         put("others", place_features(obj, others)[None], np.float16)
@@ -169,5 +197,5 @@ def _read(stored: np.lib.npyio.NpzFile) -> Windows:
     if stored["features"].shape[1] != FEATURES:
         raise ValueError("these windows were made by another version: delete the file, it is made anew")
     return Windows(tensor("points"), tensor("normals"), grasps, tensor("object").long(), kind, tensor("intent").long(),
-                   tensor("split").long(), Frames(tensor("origin"), tensor("axes")), tensor("features"),
-                   tensor("others"), tuple(stored["names"].tolist()))
+                   tensor("split").long(), Frames(tensor("origin"), tensor("axes")), tensor("contacts"),
+                   tensor("features"), tensor("others"), tuple(stored["names"].tolist()))

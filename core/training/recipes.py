@@ -9,6 +9,7 @@ import torch
 
 from core.generators.fastgrasp import FastGrasp, HandLoss
 from core.generators.grasptta import CvaeLoss, GraspTTA
+from core.generators.jointdiffusion import JointDiffusion
 from core.generators.places import PlaceScorer
 from core.hand.skin import SkinSample
 from core.training.loop import Course, train
@@ -105,7 +106,17 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, **options: object
     ))
 
 
-RECIPES = {"places": places, "fastgrasp": fastgrasp, "grasptta": grasptta}
+def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
+    """JointDiffusion: one stage, synthesis and refinement together (App. C.5)."""
+    network = JointDiffusion(**options)
+    return Recipe(network, (
+        Stage("joint", ("object_context", "noisy_context", "wishes", "denoiser"),
+              lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
+              network.standardise),
+    ))
+
+
+RECIPES = {"places": places, "fastgrasp": fastgrasp, "grasptta": grasptta, "jointdiffusion": jointdiffusion}
 
 
 def prepare(network: Network | PlaceScorer, windows: Windows, hand: HandModel, object_frame: bool = False) -> None:
@@ -144,7 +155,7 @@ def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds
             some = rows[torch.randint(len(rows), (size,), generator=rng).to(rows.device)]
             if isinstance(network, PlaceScorer):
                 return windows.place_batch(some, rng)
-            return windows.batch(some, hand, network.code, rng, network.points, recipe.object_frame)
+            return windows.batch(some, hand, network.code, rng, network.points, recipe.object_frame, network.noisy)
 
         def loss(rng: torch.Generator, stage: Stage = stage, batch_of: Callable = batch_of) -> Terms:
             return stage.loss(skin, batch_of(rows, stage.batch, rng), rng)

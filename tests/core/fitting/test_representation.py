@@ -24,6 +24,7 @@ from core.fitting.representation import (
     in_contact,
     inward,
     represent,
+    turned_gaussians,
 )
 from core.generators.heading import frames_of_grasps
 from core.hand import load_hand
@@ -48,6 +49,35 @@ def test_anchors_are_read_off_their_distances(rng):
     anchors = 0.08 * torch.randn(3, 32, 3, generator=rng)
     found = trilaterate(anchor_distances(anchors))
     assert (found - anchors).abs().max() < 1e-6
+
+
+def test_a_coarser_lattice_says_the_same(held_out, hand, rng):
+    assert assigned_anchors(8).bincount(minlength=32).tolist() == [16] * 32
+    anchors = 0.08 * torch.randn(3, 32, 3, generator=rng)
+    assert (trilaterate(anchor_distances(anchors, 8)) - anchors).abs().max() < 1e-5
+    obj, grasps = held_out[0]
+    choir = represent(obj, hand, grasps)
+    seen = inward(choir.window, hand.anchors(hand(**grasps.parameters()).vertices))
+    coarse = replace(choir, hand=anchor_distances(seen, 8))
+    error, _ = joint_error_mm(hand(**hands_in_field(hand, coarse, grasps).parameters()).joints,
+                              hand(**grasps.parameters()).joints)
+    assert error.max() < 0.1
+
+
+def test_gaussians_turn_with_the_axes(held_out, hand, rng):
+    """Represented in a turned window, or turned afterwards: the same; and in a mirror's."""
+    obj, grasps = held_out[0]
+    frames = frames_of_grasps(obj, hand, grasps)
+    plain, other = represent(obj, hand, grasps), represent(obj, hand, grasps, frames)
+    again = turned_gaussians(plain.gaussians, frames.axes)
+    assert torch.allclose(again, other.gaussians, atol=2e-5)
+    assert torch.equal(again[..., 3:].abs().amax(-1) > 0, other.gaussians[..., 3:].abs().amax(-1) > 0)
+    mirror = torch.diag(torch.tensor([-1.0, 1, 1]))[None]
+    assert torch.allclose(turned_gaussians(turned_gaussians(again, mirror), mirror), again, atol=1e-6)
+    points = 0.003 * torch.randn(len(grasps), 32, 3, generator=rng)
+    here, there = contact_map(again, points, 0 * points, torch.arange(32)), contact_map(
+        turned_gaussians(again, mirror), points @ mirror, 0 * points, torch.arange(32))
+    assert torch.allclose(here, there, atol=1e-4)
 
 
 def test_distances_are_those_of_the_definition(held_out, hand):

@@ -15,7 +15,9 @@ from core.generators.contact_losses import (
     prior_map,
     surface_distance,
 )
-from core.hand.skin import Skin
+from core.hand import load_hand
+from core.hand.skin import Skin, SkinSample
+from core.rotations import axis_angle_to_matrix
 
 
 def plate(step=0.004, size=0.04):
@@ -99,3 +101,14 @@ def test_a_true_grasp_hardly_penetrates(mug_grasps, hand):
     skin = code.skin(SkinSample(hand), code.encode(hand, grasps, frames))
     cloud = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))[..., :3] * WINDOW
     assert float(penetration(cloud, skin).mean().sqrt()) < 0.004
+
+def test_anchors_of_some_of_the_skin_are_the_hands():
+    hand = load_hand()
+    rng = torch.Generator().manual_seed(0)
+    pose = hand.pose_from_dofs(0.5 * torch.rand(3, 21, generator=rng))
+    turn, transl, betas = (torch.randn(3, size, generator=rng) for size in (3, 3, 10))
+    sample = SkinSample(hand, anchored=True)
+    skin = sample(axis_angle_to_matrix(turn), pose, transl, betas)
+    assert torch.allclose(sample.anchors(skin), hand.anchors(hand(turn, pose, transl, betas).vertices), atol=1e-5)
+    with pytest.raises(ValueError, match="without the anchors"):
+        SkinSample(hand).anchors(skin)

@@ -22,6 +22,13 @@ def test_noise_and_estimate_undo_each_other(schedule, rng):
     assert float(schedule.alphabar[1000]) < 1e-4  # nothing is left of x_0 at the end
 
 
+def test_the_noise_follows_from_the_velocity(schedule, rng):
+    x0, eps = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng)
+    t = torch.tensor([1, 10, 100, 500, 1000])
+    x = schedule.noised(x0, t, eps)
+    assert torch.allclose(schedule.noise_of(x, t, schedule.velocity(x0, t, eps)), eps, atol=1e-5)
+
+
 @pytest.mark.parametrize("steps, eta, least", [(5, 0.0, 0.65), (20, 0.0, 0.9), (1000, 1.0, 0.95)])
 def test_a_perfect_denoiser_gives_the_data(schedule, rng, steps, eta, least):
     """For data that is one Gaussian the best denoiser is known; sampling by it gives that Gaussian."""

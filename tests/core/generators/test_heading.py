@@ -10,6 +10,8 @@ import trimesh
 from core.generators import retrieval
 from core.generators.base import GraspRequest
 from core.generators.heading import (
+    Cloud,
+    frames_at,
     frames_of_grasps,
     into_frames,
     out_of_frames,
@@ -134,3 +136,13 @@ def test_an_index_counts_for_its_file_and_its_hand(hand, tmp_path, monkeypatch):
         assert index["window"].tolist() == [count] * 3
     kept.write_bytes(b"damaged")
     assert load_index(tmp_path / "a.npz", kept, hand)["type"].tolist() == [4] * 3
+
+
+def test_a_thin_sheet_has_a_normal():
+    """Both sides of it are as many: their mean says nothing, so the nearest point's is taken."""
+    across = torch.cartesian_prod(torch.arange(5.0), torch.arange(5.0)) * 0.004
+    sides = torch.cat([torch.cat([across, torch.full((25, 1), height)], 1) for height in (0.0, 0.001)])
+    facing = torch.cat([torch.tensor([[0, 0, -1.0]]).expand(25, 3), torch.tensor([[0, 0, 1.0]]).expand(25, 3)])
+    place = torch.tensor([[0.008, 0.008, 0.0012]])
+    found = frames_at(Cloud(sides, facing), place, torch.tensor([[0.0, 1, 0]]))
+    assert torch.allclose(found.axes, torch.eye(3)[None])

@@ -1,0 +1,40 @@
+"""Noise on true hands: what refinement is trained on, and measured by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from core.synthesis.synergies import load_synergies
+
+if TYPE_CHECKING:
+    from core.grasps import Grasps
+    from core.hand import HandModel
+
+SYNERGIES: Final = Path(__file__).resolve().parents[2] / "weights" / "training" / "synergies.npz"
+#: CHOIR's (Sec. 4): metres, radians of the wrist, radians along each synergy; its text has radians where degrees are
+PAPER: Final = (0.05, math.radians(15), 0.05)
+
+
+@cache
+def _basis() -> torch.Tensor:
+    return torch.from_numpy(load_synergies(SYNERGIES).basis).float()
+
+
+def perturbed(hand: HandModel, grasps: Grasps, noise: tuple[float, float, float], rng: torch.Generator) -> Grasps:
+    """Grasps with normal noise on the wrist's place and turn and along the synergies of the fingers."""
+    count, device = len(grasps), grasps.transl.device
+    shift, turn, bend = noise
+    angles = bend * torch.randn(count, len(_basis()), generator=rng) @ _basis()
+    dofs = hand.dofs_from_pose(grasps.hand_pose) + angles.to(device)
+    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng)).to(device)
+    return replace(grasps, global_orient=matrix_to_axis_angle(turned @ axis_angle_to_matrix(grasps.global_orient)),
+                   hand_pose=hand.pose_from_dofs(dofs),
+                   transl=grasps.transl + shift * torch.randn(count, 3, generator=rng).to(device))

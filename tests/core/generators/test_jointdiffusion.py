@@ -1,0 +1,261 @@
+"""JointDiffusion's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from core.fitting.field import hands_in_field
+from core.fitting.fit import fit
+from core.fitting.representation import (
+    anchor_distances,
+    anchor_regions,
+    assigned_anchors,
+    contact_map,
+    in_contact,
+    inward,
+    represent,
+)
+from core.generators.handcode import MIRROR
+from core.generators.heading import mirrored
+from core.generators.jointdiffusion import JointDiffusion, choir_of, propose, refine
+from core.generators.learned import Learned
+from core.generators.places import PlaceScorer
+from core.generators.windows import window_cloud
+from core.hand import load_hand
+from core.hand.skin import SkinSample
+from core.metrics.truth import joint_error_mm
+from core.objects.basis_points import basis_lattice
+from core.training.loop import Course, train
+
+SMALL = {"side": 8, "widths": (16, 24), "context": (8, 16), "condition": 32, "contacts": 48, "steps": 4}
+
+
+def small(**options: object) -> JointDiffusion:
+    torch.manual_seed(0)
+    return JointDiffusion(**(SMALL | options))
+
+
+@pytest.fixture(scope="module")
+def known(mug_grasps, hand):
+    """A network that knows the mug's grasps, and a batch of them."""
+    obj, grasps, frames = mug_grasps
+    network = small()
+    network.code.fit(hand, grasps, frames)
+    count, skin = len(grasps), SkinSample(hand)
+    code = network.code.encode(hand, grasps, frames)
+    network.standardise(skin, code)
+    window = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))
+    none = torch.zeros(count, dtype=torch.long)
+    return network, skin, {"window": window, "code": code, "kind": none + 1, "intent": none,
+                           "contacts": represent(obj, hand, grasps, frames).gaussians}
+
+
+def go_on(fraction: float) -> bool:
+    return True
+
+
+def test_a_block_of_basis_points_is_a_voxel_with_a_channel_for_each_anchor():
+    network = small(side=16)
+    field = torch.arange(4096.0)[None]
+    volume = network.volumes(field)
+    assert volume.shape == (1, 32, 8, 4, 4)
+    assert torch.equal(network.listed(volume), field)
+    anchors = network.volumes(assigned_anchors().float()[None])
+    assert torch.equal(anchors, torch.arange(32.0)[None, :, None, None, None].expand_as(anchors))
+    plain = small(folded=False)
+    assert plain.volumes(field[:, :512]).shape == (1, 1, 8, 8, 8)
+    assert torch.equal(plain.listed(plain.volumes(field[:, :512])), field[:, :512])
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_a_true_hand_comes_back_through_the_grid(known, mug_grasps, hand, side):
+    network, skin, batch = known
+    _, grasps, frames = mug_grasps
+    finer = small(side=side)
+    finer.code = network.code
+    x0 = finer.into_units(finer.hand_distances(skin, batch["code"]), batch["contacts"])
+    distances, gaussians = finer.out_of_units(x0)
+    found = finer.code.grasps(hand, finer.codes(skin, distances), frames, "again")
+    with torch.no_grad():
+        error, _ = joint_error_mm(hand(**found.parameters()).joints, hand(**grasps.parameters()).joints)
+    assert error.max() < 2.0
+    there = batch["contacts"][..., 3:].norm(dim=-1) >= 2e-3
+    assert there.sum() > 100
+    assert torch.allclose(gaussians[there], batch["contacts"][there], atol=1e-6)
+    assert (gaussians[~there] == 0).all()
+
+
+def test_the_fields_are_those_of_the_representation(known, mug_grasps, hand):
+    network, skin, batch = known
+    obj, grasps, frames = mug_grasps
+    fine = small(side=16)
+    fine.code = network.code
+    truth = represent(obj, hand, grasps, frames)
+    assert torch.allclose(fine.hand_distances(skin, batch["code"]), truth.hand, atol=1e-4)
+    window = window_cloud(obj.points, obj.normals, frames, 1024, torch.Generator().manual_seed(0))
+    seen = (truth.object < 0.03) & (basis_lattice().norm(dim=1) < 0.06)
+    off = (fine.object_distances(window) - truth.object)[seen]
+    assert off.abs().median() < 0.001
+    assert off.abs().max() < 0.01
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_shapes_and_seeds(known, folded):
+    network, skin, batch = known
+    network = network if folded else small(folded=False)
+    few = {key: value[:3] for key, value in batch.items()}
+    args = (few["window"], few["kind"], few["intent"])
+    one, two, other = (network.predict(*args, torch.Generator().manual_seed(seed), go_on) for seed in (1, 1, 2))
+    assert one[0].shape == (3, 512)
+    assert one[1].shape == (3, 32, 9)
+    assert torch.equal(one[0], two[0])
+    assert not torch.equal(one[0], other[0])
+    assert (one[0] >= 0).all()
+    code = network.propose(*args, skin, torch.Generator().manual_seed(1), go_on)
+    assert code.shape == (3, 61)
+    assert torch.equal(code, network.propose(*args, skin, torch.Generator().manual_seed(1), go_on))
+
+
+def test_sizes_that_do_not_fit_are_said():
+    with pytest.raises(ValueError, match="side 10"):
+        JointDiffusion(10)
+    with pytest.raises(ValueError, match="fewer widths"):
+        small(widths=(16, 16, 16, 16))
+
+
+def test_the_stock_size_fits_into_ten_megabytes():
+    network = JointDiffusion()
+    assert 2 * sum(value.numel() for value in network.state_dict().values()) < 10e6
+    assert network.side == 16
+
+
+def test_all_parts_are_trained_and_the_given_hand_counts(known):
+    network, skin, batch = known
+    rough = batch | {"noisy": batch["code"] + 0.5, "given": torch.arange(len(batch["code"])) % 2 == 0}
+    network.loss(skin, rough, torch.Generator().manual_seed(0))["loss"].backward()
+    still = {name for name, value in network.named_parameters()
+             if value.requires_grad and value.grad is None}
+    assert not still
+    network.zero_grad(set_to_none=True)
+    noisy = network.hand_distances(skin, rough["noisy"])
+    args = (batch["window"], batch["kind"], batch["intent"])
+    with torch.no_grad():
+        plain, some = network.context(*args)[1], network.context(*args, noisy, rough["given"])[1]
+    same = (plain == some).all(1)
+    assert torch.equal(same, ~rough["given"])
+
+
+def test_it_learns_one_object(known, tmp_path):
+    _, skin, batch = known
+    network = small()
+    network.load_state_dict(known[0].state_dict())
+
+    def rows(rng, size=32):
+        pick = torch.randint(len(batch["code"]), (size,), generator=rng)
+        return {key: value[pick] for key, value in batch.items()}
+
+    course = Course(160, rate=3e-3, warmup=10, average=0, every=20)
+    train(network, lambda rng: network.loss(skin, rows(rng), rng), course, tmp_path, "joint")
+    log = [json.loads(line) for line in (tmp_path / "joint.jsonl").read_text().splitlines()]
+    assert log[-1]["field"] < 0.5 * log[0]["field"]
+    assert log[-1]["gaussians"] < 0.9 * log[0]["gaussians"]
+    with torch.no_grad():
+        x0 = network.into_units(network.hand_distances(skin, batch["code"]), batch["contacts"])
+        t = torch.full((len(x0),), 400)
+        x = network.schedule.noised(x0, t, torch.randn(x0.shape, generator=torch.Generator().manual_seed(3)))
+        noise = network.schedule.noise_of(x, t, network.velocity(x, t, *network.context(
+            batch["window"], batch["kind"], batch["intent"])))
+        seen = network.schedule.estimate(x, t, noise)
+    field = slice(network.side**3)
+    assert (seen - x0)[:, field].square().mean() < 0.5 * x0[:, field].square().mean()
+
+
+def test_stopping_ends_the_sampling(known):
+    network, _, batch = known
+    seen = []
+
+    def stop(fraction: float) -> bool:
+        seen.append(fraction)
+        return len(seen) < 2
+
+    network.predict(batch["window"][:2], batch["kind"][:2], batch["intent"][:2], torch.Generator().manual_seed(0), stop)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_hands_come_back_from_what_is_handed_to_the_fit(known, mug_grasps, side):
+    network, skin, batch = known
+    obj, _, frames = mug_grasps
+    model, frames = load_hand(side=side), frames[torch.arange(4)]
+    if side == "left":
+        frames = mirrored(frames)
+    truth = network.code.grasps(model, batch["code"][:4], frames, "true")
+    choir = choir_of(model, obj, network.hand_distances(skin, batch["code"][:4]), batch["contacts"][:4], frames)
+    nowhere = replace(truth, transl=truth.transl + 3.0, hand_pose=torch.zeros_like(truth.hand_pose))
+    found = hands_in_field(model, choir, nowhere)
+    with torch.no_grad():
+        posed = model(**truth.parameters())
+        error, _ = joint_error_mm(model(**found.parameters()).joints, posed.joints)
+    assert error.max() < 2.0
+    # What the right hand touches with, the left one does: its skin is the mirror image.
+    right = choir_of(load_hand(), obj, choir.hand, batch["contacts"][:4], mirrored(frames)).gaussians
+    assert torch.allclose(choir.gaussians[..., :3], right[..., :3] * (MIRROR if side == "left" else 1), atol=1e-6)
+    region = anchor_regions(model)
+    touch = in_contact(contact_map(choir.gaussians, inward(choir.window, posed.vertices),
+                                   inward(choir.window, model.anchors(posed.vertices)), region))
+    mirror = in_contact(contact_map(batch["contacts"][:4], inward(frames, posed.vertices),
+                                    inward(frames, model.anchors(posed.vertices)), region))
+    assert touch.any(1).all()
+    assert (touch == mirror).float().mean() > 0.999
+
+
+def test_the_fit_takes_what_is_predicted(known, mug_grasps, hand):
+    network, skin, batch = known
+    obj, grasps, frames = mug_grasps
+    few = grasps[:4]
+    choir = choir_of(hand, obj, network.hand_distances(skin, batch["code"][:4]), batch["contacts"][:4],
+                     frames[torch.arange(4)])
+    fitted = fit(obj, hand, replace(few, transl=few.transl + 3.0), fields=choir)
+    with torch.no_grad():
+        error, _ = joint_error_mm(hand(**fitted.grasps.parameters()).joints, hand(**few.parameters()).joints)
+    assert error.median() < 2.0
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_proposals_come_with_their_fields(known, request_of, side):
+    learned = Learned(known[0], PlaceScorer(), "jointdiffusion")
+    request = request_of(3, hand=load_hand(side=side), intent="lift", type="medium_wrap")
+    plain = learned.sample(request, torch.Generator().manual_seed(4), lambda fraction, stage: True)
+    grasps, choir = propose(learned, request, torch.Generator().manual_seed(4))
+    assert torch.equal(plain.transl, grasps.transl)
+    assert plain.type == grasps.type == ("medium_wrap",) * 3
+    with torch.no_grad():
+        anchors = request.hand.anchors(request.hand(**grasps.parameters()).vertices)
+    # The hand lies in its field as well as a hand can lie in what an untrained network says.
+    mine, other = (anchor_distances(inward(choir.window, some), 8) for some in (anchors, anchors.roll(1, 0)))
+    assert (mine - choir.hand).abs().mean() < 0.7 * (other - choir.hand).abs().mean()
+
+
+def test_refining_gives_hands_or_the_given_ones(known, mug_grasps, hand):
+    network, _, _ = known
+    obj, grasps, _ = mug_grasps
+    learned = Learned(network, PlaceScorer(), "jointdiffusion")
+    some = replace(grasps[:3], betas=torch.ones(3, 10))
+    one, choir = refine(learned, obj, hand, some, torch.Generator().manual_seed(0))
+    two, _ = refine(learned, obj, hand, some, torch.Generator().manual_seed(0))
+    assert torch.equal(one.transl, two.transl)
+    assert torch.equal(one.betas, some.betas)
+    assert one.method == "jointdiffusion"
+    assert len(choir) == 3
+    assert not torch.equal(one.transl, some.transl)
+    stopped, _ = refine(learned, obj, hand, some, torch.Generator().manual_seed(0), lambda fraction: False)
+    assert torch.equal(stopped.transl, some.transl)
+    left = load_hand(side="left")
+    back, choir = refine(learned, obj, left, replace(some, hand="left"), torch.Generator().manual_seed(0))
+    assert back.hand == "left"
+    assert torch.linalg.det(choir.window.axes).min() > 0.99
+    assert torch.isfinite(back.transl).all()
