@@ -32,16 +32,21 @@ FAR: Final = 0.10
 
 
 def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress) -> Grasps:
-    """The best of the proposals, fitted: `request.count` of them where so many differ, those that hold first."""
+    """The best of the proposals, fitted: `request.count` of them where so many differ, those that hold first.
+
+    One with a bone through a wall is not offered, while there are others; then there may be fewer.
+    """
     fitted = fit(request.object, request.hand, proposed, progress=Share(progress, 0.5, 0.85))
     if not fitted.complete:
         return Grasps.empty(proposed.method, hand=request.hand.side)
-    grasps = fitted.grasps
+    clean = (fitted.after.bones == 0).nonzero()[:, 0]
+    rows = clean if len(clean) else torch.arange(len(fitted.grasps))
+    grasps, touching = fitted.grasps[rows], touches(fitted.after[rows])
     score, shown = grasps.score.clone(), Share(progress, 0.85, 1.0)
     for row in range(len(grasps)):
         if not shown(row / len(grasps), "Testing the grip"):
             break
-        if not (touches(fitted.after)[row] and holds(request, grasps[row])):
+        if not (touching[row] and holds(request, grasps[row])):
             score[row] *= 0.5
     grasps = replace(grasps, score=score)
     return grasps[different(request.hand, grasps, request.count, DIFFERENT)]

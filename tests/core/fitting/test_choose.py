@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import torch
 
+from core.fitting import choose
 from core.fitting.choose import ALIKE, SPREAD, Share, chosen_around, different, nearby
 from core.fitting.fit import Fitted
+from core.generators.base import GraspRequest
 from core.grasps import Grasps
 from core.hand import load_hand
 from core.synthesis.checks import Surface
@@ -44,6 +46,21 @@ def test_the_given_pose_comes_first_and_what_does_not_touch_not_at_all():
     chosen = chosen_around(hand, first, rest, 4)
     assert torch.allclose(chosen.transl[:, 0], torch.tensor([0.0, 0.2, 0.1]))
     assert len(chosen_around(hand, first, rest, 2)) == 2
+
+
+def test_a_bone_through_a_wall_is_offered_only_where_there_is_nothing_else(monkeypatch):
+    hand = load_hand()
+    given = grasps([0.0, 0.1, 0.2], [90.0, 50.0, 70.0])
+    whole = fitted(given, [True, True, True])
+    monkeypatch.setattr(choose, "holds", lambda *_: True)
+
+    def offered(bones):
+        after = replace(whole.after, bones=torch.tensor(bones))
+        monkeypatch.setattr(choose, "fit", lambda *_, **__: replace(whole, after=after))
+        return choose.fit_and_choose(GraspRequest(None, hand, 3), given, lambda *_: True).score.tolist()
+
+    assert offered([1, 0, 0]) == [70.0, 50.0]
+    assert offered([1, 2, 1]) == [90.0, 70.0, 50.0]
 
 
 def test_hands_near_a_pose_are_near_it_and_repeat():
