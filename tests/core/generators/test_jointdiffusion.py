@@ -184,6 +184,11 @@ def test_stopping_ends_the_sampling(known):
 
     network.predict(batch["window"][:2], batch["kind"][:2], batch["intent"][:2], torch.Generator().manual_seed(0), stop)
     assert len(seen) == 2
+    distances = network.hand_distances(known[1], batch["code"][:20])
+    rough, exact = network.codes(known[1], distances, lambda fraction: False), network.codes(known[1], distances)
+    assert torch.equal(rough[:8], exact[:8])
+    assert not torch.equal(rough[8:], exact[8:])
+    assert torch.isfinite(rough).all()
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
