@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--mesh", type=Path, default=MUG)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--raw", action="store_true", help="proposals only: nothing fitted, nothing chosen")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     from core.files import save_text
@@ -73,12 +74,12 @@ def main() -> int:
     rows = [{"what": "object prepared", "count": 1, "seconds": time.perf_counter() - begin, "first": None}]
     products = [unit()]
     for method in options.methods:
-        propose(GraspRequest(obj, hand, 1), method, 0, Watch(), device)  # warm
+        propose(GraspRequest(obj, hand, 1), method, 0, Watch(), device, options.raw)  # warm
         for count in options.counts:
             took, first = [], []
             for seed in range(options.repeats):
                 watch = Watch()
-                propose(GraspRequest(obj, hand, count), method, seed, watch, device)
+                propose(GraspRequest(obj, hand, count), method, seed, watch, device, options.raw)
                 took.append(time.perf_counter() - watch.begin)
                 first.append(watch.first if watch.first is not None else took[-1])
             rows.append({"what": method, "count": count, "seconds": statistics.median(took),
