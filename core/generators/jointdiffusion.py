@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from core.fitting.field import hands_in_field, trilaterate
+from core.fitting.field import STEPS, hands_in_field, trilaterate
 from core.fitting.representation import (
     ANCHORS,
     BLOCK,
@@ -41,7 +41,7 @@ from core.generators.pointnet import perceptron
 from core.generators.windows import TYPE_WISHES, Wishes, dropped, window_cloud
 from core.grasps import Grasps
 from core.hand.skin import SkinSample
-from core.objects.basis_points import SIDE, basis_lattice
+from core.objects.basis_points import basis_lattice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,8 @@ UNIT: Final = (0.005,) * 3 + (0.002,) * 6
 #: those of a single vertex 0.9 (the published code has 1).
 NONE: Final = 2e-3
 GAUSSIANS: Final = ANCHORS * 9
+#: the share of the work of proposing that is the sampling; the rest is laying hands into fields, so many at once
+SAMPLING, CHUNK = 0.7, 8
 #: basis points whose distances are made at once: larger tables fall out of the cache
 TILE: Final = 512
 
@@ -205,11 +207,13 @@ class Denoiser(nn.Module):
 class JointDiffusion(Network):
     """The whole of JointDiffusion.
 
-    The defaults train on one core. The paper's size is `widths=(64, 128, 256, 256), folded=False, context=(64, 128,
-    256), contacts=1024`.
+    The defaults train on one core. The paper's size is `JointDiffusion(16, (64, 128, 256, 256), (64, 128, 256), 256,
+    1024, folded=False)`: 62 M weights, and about a hundred times the work for each grasp.
 
     Args:
-        side: of the lattice of basis points; 16 is the paper's, 8 has an eighth of them.
+        side: of the lattice of basis points; 16 is the paper's. 8 has an eighth of them, 16 for each anchor, which
+            tell its place as well, and the noise of the schedule drowns them as late as it should: of 128 distances
+            to one point the noise averages out, so that most of its steps would find nothing left to decide.
         widths: of the U-Net's levels. context: of the context encoders' levels. condition: of the context vector.
         contacts: width of the Gaussians' decoder.
         folded: a block of basis points is one voxel; if not, each is one, as in the paper.
@@ -223,9 +227,9 @@ class JointDiffusion(Network):
     field_scale: torch.Tensor
     unit: torch.Tensor
 
-    def __init__(self, side: int = SIDE, widths: tuple[int, ...] = (64, 96, 144),
-                 context: tuple[int, ...] = (32, 48, 64), condition: int = 160, contacts: int = 224, *,
-                 folded: bool = True, steps: int = 20, temperature: float = 1.0, weight: float = 0.3) -> None:
+    def __init__(self, side: int = 8, widths: tuple[int, ...] = (112, 160), context: tuple[int, ...] = (48, 80),
+                 condition: int = 160, contacts: int = 224, *, folded: bool = True, steps: int = 20,
+                 temperature: float = 1.0, weight: float = 0.3) -> None:
         super().__init__()
         if side % 4 or side < 8:
             raise ValueError(f"a lattice of side {side} does not hold whole blocks of the anchors: use 8, 12 or 16")
@@ -351,17 +355,22 @@ class JointDiffusion(Network):
     def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
                 rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Synthesis: DDIM, and the hands that lie in the fields it gives."""
-        return self.codes(hand, self.predict(window, kind, intent, rng, go_on)[0])
+        distances, _ = self.predict(window, kind, intent, rng, lambda done: go_on(SAMPLING * done))
+        return self.codes(hand, distances, lambda done: go_on(SAMPLING + (1 - SAMPLING) * done))
 
-    def codes(self, hand: SkinSample, distances: torch.Tensor) -> torch.Tensor:
-        """(N, 61) of the hands, mean shape, that lie in fields (N, side^3)."""
-        count, device = len(distances), distances.device
-        frames = Frames(torch.zeros(count, 3), torch.eye(3).repeat(count, 1, 1))
-        none = torch.zeros(count, 3)
-        grasps = Grasps(none, torch.zeros(count, 45), none, torch.zeros(count, 10), torch.zeros(count))
-        field = Choir(torch.zeros(count, 0), distances.cpu(), torch.zeros(count, ANCHORS, 9), frames)
-        found = hands_in_field(embedded_skin("cpu").hand, field, grasps)
-        return self.code.encode(hand.hand, found.to(device), Frames(frames.origin.to(device), frames.axes.to(device)))
+    def codes(self, hand: SkinSample, distances: torch.Tensor,
+              go_on: Callable[[float], bool] = lambda fraction: True) -> torch.Tensor:
+        """(N, 61) of the hands, mean shape, that lie in fields (N, side^3); roughly laid in once `go_on` says no."""
+        count, going, parts = len(distances), True, []
+        for rows in torch.arange(count).split(CHUNK):
+            none, still = torch.zeros(len(rows), 3), torch.eye(3).repeat(len(rows), 1, 1)
+            grasps = Grasps(none, torch.zeros(len(rows), 45), none, torch.zeros(len(rows), 10), none[:, 0])
+            field = Choir(none, distances[rows.to(distances.device)].cpu(), none, Frames(none, still))
+            parts.append(hands_in_field(embedded_skin("cpu").hand, field, grasps, steps=STEPS if going else 0))
+            going = go_on((int(rows[-1]) + 1) / count) and going
+        device = distances.device
+        still = Frames(torch.zeros(count, 3, device=device), torch.eye(3, device=device).repeat(count, 1, 1))
+        return self.code.encode(hand.hand, Grasps.cat(parts).to(device), still)
 
 
 @lru_cache(maxsize=4)

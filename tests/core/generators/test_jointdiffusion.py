@@ -130,7 +130,6 @@ def test_sizes_that_do_not_fit_are_said():
 def test_the_stock_size_fits_into_ten_megabytes():
     network = JointDiffusion()
     assert 2 * sum(value.numel() for value in network.state_dict().values()) < 10e6
-    assert network.side == 16
 
 
 def test_all_parts_are_trained_and_the_given_hand_counts(known):
@@ -154,14 +153,14 @@ def test_it_learns_one_object(known, tmp_path):
     network = small()
     network.load_state_dict(known[0].state_dict())
 
-    def rows(rng, size=32):
+    def rows(rng, size=16):
         pick = torch.randint(len(batch["code"]), (size,), generator=rng)
         return {key: value[pick] for key, value in batch.items()}
 
-    course = Course(160, rate=3e-3, warmup=10, average=0, every=20)
+    course = Course(140, rate=3e-3, warmup=10, average=0, every=20)
     train(network, lambda rng: network.loss(skin, rows(rng), rng), course, tmp_path, "joint")
     log = [json.loads(line) for line in (tmp_path / "joint.jsonl").read_text().splitlines()]
-    assert log[-1]["field"] < 0.5 * log[0]["field"]
+    assert log[-1]["field"] < 0.6 * log[0]["field"]
     assert log[-1]["gaussians"] < 0.9 * log[0]["gaussians"]
     with torch.no_grad():
         x0 = network.into_units(network.hand_distances(skin, batch["code"]), batch["contacts"])
@@ -184,6 +183,11 @@ def test_stopping_ends_the_sampling(known):
 
     network.predict(batch["window"][:2], batch["kind"][:2], batch["intent"][:2], torch.Generator().manual_seed(0), stop)
     assert len(seen) == 2
+    distances = network.hand_distances(known[1], batch["code"][:20])
+    rough, exact = network.codes(known[1], distances, lambda fraction: False), network.codes(known[1], distances)
+    assert torch.equal(rough[:8], exact[:8])
+    assert not torch.equal(rough[8:], exact[8:])
+    assert torch.isfinite(rough).all()
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
