@@ -60,24 +60,23 @@ def digest_of(path: str | Path) -> str:
 
 def user_cache(name: str) -> Path:
     """A folder of this project in the user's cache folder, which may be emptied at any time; not made yet."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "generate-grasps" / name
+    return _of_user("LOCALAPPDATA", "AppData/Local", "Library/Caches", "XDG_CACHE_HOME", ".cache") / name
 
 
 def user_data(name: str) -> Path:
     """A folder of this project among the user's own data, which stays; not made yet."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
+    return _of_user("LOCALAPPDATA", "AppData/Local", "Library/Application Support", "XDG_DATA_HOME",
+                    ".local/share") / name
+
+
+def _of_user(windows: str, on_windows: str, on_mac: str, linux: str, on_linux: str) -> Path:
+    """This project's folder: where a system's variable says, or where that system has such folders at home."""
+    if sys.platform == "darwin":
+        base = Path.home() / on_mac
     else:
-        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "generate-grasps" / name
+        variable, usual = (windows, on_windows) if sys.platform == "win32" else (linux, on_linux)
+        base = Path(os.environ.get(variable) or Path.home() / usual)
+    return base / "generate-grasps"
 
 
 def _umask() -> int:

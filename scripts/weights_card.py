@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,18 @@ BY_HAND = "## What one sees"
 
 def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path, folder: Path, command: str) -> None:
     """Writes weights/NAME/README.md, and leaves what was written by hand in it."""
+    from core.files import digest_of
+
     kept = path.read_text(encoding="utf-8") if path.exists() else ""
     own = kept[kept.index(BY_HAND):] if BY_HAND in kept else f"{BY_HAND}\n\nNot written yet.\n"
     count = sum(value.numel() for value in recipe.network.parameters())
     rows = {split: len(windows.rows(split)) for split in ("train", "shape", "family")}
-    digest = hashlib.sha256(training.read_bytes()).hexdigest()[:16]
     lines = [
         f"# {name}", "",
         (recipe.network.__doc__ or "").strip().split("\n")[0], "",
         f"`{name}.safetensors`: {count / 1e6:.2f} M weights in half precision. Made by `{command}`.", "",
-        f"**Data.** {rows['train']} training grasps of `weights/training/grasps.npz` (SHA-256 {digest}...); checked on "
+        f"**Data.** {rows['train']} training grasps of `weights/training/grasps.npz` (SHA-256 "
+        f"{digest_of(training)}...); checked on "
         f"{rows['shape']} grasps of held-out shapes. {rows['family']} grasps of held-out families were not looked at.",
         "", "**Stages.**", "", "| stage | trained | steps | batch | rate |", "|---|---|---|---|---|"]
     for stage in recipe.stages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.generators.base import Generator
+    from core.generators.learned import Network
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ def make_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     method = METHODS[name]
     made = getattr(import_module(method.module), method.cls)
     device = device if method.on_gpu else "cpu"
-    if method.learned:
-        from core.generators.learned import Learned
+    return _loaded(made, name, str(device)) if method.learned else made(device)
 
-        return Learned.load(made(), name, device)
-    return made(device)
+
+@lru_cache(maxsize=8)
+def _loaded(network: type[Network], name: str, device: str) -> Generator:
+    """A learned generator with its weights, which stay loaded between requests."""
+    from core.generators.learned import Learned
+
+    return Learned.load(network(), name, device)

@@ -12,6 +12,8 @@ import torch
 if TYPE_CHECKING:
     from core.hand.skin import Skin
 
+#: Squared metres in squared centimetres, the losses' unit.
+CM2: Final = 1e4
 #: GraspTTA Sec. 2.1: object points within this of a contact prior may be touched.
 NEAR: Final = 0.01
 #: Inside a hand: behind its skin within 60 degrees of straight, and no deeper than half a finger and some.

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from core.generators.contact_losses import (
+    CM2,
     hand_centric,
     object_centric,
     penetration,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.hand.skin import SkinSample
-
-CM2 = 1e4  # squared metres in squared centimetres
 
 
 @dataclass(frozen=True)

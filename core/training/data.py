@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.files import save_arrays
+from core.files import digest_of, save_arrays
 from core.fitting.representation import represent, turned_gaussians
 from core.generators.handcode import HandCode
 from core.generators.heading import Cloud, Frames, frames_of_grasps, frames_of_joints, random_frames
@@ -142,7 +141,7 @@ def load_windows(training: str | Path, path: str | Path, hand: HandModel, cache:
     Making them needs the mesh libraries; reading them needs torch and numpy only.
     """
     path = Path(path)
-    stamp = hashlib.sha256(Path(training).read_bytes()).hexdigest()
+    stamp = digest_of(training)
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
             if str(stored["stamp"]) == stamp and "contacts" in stored:

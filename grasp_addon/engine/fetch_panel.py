@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import bpy
 
 from ..errors import GraspError
-from ..ui import progress, redraw
+from ..ui import progress
 from . import fetch, install_panel
+from .background import CopiesLog, InBackground
 from .install import State
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def draw(layout: bpy.types.UILayout) -> None:
         row.operator("grasp.copy_fetch_log", icon="COPYDOWN")
 
 
-class GRASP_OT_fetch_weights(bpy.types.Operator):
+class GRASP_OT_fetch_weights(InBackground, bpy.types.Operator):
     """Fetch the trained weights that are not here from the hub, check them, and keep them in the extension's folder"""
 
     bl_idname = "grasp.fetch_weights"
@@ -93,32 +94,15 @@ class GRASP_OT_fetch_weights(bpy.types.Operator):
         except GraspError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        if bpy.app.background:
-            _running.wait()
-            return self._end()
-        self._timer = context.window_manager.event_timer_add(install_panel.TICK, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        return self.begin(context)
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        redraw(context, "PREFERENCES")
-        if _running is not None and not _running.done:
-            return {"PASS_THROUGH"}
-        context.window_manager.event_timer_remove(self._timer)
-        return self._end()
+    def running(self) -> Fetching | None:
+        return _running
 
-    def _end(self) -> set[str]:
+    def end(self, _context: bpy.types.Context) -> set[str]:
         global _running, _last
-        if _running is None:  # the add-on was switched off meanwhile
-            return {"CANCELLED"}
         _last, _running = _running.state, None
-        if _last.state != "ready":
-            self.report({"WARNING" if _last.state == "cancelled" else "ERROR"}, _last.reason)
-            return {"CANCELLED"}
-        self.report({"INFO"}, "The weights are here")
-        return {"FINISHED"}
+        return self.outcome(_last, "The weights are here")
 
 
 class GRASP_OT_cancel_fetch(bpy.types.Operator):
@@ -134,21 +118,14 @@ class GRASP_OT_cancel_fetch(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class GRASP_OT_copy_fetch_log(bpy.types.Operator):
+class GRASP_OT_copy_fetch_log(CopiesLog, bpy.types.Operator):
     """Copy what the fetching said, for a report"""
 
     bl_idname = "grasp.copy_fetch_log"
-    bl_label = "Copy Log"
-    bl_options = {"INTERNAL"}  # noqa: RUF012
+    none = "There is no log of fetching"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            log = weights_folder() / fetch.Fetching.log_name
-            context.window_manager.clipboard = log.read_text(encoding="utf-8")
-        except OSError:
-            self.report({"ERROR"}, "There is no log of fetching")
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    def log(self) -> Path:
+        return weights_folder() / fetch.Fetching.log_name
 
 
 CLASSES: Final = (GRASP_OT_fetch_weights, GRASP_OT_cancel_fetch, GRASP_OT_copy_fetch_log)

@@ -10,15 +10,15 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..errors import GraspError
-from ..ui import progress, redraw
+from ..ui import progress
 from . import install
+from .background import CopiesLog, InBackground
 
 if TYPE_CHECKING:
     from .install import Installation
 
 PACKAGE: Final = __package__.rpartition(".grasp_addon")[0] or "grasp_addon"
 ROOT: Final = Path(__file__).resolve().parents[2]
-TICK: Final = 0.2
 _running: Installation | None = None
 
 
@@ -65,7 +65,7 @@ def use_installed(context: bpy.types.Context) -> None:
         addon.preferences.source, addon.preferences.python = "PYTHON", str(install.engine_python(engine_folder()))
 
 
-class GRASP_OT_install_engine(bpy.types.Operator):
+class GRASP_OT_install_engine(InBackground, bpy.types.Operator):
     """Make an environment for the engine in the extension's own folder and install its packages"""
 
     bl_idname = "grasp.install_engine"
@@ -109,21 +109,10 @@ class GRASP_OT_install_engine(bpy.types.Operator):
         except GraspError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        if bpy.app.background:
-            _running.wait()
-            return self._end(context)
-        self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        return self.begin(context)
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        redraw(context, "PREFERENCES")
-        if not _running.done:
-            return {"PASS_THROUGH"}
-        context.window_manager.event_timer_remove(self._timer)
-        return self._end(context)
+    def running(self) -> Installation | None:
+        return _running
 
     def _online(self) -> bool:
         if not bpy.app.online_access:
@@ -132,15 +121,12 @@ class GRASP_OT_install_engine(bpy.types.Operator):
             return False
         return True
 
-    def _end(self, context: bpy.types.Context) -> set[str]:
+    def end(self, context: bpy.types.Context) -> set[str]:
         global _running
         state, _running = _running.state, None
-        if state.state != "ready":
-            self.report({"WARNING" if state.state == "cancelled" else "ERROR"}, state.reason)
-            return {"CANCELLED"}
-        use_installed(context)
-        self.report({"INFO"}, "The engine is installed and chosen")
-        return {"FINISHED"}
+        if state.state == "ready":
+            use_installed(context)
+        return self.outcome(state, "The engine is installed and chosen")
 
 
 class GRASP_OT_cancel_install(bpy.types.Operator):
@@ -156,20 +142,14 @@ class GRASP_OT_cancel_install(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class GRASP_OT_copy_install_log(bpy.types.Operator):
+class GRASP_OT_copy_install_log(CopiesLog, bpy.types.Operator):
     """Copy what the installation said, for a report"""
 
     bl_idname = "grasp.copy_install_log"
-    bl_label = "Copy Log"
-    bl_options = {"INTERNAL"}  # noqa: RUF012
+    none = "There is no log of an installation"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            context.window_manager.clipboard = (engine_folder() / install.LOG).read_text(encoding="utf-8")
-        except OSError:
-            self.report({"ERROR"}, "There is no log of an installation")
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    def log(self) -> Path:
+        return engine_folder() / install.LOG
 
 
 class GRASP_OT_remove_engine(bpy.types.Operator):

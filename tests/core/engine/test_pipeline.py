@@ -39,3 +39,14 @@ def test_wishes_are_checked():
     check_wishes("synthesis", 16, "any", "any")
     with pytest.raises(ValueError, match="no intent 'steal'"):
         check_wishes("synthesis", 16, "any", "steal")
+
+
+def test_weights_stay_loaded_between_requests(monkeypatch):
+    from core import generators, weights
+
+    generators._loaded.cache_clear()
+    read, real = [], weights.load_weights
+    monkeypatch.setattr(weights, "load_weights", lambda name: read.append(name) or real(name))
+    first = generators.make_generator("fastgrasp")
+    assert generators.make_generator("fastgrasp") is first
+    assert sorted(read) == ["fastgrasp", "places"]

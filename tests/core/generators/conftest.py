@@ -6,8 +6,11 @@ import trimesh
 
 from core.generators.base import GraspRequest
 from core.generators.heading import frames_of_grasps
+from core.generators.learned import Network
+from core.generators.windows import window_cloud
 from core.grasps import Grasps
 from core.hand import load_hand
+from core.hand.skin import SkinSample
 from core.objects import prepare_object
 from core.synthesis.dataset import load_training, training_object
 
@@ -41,6 +44,21 @@ def mug_grasps(hand):
     obj = training_object(name)
     grasps = mine.grasps(hand)
     return obj, grasps, frames_of_grasps(obj, hand, grasps)
+
+
+@pytest.fixture(scope="session")
+def mug_batch(mug_grasps, hand):
+    """Has a network's code fitted to the mug's grasps; gives the hand's skin and those grasps as a batch."""
+    def make(network: Network) -> tuple[SkinSample, dict[str, torch.Tensor]]:
+        obj, grasps, frames = mug_grasps
+        network.code.fit(hand, grasps, frames)
+        count = len(grasps)
+        return SkinSample(hand), {
+            "window": window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0)),
+            "code": network.code.encode(hand, grasps, frames),
+            "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long)}
+
+    return make
 
 
 @pytest.fixture(scope="session")

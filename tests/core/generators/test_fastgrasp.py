@@ -6,21 +6,13 @@ import pytest
 import torch
 
 from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss
-from core.generators.windows import window_cloud
-from core.hand.skin import SkinSample
 from core.training.loop import Course, train
 
 
 @pytest.fixture(scope="module")
-def batch(mug_grasps, hand):
-    obj, grasps, frames = mug_grasps
+def batch(mug_batch):
     network = FastGrasp(latent=16)
-    network.code.fit(hand, grasps, frames)
-    window = window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0))
-    count = len(grasps)
-    return network, SkinSample(hand), {
-        "window": window, "code": network.code.encode(hand, grasps, frames),
-        "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long)}
+    return network, *mug_batch(network)
 
 
 def test_the_true_hand_loses_nothing_but_its_own_contact(batch):

@@ -6,21 +6,13 @@ import torch
 from core.generators.contact_losses import object_centric
 from core.generators.grasptta import CvaeLoss, GraspTTA
 from core.generators.heading import WINDOW
-from core.generators.windows import window_cloud
-from core.hand.skin import SkinSample
 
 
 @pytest.fixture(scope="module")
-def setting(mug_grasps, hand):
-    obj, grasps, frames = mug_grasps
+def setting(mug_batch):
     torch.manual_seed(0)
     network = GraspTTA(steps=6, rate=1e-3, refresh=3)
-    network.code.fit(hand, grasps, frames)
-    window = window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0))
-    count = len(grasps)
-    return network, SkinSample(hand), {
-        "window": window, "code": network.code.encode(hand, grasps, frames),
-        "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long)}
+    return network, *mug_batch(network)
 
 
 def given(network, data, count, seed=0):
