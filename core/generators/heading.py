@@ -48,12 +48,15 @@ class Cloud(NamedTuple):
 
 
 def smoothed_normals(obj: GraspObject | Cloud, places: torch.Tensor) -> torch.Tensor:
-    """(N, 3) mean unit normals of the object's points within `SMOOTH` of places (N, 3)."""
+    """(N, 3) mean unit normals of the object's points within `SMOOTH` of places (N, 3), of the side the place is on.
+
+    Each counts by how far it faces the nearest point's way: of a thin wall, the other side does not count.
+    """
     near = torch.cdist(places, obj.points)
     least, nearest = near.min(1, keepdim=True)
-    total = (near < least + SMOOTH).float() @ obj.normals
-    # The two sides of a thin sheet may cancel to the last digit.
-    return normalize(torch.where(total.norm(dim=1, keepdim=True) > 1e-3, total, obj.normals[nearest[:, 0]]), dim=1)
+    own = obj.normals[nearest[:, 0]]
+    weight = (near < least + SMOOTH).float() * (own @ obj.normals.T).clamp_min(0)
+    return normalize(weight @ obj.normals, dim=1)
 
 
 def frames_at(obj: GraspObject | Cloud, places: torch.Tensor, lateral: torch.Tensor) -> Frames:

@@ -16,6 +16,7 @@ from core.generators.heading import (
     into_frames,
     out_of_frames,
     random_frames,
+    smoothed_normals,
     window_features,
     window_probes,
 )
@@ -51,6 +52,21 @@ def test_axes_are_a_right_handed_frame_with_the_normal_up(hand):
     assert torch.allclose(torch.linalg.det(frames.axes), torch.ones(5), atol=1e-5)
     inside = frames.outward(torch.tensor([[0.0, 0, -0.003]]))[:, 0]
     assert (obj.grid.query(inside)[0] < 0).all()
+
+
+def test_a_thin_wall_has_the_normal_of_the_side_that_is_asked():
+    """Both sides averaged nearly cancel, and what is left is noise."""
+    sheet = trimesh.creation.box((0.10, 0.10, 0.001)).subdivide().subdivide().subdivide()
+    obj = prepare_object(np.asarray(sheet.vertices), np.asarray(sheet.faces))
+    inner = (obj.points[:, :2].abs() < 0.035).all(1)
+    places = obj.points[inner & (obj.normals[:, 2].abs() > 0.9)]
+    z = smoothed_normals(obj, places)[:, 2]
+    assert torch.allclose(z, places[:, 2].sign(), atol=1e-3)
+    pen = trimesh.creation.cylinder(0.004, 0.12, sections=24)
+    obj = prepare_object(np.asarray(pen.vertices), np.asarray(pen.faces))
+    places = obj.points[obj.points[:, 2].abs() < 0.04]
+    out = torch.nn.functional.normalize(places * torch.tensor([1.0, 1, 0]), dim=1)
+    assert ((smoothed_normals(obj, places) * out).sum(1) > 0.97).all()
 
 
 def test_into_a_frame_and_out_of_it_is_the_same_grasp(hand):
