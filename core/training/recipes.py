@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import load_file, save
 
+from core.files import whole
 from core.generators.fastgrasp import FastGrasp, HandLoss
 from core.generators.grasptta import CvaeLoss, GraspTTA
 from core.generators.jointdiffusion import JointDiffusion
@@ -82,7 +84,8 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: objec
     return Recipe(network, (
         # Eq. 2 alone first, which is cheap; then Eq. 7 whole.
         Stage("reconstruction", ("autoencoder",),
-              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain), Course(steps(12000, scale))),
+              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain),
+              Course(steps(8000, scale), rate=2e-3)),
         Stage("autoencoder", ("autoencoder",),
               lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, weights),
               Course(steps(2000, scale), rate=5e-4)),
@@ -132,6 +135,19 @@ def prepare(network: Network | PlaceScorer, windows: Windows, hand: HandModel, o
     network.code.fit(hand, windows.grasps[rows], frames)
 
 
+def keep_code(network: Network | PlaceScorer, folder: Path) -> None:
+    """Leaves the code's units in `folder`, or takes those there: grown data must not change what was learned."""
+    if isinstance(network, PlaceScorer):
+        return
+    path = folder / "code.safetensors"
+    if path.exists():
+        network.code.load_state_dict(load_file(path))
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole(path) as stream:
+            stream.write(save(network.code.state_dict()))
+
+
 def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds: float,
         tell: Callable[[str], object], device: str = "cpu") -> bool:
     """Runs the stages that are not finished, for at most so many seconds; True when the last one is."""
@@ -140,6 +156,7 @@ def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds
     begin = time.monotonic()
     network = recipe.network
     prepare(network, windows, hand, recipe.object_frame)
+    keep_code(network, folder)
     network.to(device)
     windows, hand = windows.to(device), hand.to(device)
     skin = SkinSample(hand)
