@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss, imagined
-from core.generators.heading import WINDOW
 from core.hand.skin import COUNT
 from core.training.loop import Course, train
 
