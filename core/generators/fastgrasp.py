@@ -199,14 +199,17 @@ class FastGrasp(Network):
         """D: codes (N, 61) of standardised latents (N, latent)."""
         return self.autoencoder.decoder(z * self.latent_scale + self.latent_mean)
 
-    def adapted(self, z1: torch.Tensor, window: torch.Tensor, hand: SkinSample, passes: int | None = None,
-                ) -> torch.Tensor:
+    def adapted(self, z1: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
         """Eq. 9 and 10: h_p = D(z1 + z2), z2 = f_adapt(z1, o_m)."""
         o_m = self.adapt_object(window)
-        for _ in range(self.passes if passes is None else passes):
-            known = [z1, o_m, self.felt(z1, window, hand)] if self.feels else [z1, o_m]
-            z1 = z1 + self.adapt(torch.cat(known, 1))
+        for _ in range(self.passes):
+            z1 = self.mended(z1, o_m, window, hand)
         return self.decoded(z1)
+
+    def mended(self, z: torch.Tensor, o_m: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
+        """z1 + f_adapt(z1, o_m), of P(o_m) (N, 256)."""
+        known = [z, o_m, self.felt(z, window, hand)] if self.feels else [z, o_m]
+        return z + self.adapt(torch.cat(known, 1))
 
     def felt(self, z: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
         """(N, 4 V) signed centimetres from each point of the skin of D(z) to the surface, and the normal there."""
@@ -262,11 +265,19 @@ class FastGrasp(Network):
 
     def adaptation_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
                         weights: HandLoss) -> dict[str, torch.Tensor]:
-        """Eq. 7 on Eq. 9-11, the prior frozen: z1 is the denoiser's one-call estimate of a true grasp's latent."""
+        """Eq. 7 on Eq. 9-11, the prior frozen: z1 is the denoiser's one-call estimate of a true grasp's latent.
+
+        Each pass is judged by itself, on what the one before has left; the mean of all is what is learned from.
+        """
         with torch.no_grad():
             z_t, t, _, c = self.noised(hand, batch, rng, self.adapt_until)
-            z1 = self.schedule.estimate(z_t, t, self.denoiser(z_t, t, c))
-        return weights(hand, self, self.adapted(z1, batch["window"], hand, 1), batch)
+            z = self.schedule.estimate(z_t, t, self.denoiser(z_t, t, c))
+        o_m, sums = self.adapt_object(batch["window"]), {}
+        for _ in range(self.passes):
+            z = self.mended(z.detach(), o_m, batch["window"], hand)
+            for name, value in weights(hand, self, self.decoded(z), batch).items():
+                sums[name] = sums.get(name, 0) + value / self.passes
+        return sums
 
     def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
                 rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
