@@ -156,6 +156,7 @@ class FastGrasp(Network):
     Args:
         latent: numbers of z. condition: width of P(o_m). steps: DDIM steps at inference (Sec. 3.4).
         vertices: E reads hand vertices, not parameters. temperature: of the noise sampling starts from.
+        adaptation: f_adapt is asked; without it hands are as the diffusion gives them (Table 1).
         adapt_until: f_adapt is trained on estimates from steps 1 to this of 1000: from later ones the one-call estimate
             is an average of hands, which inference never hands over.
     """
@@ -164,9 +165,10 @@ class FastGrasp(Network):
     latent_scale: torch.Tensor
 
     def __init__(self, latent: int = 64, condition: int = 256, steps: int = 20, *, vertices: bool = True,
-                 temperature: float = 0.5, adapt_until: int = 400) -> None:
+                 temperature: float = 0.5, adapt_until: int = 400, adaptation: bool = True) -> None:
         super().__init__()
         self.steps, self.temperature, self.adapt_until = steps, temperature, adapt_until
+        self.adaptation = adaptation
         self.autoencoder = Autoencoder(latent, vertices=vertices)
         self.object = PointNet(6, (48, 96, 256))  # P of Eq. 8
         self.into = nn.Linear(256, condition)
@@ -244,4 +246,4 @@ class FastGrasp(Network):
         shape = (len(window), len(self.latent_mean))
         z1 = self.schedule.sample(lambda z, t: self.denoiser(z, t, c), shape, rng, self.steps,
                                   temperature=self.temperature, go_on=go_on)
-        return self.adapted(z1, window)
+        return self.adapted(z1, window) if self.adaptation else self.decoded(z1)
