@@ -395,7 +395,7 @@ def measure_all(options: argparse.Namespace, hand: Any, given: list[str] | None)
     """The records of all methods on all objects, `options.jobs` objects at a time."""
     if options.jobs == 1:
         return [record for name in options.things for record in measure_object(options, hand, name)]
-    if "retrieval" in options.methods:
+    if {"retrieval", "retrieval+fit"} & set(options.methods):
         index_of(options, hand)  # once, not in every process
     given = sys.argv[1:] if given is None else given
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:

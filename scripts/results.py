@@ -117,12 +117,12 @@ def together(method: str, records: list[dict], options: argparse.Namespace, hand
     return row
 
 
-def provenance(options: argparse.Namespace) -> dict[str, str]:
+def provenance(options: argparse.Namespace, script: str = "evaluate.py") -> dict[str, str]:
     """How a table was made: command, machine, commit, date, and the training grasps' content."""
     from core.files import digest_of
 
     system = f"{platform.system()}, Python {platform.python_version()}"
-    return {"Command": "python scripts/evaluate.py " + " ".join(map(_without_folders, sys.argv[1:])),
+    return {"Command": f"python scripts/{script} " + " ".join(map(_without_folders, sys.argv[1:])),
             "Machine": f"{os.cpu_count()} cores, {processor()}, {system}",
             "Commit": commit(),
             "Date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -14,11 +14,6 @@ import pytest
 import trimesh
 
 
-@pytest.fixture
-def scripts_on_path(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "scripts")
-
-
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
     """A file of training grasps of two objects that are held out by shape, and one of a family."""
@@ -90,12 +85,15 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
 
 
 def test_training_grasps_of_held_out_objects(few, tmp_path, script):
+    """Object and grasps turned together: they lie as they did."""
     script("evaluate.py", "--out", tmp_path, "--objects", "training:family", "--training", few, "--count", 2,
-           "--protocol", "strict", "--no-sheet", "--no-frechet", "--methods", "training")
+           "--protocol", "both", "--no-sheet", "--no-frechet", "--methods", "training", "--turn", "--jobs", 2)
     (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert (row["method"], row["objects"], row["grasps"]) == ("training", 1, 2)
     assert row["strict_contact"] == 1
     assert row["strict_bones_crossing"] == 0
+    assert row["paper_good"] == 1
+    assert 0 <= row["paper_depth_median_mm"] < 2
 
 
 def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path, monkeypatch):
@@ -185,7 +183,8 @@ def test_the_control_of_another_object_needs_one(folder, script):
 
 
 def test_benchmark_tells_seconds_and_m(tmp_path, script):
-    script("benchmark.py", "--counts", 1, "--repeats", 1, "--json", tmp_path / "speed.json")
+    text = script("benchmark.py", "--counts", 1, 2, "--repeats", 1, "--json", tmp_path / "speed.json")
+    assert "synthesis, faces 6244: 2 times the count cost" in text
     speed = json.loads((tmp_path / "speed.json").read_text())
     assert speed["machine"].startswith(f"{os.cpu_count()} cores, ")
     rows = {(row["what"], row["count"]): row for row in speed["rows"]}
