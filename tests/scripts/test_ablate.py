@@ -1,4 +1,4 @@
-"""The ablations' tables: rows that share what they have in common, measured as all others are, going on where they were."""
+"""The ablations' tables: rows share what they have in common, are measured as all others are, and go on."""
 
 from __future__ import annotations
 
