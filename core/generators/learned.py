@@ -33,10 +33,13 @@ class Network(nn.Module):
     Attributes:
         points: of the window that it looks at.
         noisy: the share of what it is trained on that are noisy hands to be refined.
+        guidance: how far a network goes the way that a type asked for leads, 1 being as it was trained (Ho and Salimans
+            2022, with 1 + their w); a network that has another takes it as `propose`'s `guidance`.
     """
 
     points = POINTS
     noisy = 0.0
+    guidance = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,8 +107,10 @@ class Learned:
         reach = math.inf if self.object_frame else WINDOW
         window = window_cloud(obj.points, obj.normals, frames, self.network.points, rng, reach).to(self.device)
         intent = torch.full_like(kind, wish_index(request)[1])
+        asked = request.type != "any" and self.network.guidance != 1
+        options = {"guidance": self.network.guidance} if asked else {}
         return self.network.propose(window, kind.to(self.device), intent.to(self.device),
-                                    embedded_skin(str(self.device)), rng, go_on).cpu()
+                                    embedded_skin(str(self.device)), rng, go_on, **options).cpu()
 
 
 @lru_cache(maxsize=4)

@@ -6,10 +6,12 @@ import pytest
 import torch
 import trimesh
 
+from core.generators.fastgrasp import FastGrasp
 from core.generators.grasptta import GraspTTA
 from core.generators.heading import WINDOW
 from core.generators.learned import Learned
 from core.generators.places import PlaceScorer
+from core.generators.windows import TYPE_WISHES
 from core.hand import load_hand
 from core.objects import prepare_object
 
@@ -51,6 +53,39 @@ def test_a_finer_mesh_costs_the_network_nothing(learned, request_of, hand, monke
         assert len(grasps) == 6
     assert len(fine.faces) == 16 * len(mesh.faces)
     assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(steps=0)])
+def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monkeypatch):
+    """Than one that was drawn: twice as far along the way from any type, as far as that is straight."""
+    torch.manual_seed(0)
+    generator = Learned(network, PlaceScorer(), "fastgrasp")
+    given = []
+    propose = network.propose
+    monkeypatch.setattr(network, "propose", lambda *args, **options: (given.append((args, options)),
+                                                                      propose(*args, **options))[1])
+
+    class Quiet:
+        def __call__(self, fraction, stage):
+            return True
+
+    for kind in ("any", TYPE_WISHES[3]):
+        generator.sample(request_of(4, type=kind), torch.Generator().manual_seed(0), Quiet())
+    (_, drawn), (args, asked) = given
+    assert drawn == {}
+    assert asked == {"guidance": network.guidance}
+    assert network.guidance > 1
+    window, kind, intent, skin, _, go_on = args
+
+    def codes(kind: torch.Tensor, guidance: float) -> torch.Tensor:
+        with torch.no_grad():
+            return propose(window, kind, intent, skin, torch.Generator().manual_seed(1), go_on, guidance)
+
+    plain, one, small, two = codes(0 * kind, 1), codes(kind, 1), codes(kind, 1.001), codes(kind, 2)
+    assert torch.allclose(small, one, atol=0.01)
+    assert (small - one).abs().max() > 0
+    way, further = one - plain, two - one
+    assert float((way * further).sum() / (way.norm() * further.norm())) > 0.8
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

@@ -72,6 +72,18 @@ def test_of_a_known_part_the_places_are_chosen_that_have_it_all_around(block, rn
     assert found > share() + 0.05
 
 
+def test_an_intent_is_kept_to_more_closely_than_none(request_of, rng):
+    class Rather(Top):
+        def forward(self, features, kind, intent):
+            return super().forward(features, kind, intent) / 20
+
+    def share(intent: str) -> float:
+        frames, _ = choose_places(Rather(), request_of(64, intent=intent), 64, torch.Generator().manual_seed(0))
+        return float((frames.origin[:, 2].abs() > 0.065).float().mean())
+
+    assert share("use") > 1.3 * share("any")
+
+
 def test_a_left_hands_places_are_mirrored(request_of, rng):
     frames, _ = choose_places(PlaceScorer(), request_of(hand=load_hand(side="left")), 3, rng)
     assert (torch.linalg.det(frames.axes) < 0).all()
