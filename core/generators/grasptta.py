@@ -115,7 +115,8 @@ class GraspTTA(Network):
         temperature: of z.
     """
 
-    #: Of grasps asked to be of a type 55 and 58 % were (held-out shapes, families; without adaptation).
+    #: Of grasps asked to be of a type 58 and 61 % were (held-out shapes, families; without adaptation); with 1.5, 77 and
+    #: 85 %, 0.3 mm deeper.
     guidance = 1.5
 
     def __init__(self, steps: int = 40, rate: float = 2e-4, refresh: int = 10, *, consistency: float = 25.0,
