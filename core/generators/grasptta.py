@@ -115,7 +115,7 @@ class GraspTTA(Network):
         temperature: of z.
     """
 
-    #: Of grasps asked to be of a type 58 and 61 % were (held-out shapes, families; without adaptation); with 1.5, 77 and
+    #: Of grasps asked to be of a type 58 and 61 % were (held-out shapes, families; no adaptation); with 1.5, 77 and
     #: 85 %, 0.3 mm deeper.
     guidance = 1.5
 

@@ -81,7 +81,7 @@ def test_an_intent_is_kept_to_more_closely_than_none(request_of, rng):
         frames, _ = choose_places(Rather(), request_of(64, intent=intent), 64, torch.Generator().manual_seed(0))
         return float((frames.origin[:, 2].abs() > 0.065).float().mean())
 
-    assert share("use") > 1.3 * share("any")
+    assert share("use") > share("any") + 0.1
 
 
 def test_a_left_hands_places_are_mirrored(request_of, rng):
