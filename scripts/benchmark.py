@@ -2,6 +2,9 @@
 
 M is one float32 product of two 2048 x 2048 matrices with two threads, timed in the same run on the same machine, so
 that times of two machines can be compared as ratios. Each figure is the median of --repeats runs, warm, on the mug.
+
+    --counts 16 256      what more candidates cost: below the table stands how much for how many times as many
+    --faces 5000 1000000 the mesh subdivided to about so many triangles; what the last costs against the first
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from results import processor
 from watch import Watch
 
@@ -38,6 +44,42 @@ def unit() -> float:
     return statistics.median(times)
 
 
+def finer(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same surface, every triangle divided by four again and again while that brings their number near `count`."""
+    import trimesh
+
+    while 2 * len(faces) < count:
+        vertices, faces = trimesh.remesh.subdivide(vertices, faces)
+    return vertices, faces
+
+
+def loaded_twice(vertices: np.ndarray, faces: np.ndarray) -> tuple[Any, list[dict]]:
+    """An object, and rows of what it took to prepare it, and to read it where it was kept."""
+    from core.objects import kept_object
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = []
+        for what in ("object prepared", "object loaded again"):
+            begin = time.perf_counter()
+            obj = kept_object(vertices, faces, folder=folder)
+            rows.append({"what": what, "seconds": time.perf_counter() - begin})
+    return obj, rows
+
+
+def growth(rows: list[dict]) -> list[dict]:
+    """How much more a method takes for its most candidates, and its finest mesh, than for its fewest and coarsest."""
+    found = []
+    for method in dict.fromkeys(row["what"] for row in rows):
+        mine = [row for row in rows if row["what"] == method]
+        for of, other in (("count", "faces"), ("faces", "count")):
+            for value in sorted({row[other] for row in mine}):
+                line = sorted((row for row in mine if row[other] == value), key=lambda row: row[of])
+                if line[-1][of] > line[0][of]:
+                    found.append({"what": f"{method}, {other} {value}", "of": of, "times": line[-1][of] / line[0][of],
+                                  "costs": line[-1]["seconds"] / line[0]["seconds"]})
+    return found
+
+
 def main() -> int:
     sys.path.insert(0, str(ROOT))
     from core.generators import METHODS
@@ -47,6 +89,7 @@ def main() -> int:
     parser.add_argument("--counts", nargs="+", type=int, default=[1, 16])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--mesh", type=Path, default=MUG)
+    parser.add_argument("--faces", nargs="+", type=int, default=[], help="triangles to subdivide the mesh to")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--raw", action="store_true", help="proposals only: nothing fitted, nothing chosen")
     parser.add_argument("--json", type=Path)
@@ -54,7 +97,7 @@ def main() -> int:
     from core.files import save_text
     from core.generators.base import GraspRequest
     from core.hand import load_hand
-    from core.objects import load_mesh, prepare_object
+    from core.objects import load_mesh
     from core.pipeline import check_wishes, choose_device, propose, use_few_threads
 
     use_few_threads()
@@ -67,36 +110,45 @@ def main() -> int:
         device = choose_device(options.device)
         mesh = load_mesh(options.mesh)
         hand = load_hand()
-        begin = time.perf_counter()
-        obj = prepare_object(*mesh)
+        meshes = [finer(*mesh, faces) for faces in options.faces] or [mesh]
+        objects, rows = [], []
+        for vertices, faces in meshes:
+            obj, timed = loaded_twice(vertices, faces)
+            objects.append(obj)
+            rows += [{"count": 1, "faces": len(faces), "first": None, **row} for row in timed]
     except (ValueError, OSError) as problem:
         raise SystemExit(str(problem)) from problem
-    rows = [{"what": "object prepared", "count": 1, "seconds": time.perf_counter() - begin, "first": None}]
     products = [unit()]
     for method in options.methods:
-        propose(GraspRequest(obj, hand, 1), method, 0, Watch(), device, options.raw)  # warm
-        for count in options.counts:
-            took, first = [], []
-            for seed in range(options.repeats):
-                watch = Watch()
-                propose(GraspRequest(obj, hand, count), method, seed, watch, device, options.raw)
-                took.append(time.perf_counter() - watch.begin)
-                first.append(watch.first if watch.first is not None else took[-1])
-            rows.append({"what": method, "count": count, "seconds": statistics.median(took),
-                         "first": statistics.median(first)})
-            products.append(unit())
+        for obj, (_, faces) in zip(objects, meshes, strict=True):
+            propose(GraspRequest(obj, hand, 1), method, 0, Watch(), device, options.raw)  # warm
+            for count in options.counts:
+                took, first = [], []
+                for seed in range(options.repeats):
+                    watch = Watch()
+                    propose(GraspRequest(obj, hand, count), method, seed, watch, device, options.raw)
+                    took.append(time.perf_counter() - watch.begin)
+                    first.append(watch.first if watch.first is not None else took[-1])
+                rows.append({"what": method, "count": count, "faces": len(faces), "seconds": statistics.median(took),
+                             "first": statistics.median(first)})
+                products.append(unit())
     product = statistics.median(products)
     machine = f"{os.cpu_count()} cores, {processor()}"
     print(f"{options.mesh.name} on {device}, {machine}; M = {1000 * product:.0f} ms "
           f"({1000 * min(products):.0f} to {1000 * max(products):.0f} in this run)\n")
-    print("| what | count | s | M | first shown, s |\n|---|---|---|---|---|")
+    print("| what | triangles | count | s | M | first shown, s |\n|---|---|---|---|---|---|")
     for row in rows:
         row["M"] = row["seconds"] / product
         shown = "" if row["first"] is None else f"{row['first']:.2f}"
-        print(f"| {row['what']} | {row['count']} | {row['seconds']:.2f} | {row['M']:.0f} | {shown} |")
+        print(f"| {row['what']} | {row['faces']} | {row['count']} | {row['seconds']:.2f} | {row['M']:.1f} | "
+              f"{shown} |")
+    ratios = growth([row for row in rows if row["what"] in options.methods])
+    print()
+    for one in ratios:
+        print(f"{one['what']}: {one['times']:.0f} times the {one['of']} cost {one['costs']:.2f} times as much  ")
     if options.json:
         save_text(options.json, json.dumps({"M_seconds": product, "device": device, "machine": machine,
-                                            "mesh": options.mesh.name, "rows": rows}, indent=1))
+                                            "mesh": options.mesh.name, "rows": rows, "growth": ratios}, indent=1))
     return 0
 
 

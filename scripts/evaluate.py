@@ -4,6 +4,7 @@
     --objects FOLDER     meshes (without it the sample object); or training:shape, training:family, objects held out
     --count 20           the first so many of each method, none rejected; *_chosen are what the animator is shown
     --turn               every object turned at random; --protocol paper|strict|both; --limit N objects
+    --jobs 2             so many objects at a time
 
 A method is one of `python -m core methods`, with _chosen for what the animator is shown; control_random (random
 wrists, the training's mean pose); control_other (synthesis's grasps of another object); training (the training grasps
@@ -19,9 +20,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import re
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,8 +46,6 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
     from core.synthesis.dataset import load_training, training_object
 
     if str(options.objects).startswith("training:"):
-        if options.turn:
-            raise SystemExit("--turn is for meshes of a folder: training objects are not turned.")
         held = load_training(options.training).split(str(options.objects).split(":")[1])
         names = [held.objects[i] for i in np.unique(held.object) if (held.object == i).sum() >= options.count]
         rng = np.random.default_rng(options.seed)
@@ -52,7 +53,13 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
             raise SystemExit(f"No object of {options.objects} has {options.count} grasps: use a smaller --count, or "
                              "training:shape or training:family.")
         names = [names[i] for i in rng.permutation(len(names))[: options.limit or len(names)]]
-        return {name: lambda name=name: training_object(name, options.out / "objects") for name in sorted(names)}
+
+        def build(name: str) -> Any:
+            if options.turn:
+                return turned_object(name, turn_of(name, options))
+            return training_object(name, options.cache or options.out / "objects")
+
+        return {name: lambda name=name: build(name) for name in sorted(names)}
     folder = options.objects or SAMPLES
     if not Path(folder).is_dir():
         raise SystemExit(f"There is no folder {folder}.")
@@ -69,6 +76,34 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
         return kept_object(vertices @ turn_of(path.stem, options).T, faces)
 
     return {path.stem: lambda path=path: prepare(path) for path in files}
+
+
+def turned_object(name: str, turn: np.ndarray) -> Any:
+    """A training object, its mesh turned before anything is measured on it."""
+    from core.objects import kept_object, with_parts
+    from core.synthesis.shapes import make_shape
+
+    family, seed = name.split("/")
+    if family == "mesh":
+        raise ValueError(f"{name} is a mesh of a user's folder: give --objects that folder.")
+    shape = make_shape(family, int(seed))
+    vertices = shape.vertices @ turn.T
+    return with_parts(kept_object(vertices, shape.faces), vertices, shape.faces, shape.part, shape.names, shape.types)
+
+
+def turned_grasps(hand: Any, grasps: Any, turn: np.ndarray) -> Any:
+    """Grasps of an object, for the object turned."""
+    import torch
+
+    from core.generators.heading import Frames, into_frames, out_of_frames
+
+    count = len(grasps)
+    back = torch.from_numpy(turn.T.copy()).float().expand(count, 3, 3)
+    origin = torch.zeros(count, 3)
+    rotation, wrist = into_frames(hand, grasps, Frames(origin, back))
+    whole = Frames(origin, torch.eye(3).expand(count, 3, 3))
+    there = out_of_frames(hand, whole, rotation, wrist, grasps.hand_pose, grasps.betas, grasps.method)
+    return replace(there, score=grasps.score, type=grasps.type)
 
 
 def turn_of(name: str, options: argparse.Namespace) -> np.ndarray:
@@ -108,7 +143,7 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
             raise ValueError(f"{name} is no training object: use --objects training:shape or training:family.")
         mine = data[data.object == data.objects.index(name)]
         rows = torch.randperm(len(mine), generator=rng)[: options.count]
-        return mine.grasps(hand)[rows]
+        return turned_grasps(hand, mine.grasps(hand)[rows], turn_of(name, options))
     if method == "retrieval":
         from core.generators.retrieval import Retrieval
 
@@ -210,6 +245,8 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> 
         record |= {"count": found.count, "paper": found.paper, "strict": found.strict,
                    "fit": joints_moved(method, name, options, hand), "seconds": seconds,
                    "evaluation_seconds": took, "source": source}
+        if "paper" in found.each:
+            record["depths_mm"] = [round(10 * depth, 3) for depth in found.each["paper"]["depth_cm"].tolist()]
     except (ValueError, LookupError, OSError) as problem:
         record |= {"count": 0, "error": str(problem)}
     except ImportError as problem:
@@ -291,7 +328,8 @@ def same_settings(options: argparse.Namespace, hand: Any) -> None:
     save_text(path, json.dumps(now))
 
 
-def main() -> int:
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The options, of the command line where none are given; ends the run with a sentence where they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=["synthesis", "control_random"])
@@ -305,15 +343,20 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
     parser.add_argument("--no-frechet", action="store_true", help="leave out the distances to held-out grasps")
     parser.add_argument("--no-sheet", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--jobs", type=int, default=1, help="objects measured at a time, each on one thread")
+    options = parser.parse_args(given)
     if not options.training.is_file():
         raise SystemExit(f"There is no file of training grasps {options.training}.")
-    if options.count < 1 or options.seed < 0 or (options.limit is not None and options.limit < 1):
-        raise SystemExit("--count and --limit are whole numbers from 1, --seed one from 0.")
+    if options.count < 1 or options.seed < 0 or (options.limit is not None and options.limit < 1) or options.jobs < 1:
+        raise SystemExit("--count, --limit and --jobs are whole numbers from 1, --seed one from 0.")
+    return options
+
+
+def prepared(options: argparse.Namespace) -> Any:
+    """The hand; gives the options what measuring needs."""
     sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
     import torch
 
-    from core.files import save_text
     from core.hand import load_hand
 
     torch.set_num_threads(1)
@@ -322,14 +365,50 @@ def main() -> int:
     options.things, options.prepared, options.index = things(options), {}, None
     hand = load_hand()
     same_settings(options, hand)
+    return hand
+
+
+def measure_object(options: argparse.Namespace, hand: Any, name: str) -> list[dict]:
+    """The records of all methods on one object."""
     records = []
-    for name in options.things:
-        for method in options.methods:
-            record = measured(method, name, options, hand)
-            records.append(record)
-            print(f"{method} on {name}: {record['count']} grasps {record.get('error', '')}", flush=True)
-        if len(options.prepared) > 3:
-            options.prepared.pop(next(iter(options.prepared)))
+    for method in options.methods:
+        record = measured(method, name, options, hand)
+        records.append(record)
+        print(f"{method} on {name}: {record['count']} grasps {record.get('error', '')}", flush=True)
+    if len(options.prepared) > 3:
+        options.prepared.pop(next(iter(options.prepared)))
+    return records
+
+
+_WORKER: dict[str, Any] = {}
+
+
+def measure_in_worker(given: list[str], name: str) -> list[dict]:
+    """`measure_object` in a process that keeps its hand and options from one object to the next."""
+    if _WORKER.get("given") != given:
+        options = arguments(given)
+        _WORKER.update(given=given, options=options, hand=prepared(options))
+    return measure_object(_WORKER["options"], _WORKER["hand"], name)
+
+
+def measure_all(options: argparse.Namespace, hand: Any, given: list[str] | None) -> list[dict]:
+    """The records of all methods on all objects, `options.jobs` objects at a time."""
+    if options.jobs == 1:
+        return [record for name in options.things for record in measure_object(options, hand, name)]
+    if {"retrieval", "retrieval+fit"} & set(options.methods):
+        index_of(options, hand)  # once, not in every process
+    given = sys.argv[1:] if given is None else given
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        found = pool.starmap(measure_in_worker, [(given, name) for name in options.things], chunksize=1)
+    return [record for records in found for record in records]
+
+
+def main(given: list[str] | None = None) -> int:
+    options = arguments(given)
+    hand = prepared(options)
+    from core.files import save_text
+
+    records = measure_all(options, hand, given)
     made = provenance(options)
     text, rows = table(records, options, hand)
     text += "\n" + "\n".join(f"{name}: {value}  " for name, value in made.items()) + "\n"

@@ -15,7 +15,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = (
-    ("paper", "volume_cm3", "volume cm3"), ("paper", "depth_cm", "depth cm"), ("paper", "contact", "contact"),
+    ("paper", "volume_cm3", "volume cm3"), ("paper", "depth_cm", "depth cm"),
+    ("paper", "depth_median_mm", "median depth mm"), ("paper", "contact", "contact"), ("paper", "good", "good"),
     ("paper", "displacement_cm", "displacement cm"), ("paper", "quality", "quality"),
     ("paper", "entropy_whitened_joints", "entropy"), ("paper", "cluster_canonical_joints_cm", "cluster cm"),
     ("strict", "volume_cm3", "volume cm3"), ("strict", "depth_mm", "depth mm"), ("strict", "bones_crossing", "bones"),
@@ -28,6 +29,7 @@ COLUMNS = (
 RULERS = {"paper": "paper", "strict": "strict", "fit": "fit", "frechet": "Frechet"}
 NOTE = """
 Means over the objects, of all grasps as they came. Entropy and cluster size are over all objects' grasps together.
+Good: less than 5 mm deep, and thumb or palm and another part within 5 mm; the median depth is over all grasps.
 Frechet is the distance between Gaussians of the method's grasps and of the training grasps on held-out shapes and
 held-out families: of the 21 joint angles, and of the distances of the hand's 32 anchors to the object, at most 3 cm. It
 is no FID, and comes out larger for few grasps: compare rows of like numbers of grasps.
@@ -98,6 +100,8 @@ def together(method: str, records: list[dict], options: argparse.Namespace, hand
             joints = [hand(**one.parameters()).joints for one in grasps]
         found = diversity(joints, [torch.cat(list(one.parameters().values()), 1) for one in grasps])
         row |= {f"paper_{name}": value for name, value in found.items()}
+        depths = [depth for record in records for depth in record.get("depths_mm", ())]
+        row |= {"paper_depth_median_mm": float(np.median(depths))} if depths else {}
     if options.no_frechet:
         return row
     stored = [np.load(path.with_suffix(".features.npz"), allow_pickle=False) for path in places]
@@ -113,12 +117,12 @@ def together(method: str, records: list[dict], options: argparse.Namespace, hand
     return row
 
 
-def provenance(options: argparse.Namespace) -> dict[str, str]:
+def provenance(options: argparse.Namespace, script: str = "evaluate.py") -> dict[str, str]:
     """How a table was made: command, machine, commit, date, and the training grasps' content."""
     from core.files import digest_of
 
     system = f"{platform.system()}, Python {platform.python_version()}"
-    return {"Command": "python scripts/evaluate.py " + " ".join(map(_without_folders, sys.argv[1:])),
+    return {"Command": f"python scripts/{script} " + " ".join(map(_without_folders, sys.argv[1:])),
             "Machine": f"{os.cpu_count()} cores, {processor()}, {system}",
             "Commit": commit(),
             "Date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

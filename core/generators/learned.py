@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from core.generators.handcode import HandCode
+from core.generators.heading import WINDOW, mirrored, object_frames
 from core.generators.places import PlaceScorer, choose_places, wish_index
 from core.generators.windows import POINTS, TYPE_WISHES, window_cloud
 from core.grasps import Grasps
@@ -31,10 +33,13 @@ class Network(nn.Module):
     Attributes:
         points: of the window that it looks at.
         noisy: the share of what it is trained on that are noisy hands to be refined.
+        guidance: how far a network goes the way that a type asked for leads, 1 being as it was trained (Ho and Salimans
+            2022, with 1 + their w); a network that has another takes it as `propose`'s `guidance`.
     """
 
     points = POINTS
     noisy = 0.0
+    guidance = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,12 +57,15 @@ class Learned:
     Args:
         network: trained. places: the scorer, the same for all. name: of the method.
         device: of the network; what is small stays on the processor.
+        object_frame: the network was trained in the papers' frame, and sees the whole object; no places are chosen.
     """
 
-    def __init__(self, network: Network, places: PlaceScorer, name: str, device: torch.device | str = "cpu") -> None:
+    def __init__(self, network: Network, places: PlaceScorer, name: str, device: torch.device | str = "cpu", *,
+                 object_frame: bool = False) -> None:
         self.network, self.places, self.name = network.eval().to(device), places.eval(), name
         self.code = copy.deepcopy(network.code).cpu()
         self.device = torch.device(device)
+        self.object_frame = object_frame
 
     @classmethod
     def load(cls, network: Network, name: str, device: torch.device | str = "cpu") -> Learned:
@@ -77,21 +85,32 @@ class Learned:
         """`request.count` grasps as they come, unscored; their types are those that were drawn or asked for."""
         if not progress(0.05, "Choosing places on the object"):
             return Grasps.empty(self.name, hand=request.hand.side)
-        frames, kind = choose_places(self.places, request, request.count, rng)
+        frames, kind = self.chosen(request, rng)
         code = self.codes(request, frames, kind, rng, lambda fraction: progress(
             0.1 + 0.85 * fraction, "Proposing hands"))
         return replace(self.code.grasps(request.hand, code, frames, self.name, request.betas),
                        type=tuple(TYPE_WISHES[index] for index in kind.tolist()))
+
+    def chosen(self, request: GraspRequest, rng: torch.Generator) -> tuple[Frames, torch.Tensor]:
+        """The frames hands are asked for in, and (count,) their types as `TYPE_WISHES` has them."""
+        if not self.object_frame:
+            return choose_places(self.places, request, request.count, rng)
+        frames = object_frames(request.count, rng)
+        kind = torch.full((request.count,), wish_index(request)[0])
+        return mirrored(frames) if request.hand.side == "left" else frames, kind
 
     @torch.no_grad()
     def codes(self, request: GraspRequest, frames: Frames, kind: torch.Tensor, rng: torch.Generator,
               go_on: Callable[[float], bool]) -> torch.Tensor:
         """(N, 61) codes of hands at the frames."""
         obj = request.object
-        window = window_cloud(obj.points, obj.normals, frames, self.network.points, rng).to(self.device)
+        reach = math.inf if self.object_frame else WINDOW
+        window = window_cloud(obj.points, obj.normals, frames, self.network.points, rng, reach).to(self.device)
         intent = torch.full_like(kind, wish_index(request)[1])
+        asked = request.type != "any" and self.network.guidance != 1
+        options = {"guidance": self.network.guidance} if asked else {}
         return self.network.propose(window, kind.to(self.device), intent.to(self.device),
-                                    embedded_skin(str(self.device)), rng, go_on).cpu()
+                                    embedded_skin(str(self.device)), rng, go_on, **options).cpu()
 
 
 @lru_cache(maxsize=4)

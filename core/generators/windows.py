@@ -22,15 +22,16 @@ FAR, FAR_PROBES = 0.25, 64
 
 
 def window_cloud(points: torch.Tensor, normals: torch.Tensor, frames: Frames, count: int,
-                 rng: torch.Generator) -> torch.Tensor:
+                 rng: torch.Generator, reach: float = WINDOW) -> torch.Tensor:
     """(N, count, 6) positions over `WINDOW` and unit normals around N places, in their frames.
 
     Args:
         points, normals: (P, 3), or (N, P, 3) of each place's own object; object frame, metres.
         count: drawn from the points in the window without repeats, while there are as many.
+        reach: metres, of the window; infinite for the whole object.
     """
     away = points - frames.origin[:, None]
-    inside = away.square().sum(-1) < WINDOW**2
+    inside = away.square().sum(-1) < reach**2
     key = torch.rand(inside.shape, generator=rng).to(inside.device) + 2.0 * ~inside
     rows = key.topk(count, dim=1, largest=False).indices
     have = inside.sum(1, keepdim=True).clamp(1, count)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: metres: pitch of the voxels of the object's surface; from here on a hand touches
 PITCH: Final = 0.005
 TOUCH: Final = 0.005
+GOOD_DEPTH: Final = 0.005
 MOST_VOXELS: Final = 2_000_000
 #: quality index = VOLUME x volume (cm3) + SHIFT x displacement (cm)
 VOLUME, SHIFT = 0.301, 0.699
@@ -40,7 +41,8 @@ def paper_measures(obj: GraspObject, hand: HandModel, grasps: Grasps, simulate: 
     Returns:
         volume_cm3 (N,) of the object's surface voxels of 5 mm whose centres the open-wrist hand encloses;
         depth_cm (N,) largest distance to the surface over hand vertices inside the object; contact (N,) bool, any
-        hand vertex inside or within 5 mm; with `simulate` also displacement_cm (N,) and quality (N,).
+        hand vertex inside or within 5 mm; with `simulate` also displacement_cm (N,) and quality (N,). One is this
+        project's: good (N,) bool, less than 5 mm deep, and thumb or palm and another part of the hand within 5 mm.
     """
     with torch.no_grad():
         posed = hand(**grasps.to(hand.v_template.device).parameters())
@@ -49,17 +51,20 @@ def paper_measures(obj: GraspObject, hand: HandModel, grasps: Grasps, simulate: 
     voxels = surface_voxels(obj)
     count = len(grasps)
     volume, depth, contact, moved = np.zeros(count), np.zeros(count), np.zeros(count, bool), np.zeros(count)
+    good, part_of = np.zeros(count, bool), hand.parts.cpu().numpy()
     for row, skin in enumerate(skins):
         volume[row] = enclosed(voxels, skin, faces) * PITCH**3
         distance = obj.surface.signed(skin)[0]
         depth[row] = max(0.0, -distance.min(initial=0.0))
         contact[row] = (distance < TOUCH).any()
+        touching = np.bincount(part_of[distance < TOUCH], minlength=6) > 0
+        good[row] = depth[row] < GOOD_DEPTH and (touching[0] or touching[5]) and touching.sum() > 1
         if simulate:
             moved[row] = 100 * displacement(obj, skin, sealed)
         if tell is not None:
             tell((row + 1) / count)
     measures = {"volume_cm3": torch.from_numpy(volume * 1e6).float(), "depth_cm": torch.from_numpy(depth * 1e2).float(),
-                "contact": torch.from_numpy(contact)}
+                "contact": torch.from_numpy(contact), "good": torch.from_numpy(good)}
     if simulate:
         shift = torch.from_numpy(moved).float()
         measures |= {"displacement_cm": shift, "quality": quality_index(measures["volume_cm3"], shift)}

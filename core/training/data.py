@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,15 @@ import torch
 from core.files import digest_of, save_arrays
 from core.fitting.representation import represent, turned_gaussians
 from core.generators.handcode import HandCode
-from core.generators.heading import Cloud, Frames, frames_of_grasps, frames_of_joints, random_frames
+from core.generators.heading import (
+    WINDOW,
+    Cloud,
+    Frames,
+    frames_of_grasps,
+    frames_of_joints,
+    object_frames,
+    random_frames,
+)
 from core.generators.places import FEATURES
 from core.generators.windows import POINTS, TYPE_WISHES, place_features, window_cloud
 from core.grasps import TENSORS, Grasps
@@ -66,8 +75,7 @@ class Windows:
 
     def to(self, device: torch.device | str) -> Windows:
         return Windows(*(
-            value.to(device) if hasattr(value, "to") else value if isinstance(value, tuple)
-            else Frames(value.origin.to(device), value.axes.to(device))
+            value if isinstance(value, tuple) else value.to(device)
             for value in (getattr(self, name) for name in self.__dataclass_fields__)))
 
     def jittered(self, rows: torch.Tensor, rng: torch.Generator) -> Frames:
@@ -96,10 +104,8 @@ class Windows:
         """
         frames = self.jittered(rows, rng)
         if object_frame:
-            turn, triangle = torch.linalg.qr(torch.randn(len(rows), 3, 3, generator=rng))
-            turn = turn * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
-            turn = turn * torch.linalg.det(turn)[:, None, None]
-            frames = Frames(torch.zeros_like(frames.origin), turn.to(frames.axes))
+            frames = object_frames(len(rows), rng).to(self.points.device)
+        reach = math.inf if object_frame else WINDOW
         of = self.object[rows]
         refined = {}
         if noisy:
@@ -108,7 +114,7 @@ class Windows:
             frames = self.frames_around(of, hand, rough, frames, given)
             refined = {"given": given.to(rows.device), "noisy": code.encode(hand, rough, frames).detach()}
         return refined | {
-            "window": window_cloud(self.points[of].float(), self.normals[of].float(), frames, points, rng),
+            "window": window_cloud(self.points[of].float(), self.normals[of].float(), frames, points, rng, reach),
             "code": code.encode(hand, self.grasps[rows], frames).detach(),
             "contacts": turned_gaussians(self.contacts[rows].float(), frames.axes),
             "kind": self.kind[rows], "intent": self.intent[rows],

@@ -71,6 +71,7 @@ def train(module: nn.Module, loss: Callable[[torch.Generator], dict[str, torch.T
                         "step": step}, stream)
 
     running: dict[str, float] = {}
+    summed = 0
     module.train()
     while step < course.steps and time.monotonic() - begin < seconds:
         rng = torch.Generator().manual_seed(course.seed * 1_000_003 + step)
@@ -88,12 +89,13 @@ def train(module: nn.Module, loss: Callable[[torch.Generator], dict[str, torch.T
         with torch.no_grad():
             for mean, parameter in zip(average, parameters, strict=True):
                 mean.lerp_(parameter, 1 - share)
+        summed += 1
         for key, value in terms.items():
             running[key] = running.get(key, 0.0) + float(value.detach())
         if step % course.every == 0 or step == course.steps:
             line = {"step": step, "seconds": round(time.monotonic() - begin, 1),
-                    **{key: round(value / course.every, 6) for key, value in running.items()}}
-            running = {}
+                    **{key: round(value / summed, 6) for key, value in running.items()}}
+            running, summed = {}, 0
             if check is not None and (step % (5 * course.every) == 0 or step == course.steps):
                 with averaged(parameters, average), torch.no_grad():
                     module.eval()

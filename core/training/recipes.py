@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from core.files import whole
 from core.generators.fastgrasp import FastGrasp, HandLoss
 from core.generators.grasptta import CvaeLoss, GraspTTA
+from core.generators.heading import Frames, object_frames
 from core.generators.jointdiffusion import JointDiffusion
 from core.generators.places import PlaceScorer
 from core.hand.skin import SkinSample
@@ -70,10 +71,19 @@ def places(scale: float = 1.0) -> Recipe:
               Course(steps(700, scale), decay=0.05, every=70), 256),))
 
 
-def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: object) -> Recipe:
-    """FastGrasp: auto-encoder, diffusion with it frozen, adaptation with both frozen (Sec. 3.2, 3.3)."""
+def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: HandLoss | None = None,
+              diffusion: HandLoss | None = None, object_frame: bool = False, **options: object) -> Recipe:
+    """FastGrasp: auto-encoder, diffusion with it frozen, adaptation with both frozen (Sec. 3.2, 3.3).
+
+    Args:
+        scale: of the steps. loss: Eq. 7 of the adaptation, its weights for that still to be applied, and of what
+            follows where nothing else is said. autoencoder: Eq. 7 of the auto-encoder (Table 4).
+        diffusion: Eq. 7 in the diffusion, too (Table 1, "with physical loss"); None is Eq. 8 alone.
+        object_frame: the papers' frame. options: of the network; without passes of f_adapt that stage falls away.
+    """
     network = FastGrasp(**options)
     weights = loss or HandLoss()
+    whole = autoencoder or weights
     plain = HandLoss(mesh=0, contact=0, penetration=0, consistency=0, surface=0)
     last = replace(weights, param=1.0, penetration=1.0, surface=2.0 * weights.surface)
 
@@ -81,24 +91,30 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, **options: objec
         with torch.no_grad():
             network.standardise(network.autoencoder.encode(hand, network, codes))
 
-    return Recipe(network, (
+    stages = (
         # Eq. 2 alone first, which is cheap; then Eq. 7 whole.
         Stage("reconstruction", ("autoencoder",),
               lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain),
               Course(steps(8000, scale), rate=2e-3)),
         Stage("autoencoder", ("autoencoder",),
-              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, weights),
+              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, whole),
               Course(steps(2000, scale), rate=5e-4)),
         Stage("diffusion", ("object", "into", "wishes", "denoiser"),
-              lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng), Course(steps(10000, scale)), 64,
-              standardise),
+              lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, diffusion),
+              Course(steps(10000, scale)), 64, standardise),
         Stage("adaptation", ("adapt_object", "adapt"),
               lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(steps(3000, scale))),
-    ))
+    )
+    return Recipe(network, stages if network.passes else stages[:-1], object_frame)
 
 
-def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, **options: object) -> Recipe:
-    """GraspTTA: GraspCVAE and ContactNet, each by itself (Sec. 2.1, 2.2)."""
+def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: bool = False,
+             **options: object) -> Recipe:
+    """GraspTTA: GraspCVAE and ContactNet, each by itself (Sec. 2.1, 2.2).
+
+    Args:
+        scale: of the steps. loss: of GraspCVAE (Eq. 2). object_frame: the papers' frame. options: of the network.
+    """
     network = GraspTTA(**options)
     weights = loss or CvaeLoss()
     return Recipe(network, (
@@ -106,7 +122,7 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, **options: object
               Course(steps(8000, scale))),
         Stage("contact", ("contact",), lambda hand, batch, rng: network.contact_loss(hand, batch, rng),
               Course(steps(2000, scale))),
-    ))
+    ), object_frame)
 
 
 def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
@@ -124,8 +140,6 @@ RECIPES = {"places": places, "fastgrasp": fastgrasp, "grasptta": grasptta, "join
 
 def prepare(network: Network | PlaceScorer, windows: Windows, hand: HandModel, object_frame: bool = False) -> None:
     """Takes from the training grasps what the network needs to know before it is trained."""
-    from core.generators.heading import Frames
-
     rows = windows.rows("train")
     if isinstance(network, PlaceScorer):
         return
@@ -184,7 +198,10 @@ def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds
         module = torch.nn.ModuleDict(dict(zip(stage.trained, parts, strict=True)))
         if stage.before is not None:
             some = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))[:2048].to(rows.device)]
-            stage.before(skin, network.code.encode(hand, windows.grasps[some], windows.frames[some]))
+            frames = windows.frames[some]
+            if recipe.object_frame:
+                frames = object_frames(len(some), torch.Generator().manual_seed(3)).to(device)
+            stage.before(skin, network.code.encode(hand, windows.grasps[some], frames))
         left = seconds - (time.monotonic() - begin)
         if not train(module, loss, stage.course, folder, stage.name, left, check, tell):
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from argparse import Namespace
 from dataclasses import replace
@@ -12,11 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-
-
-@pytest.fixture
-def scripts_on_path(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "scripts")
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +86,15 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
 
 
 def test_training_grasps_of_held_out_objects(few, tmp_path, script):
+    """Object and grasps turned together: they lie as they did."""
     script("evaluate.py", "--out", tmp_path, "--objects", "training:family", "--training", few, "--count", 2,
-           "--protocol", "strict", "--no-sheet", "--no-frechet", "--methods", "training")
+           "--protocol", "both", "--no-sheet", "--no-frechet", "--methods", "training", "--turn", "--jobs", 2)
     (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert (row["method"], row["objects"], row["grasps"]) == ("training", 1, 2)
     assert row["strict_contact"] == 1
     assert row["strict_bones_crossing"] == 0
+    assert row["paper_good"] == 1
+    assert 0 <= row["paper_depth_median_mm"] < 2
 
 
 def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path, monkeypatch):
@@ -185,13 +184,28 @@ def test_the_control_of_another_object_needs_one(folder, script):
 
 
 def test_benchmark_tells_seconds_and_m(tmp_path, script):
-    script("benchmark.py", "--counts", 1, "--repeats", 1, "--json", tmp_path / "speed.json")
+    text = script("benchmark.py", "--counts", 1, 2, "--repeats", 1, "--json", tmp_path / "speed.json")
+    assert re.search(r"synthesis, faces \d+: 2 times the count cost [\d.]+ times as much", text)
     speed = json.loads((tmp_path / "speed.json").read_text())
     assert speed["machine"].startswith(f"{os.cpu_count()} cores, ")
     rows = {(row["what"], row["count"]): row for row in speed["rows"]}
     row = rows["synthesis", 1]
     assert row["M"] == pytest.approx(row["seconds"] / speed["M_seconds"])
     assert 0 < row["first"] <= row["seconds"]
+
+
+def test_what_more_candidates_and_finer_meshes_cost(scripts_on_path):
+    from benchmark import finer, growth
+
+    mesh = trimesh.creation.box((0.03, 0.05, 0.1))
+    vertices, faces = finer(mesh.vertices, mesh.faces, 700)
+    assert len(faces) == 12 * 4**3  # 768 is nearer than 192
+    assert trimesh.Trimesh(vertices, faces).volume == pytest.approx(mesh.volume)
+    rows = [{"what": "fastgrasp", "count": count, "faces": faces, "seconds": seconds}
+            for count, faces, seconds in ((16, 5000, 1.0), (256, 5000, 6.0), (16, 10**6, 1.2), (256, 10**6, 6.6))]
+    found = {(one["what"], one["of"]): (one["times"], round(one["costs"], 3)) for one in growth(rows)}
+    assert found == {("fastgrasp, faces 5000", "count"): (16, 6.0), ("fastgrasp, faces 1000000", "count"): (16, 5.5),
+                     ("fastgrasp, count 16", "faces"): (200, 1.2), ("fastgrasp, count 256", "faces"): (200, 1.1)}
 
 
 @pytest.mark.parametrize("wish, sentence", [

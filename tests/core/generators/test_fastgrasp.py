@@ -79,6 +79,36 @@ def test_imagined_hands_are_near_true_ones_and_differ(batch):
     assert 0.2 < float(swapped) < 0.8
 
 
+def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeypatch):
+    network, skin, data = batch
+
+    def proposed() -> torch.Tensor:
+        with torch.no_grad():
+            return network.propose(data["window"], data["kind"], data["intent"], skin,
+                                   torch.Generator().manual_seed(0), lambda fraction: True)
+
+    whole, asked = proposed(), []
+    monkeypatch.setattr(network, "passes", 0)
+    monkeypatch.setattr(network.adapt, "forward", asked.append)
+    plain = proposed()
+    assert not asked
+    assert plain.shape == whole.shape
+    assert not torch.allclose(plain, whole)
+
+
+@pytest.mark.parametrize("count", [3, 48])
+def test_candidates_go_through_the_denoiser_together(batch, count, monkeypatch):
+    network, skin, data = batch
+    sizes = []
+    denoise = network.denoiser.forward
+    monkeypatch.setattr(network.denoiser, "forward", lambda z, t, c: (sizes.append(len(z)), denoise(z, t, c))[1])
+    rows = torch.arange(count) % len(data["code"])
+    with torch.no_grad():
+        network.propose(data["window"][rows], data["kind"][rows], data["intent"][rows], skin,
+                        torch.Generator().manual_seed(0), lambda fraction: True)
+    assert sizes == [count] * network.steps
+
+
 def test_adaptation_moves_nothing_of_the_prior(batch):
     network, skin, data = batch
     network.requires_grad_(False)

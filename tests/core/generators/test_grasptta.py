@@ -100,6 +100,19 @@ def test_without_steps_it_is_the_decoder(setting, monkeypatch):
         assert torch.allclose(code, network.cvae.decoder(torch.cat([z, c], 1)), atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [2, 12])
+def test_candidates_are_adapted_together(setting, count, monkeypatch):
+    """And the contact network is asked for new targets at every `refresh`th step only."""
+    network, skin, data = setting
+    sizes = []
+    criticise = network.contact.forward
+    monkeypatch.setattr(network.contact, "forward", lambda known, hand: (sizes.append(len(hand)),
+                                                                         criticise(known, hand))[1])
+    rows = torch.arange(count) % len(data["code"])
+    network.adapted(given(network, data, count), data["window"][rows], skin, going_on)
+    assert sizes == [count] * (network.steps // network.refresh)
+
+
 def test_adaptation_stops_when_told(setting):
     network, skin, data = setting
     told = []

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from core.generators import places
-from core.generators.places import PlaceScorer, choose_places
+from core.generators.places import PlaceScorer, choose_places, share_around
 from core.generators.windows import TYPE_WISHES, place_features
 from core.hand import load_hand
 from core.objects import with_parts
@@ -49,6 +51,37 @@ def test_parts_that_are_known_are_kept_to(block, rng, request_of):
     request = request_of(intent="use")
     frames, _ = choose_places(PlaceScorer(), type(request)(named, request.hand, 8, intent="use"), 8, rng)
     assert (frames.origin[:, 2] > 0.02).all()
+
+
+def test_of_a_known_part_the_places_are_chosen_that_have_it_all_around(block, rng, request_of, monkeypatch):
+    """At a handle's end half of what a hand touches is something else."""
+    upper = block.surface.vertices[block.surface.faces].mean(1)[:, 2] > -0.02
+    named = with_parts(block, block.surface.vertices + block.centroid, block.surface.faces, upper.astype(int),
+                       ("blade", "handle"))
+    request = replace(request_of(8, intent="use"), object=named)
+    held = named.parts.mask(frozenset({"handle"}))
+
+    def share() -> float:
+        frames, _ = choose_places(PlaceScorer().eval(), request, 8, torch.Generator().manual_seed(0))
+        return float(share_around(named.points, held, frames.origin).mean())
+
+    torch.manual_seed(0)
+    found = share()
+    monkeypatch.setattr(places, "SHARE", 0.0)
+    assert found > 0.97
+    assert found > share() + 0.05
+
+
+def test_an_intent_is_kept_to_more_closely_than_none(request_of, rng):
+    class Rather(Top):
+        def forward(self, features, kind, intent):
+            return super().forward(features, kind, intent) / 20
+
+    def share(intent: str) -> float:
+        frames, _ = choose_places(Rather(), request_of(64, intent=intent), 64, torch.Generator().manual_seed(0))
+        return float((frames.origin[:, 2].abs() > 0.065).float().mean())
+
+    assert share("use") > share("any") + 0.1
 
 
 def test_a_left_hands_places_are_mirrored(request_of, rng):

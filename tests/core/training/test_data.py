@@ -1,9 +1,11 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from core.generators.fastgrasp import HandLoss
 from core.generators.handcode import HandCode
 from core.generators.heading import WINDOW
 from core.hand import load_hand
@@ -11,7 +13,7 @@ from core.hand.skin import SkinSample
 from core.synthesis.dataset import load_training, merge
 from core.training import data as training_data
 from core.training.data import load_windows
-from core.training.recipes import RECIPES, run
+from core.training.recipes import RECIPES, fastgrasp, run
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,22 @@ def test_the_papers_frame_turns_anyhow(windows):
     assert batch["window"].shape[2] == 6
     assert torch.isfinite(batch["code"]).all()
     assert spread.max() < 1.0
+
+
+@pytest.mark.parametrize("options, stages, terms", [
+    ({"adaptation": False}, ["reconstruction", "autoencoder", "diffusion"], set()),
+    ({"diffusion": HandLoss()}, ["reconstruction", "autoencoder", "diffusion", "adaptation"], {"penetration", "noise"}),
+    ({"object_frame": True, "vertices": False, "adaptation": False}, ["reconstruction", "autoencoder", "diffusion"],
+     set()),
+])
+def test_the_ablations_variants_are_trained(windows, tmp_path, options, stages, terms):
+    recipe = fastgrasp(0.0001, **options)
+    assert [stage.name for stage in recipe.stages] == stages
+    assert run(recipe, windows, load_hand(), tmp_path, 600.0, lambda line: None)
+    log = json.loads((tmp_path / "diffusion.jsonl").read_text().splitlines()[-1])
+    assert terms <= set(log)
+    assert ("penetration" in log) == ("penetration" in terms)
+    assert recipe.object_frame == options.get("object_frame", False)
 
 
 @pytest.mark.parametrize("name", list(RECIPES))

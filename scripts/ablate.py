@@ -1,0 +1,358 @@
+"""The papers' ablations on our data, short runs side by side: `python scripts/ablate.py --out FOLDER [--rows ...]`.
+
+    --rows NAME ...      of those below, or adaptation; all of them without it
+    --scale 0.1          of the steps of a whole training, with --batch grasps each; every row gets the same
+    --minutes M          stop after so long; the same command goes on where it was
+    --objects training:shape --limit 4 --count 16      what the rows are measured on, as in scripts/evaluate.py
+
+FastGrasp's Table 1: cvae, diffusion, diffusion_physical, whole. Its Table 4, of the auto-encoder alone:
+vertices_physical, vertices, parameters_physical, parameters. GraspTTA's Table 2: without_tta, with_tta. The frame:
+object_frame against without_tta. The surface-distance loss: no_surface against whole, cvae_no_surface against
+without_tta.
+
+What rows have in common is trained once. A row's joint error is the mean distance of the 21 joints to those of
+held-out grasps, for hands proposed at the true frame with the true wishes (an auto-encoder's: for the hand it was
+given). The rest is measured as scripts/evaluate.py does, of grasps as they come. `adaptation` is no training: the
+shipped GraspTTA with 0, 5, 10 ... steps of test-time adaptation, what a step costs and what it brings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import evaluate
+from results import provenance, table
+from watch import Watch
+
+ROOT = Path(__file__).resolve().parent.parent
+#: held-out grasps of the joint error
+COMPARED = 256
+COLUMNS = (("paper_volume_cm3", "overlap cm3"), ("paper_displacement_cm", "displacement cm"),
+           ("paper_contact", "contact"), ("paper_depth_median_mm", "median depth mm"), ("paper_good", "good"),
+           ("paper_entropy_whitened_joints", "entropy"), ("strict_held", "held"), ("strict_contact", "strict contact"))
+STEPS = (0, 5, 10, 20, 40, 80)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        table: of which paper, or of what. label: what the row is called. make: its recipe, of the scale.
+        stages: how many of the recipe's are run; all when None. owner, shared: another row and its stages that are this
+            row's too.
+        rebuilt: true hands through the auto-encoder are measured, not proposals.
+    """
+
+    table: str
+    label: str
+    make: Callable[[float], Any]
+    stages: int | None = None
+    owner: str = ""
+    shared: tuple[str, ...] = ()
+    rebuilt: bool = False
+
+
+def rows() -> dict[str, Row]:
+    """Name -> row, in the order in which they can be made."""
+    from core.generators.fastgrasp import HandLoss
+    from core.generators.grasptta import CvaeLoss
+    from core.training.recipes import fastgrasp, grasptta
+
+    one, two, four = "FastGrasp, Table 1", "GraspTTA, Table 2", "FastGrasp, Table 4 (auto-encoder)"
+    encoder, prior = ("reconstruction", "autoencoder"), ("reconstruction", "autoencoder", "diffusion")
+    plain = HandLoss(contact=0, penetration=0, consistency=0, surface=0)
+    return {
+        "cvae": Row(one, "CVAE baseline (GraspTTA's Eq. 1)", lambda scale: grasptta(
+            scale, CvaeLoss(hand_centric=0, object_centric=0, surface=0), steps=0), 1),
+        "diffusion": Row(one, "diffusion alone", lambda scale: fastgrasp(scale, passes=0)),
+        "diffusion_physical": Row(one, "diffusion with physical loss", lambda scale: fastgrasp(
+            scale, passes=0, diffusion=HandLoss()), None, "diffusion", encoder),
+        "whole": Row(one, "whole pipeline", fastgrasp, None, "diffusion", prior),
+        "vertices_physical": Row(four, "vertices in, with physical losses", fastgrasp, 2, "diffusion", encoder, True),
+        "vertices": Row(four, "vertices in, reconstruction alone", lambda scale: fastgrasp(
+            scale, autoencoder=plain), 2, "diffusion", encoder[:1], True),
+        "parameters_physical": Row(four, "parameters in, with physical losses", lambda scale: fastgrasp(
+            scale, vertices=False), 2, rebuilt=True),
+        "parameters": Row(four, "parameters in, reconstruction alone", lambda scale: fastgrasp(
+            scale, vertices=False, autoencoder=plain), 2, "parameters_physical", encoder[:1], True),
+        "without_tta": Row(two, "without adaptation", lambda scale: grasptta(scale, steps=0), 1),
+        "with_tta": Row(two, "with adaptation", grasptta, None, "without_tta", ("cvae",)),
+        "object_frame": Row("the frame", "GraspCVAE in the papers' object frame", lambda scale: grasptta(
+            scale, object_frame=True, steps=0), 1),
+        "no_surface": Row("surface-distance loss", "FastGrasp's adaptation without it", lambda scale: fastgrasp(
+            scale, HandLoss(surface=0)), None, "diffusion", prior),
+        "cvae_no_surface": Row("surface-distance loss", "GraspCVAE without it", lambda scale: grasptta(
+            scale, CvaeLoss(surface=0), steps=0), 1),
+    }
+
+
+class Bench:
+    """What all rows are trained and measured on."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        import torch
+
+        from core.hand import load_hand
+        from core.training.data import load_windows
+
+        self.options, self.begin = options, time.monotonic()
+        self.home = options.out / f"scale_{options.scale:g}_{options.batch}"
+        torch.set_num_threads(1)
+        self.hand = load_hand()
+        self.windows = load_windows(options.training, options.windows or options.out / "windows.npz", self.hand,
+                                    options.cache)
+        self.objects = evaluate.things(self.measured_with(["training"]))
+
+    def measured_with(self, methods: list[str], protocol: str = "paper") -> argparse.Namespace:
+        """scripts/evaluate.py's options for rows that lie in folders."""
+        options = self.options
+        given = ["--out", self.home / "measured", "--objects", options.objects, "--limit", options.limit, "--count",
+                 options.count, "--protocol", protocol, "--training", options.training, "--no-frechet", "--no-sheet",
+                 "--methods", *methods]
+        if options.cache:
+            given += ["--cache", options.cache]
+        return evaluate.arguments([str(word) for word in given])
+
+    def left(self) -> float:
+        """Seconds until the time is up."""
+        return 60 * self.options.minutes - (time.monotonic() - self.begin)
+
+    def measure(self, names: list[str], protocol: str) -> dict[str, dict]:
+        """name -> evaluate's row, of the grasps in the folders of that name."""
+        options = self.measured_with([f"npz:{name}={self.home / 'grasps' / name}" for name in names], protocol)
+        hand = evaluate.prepared(options)
+        found = table(evaluate.measure_all(options, hand, None), options, hand)[1]
+        return {row["method"]: row for row in found}
+
+
+def trained(name: str, row: Row, bench: Bench) -> Any:
+    """The row's recipe with its network trained, or None where the time was up before."""
+    import torch
+
+    from core.training.recipes import run
+
+    out = bench.home / "trained"
+    torch.manual_seed(0)
+    recipe = row.make(bench.options.scale)
+    stages = tuple(replace(stage, batch=bench.options.batch) for stage in recipe.stages[: row.stages])
+    recipe = replace(recipe, stages=stages)
+    (out / name).mkdir(parents=True, exist_ok=True)
+    for stage in row.shared:
+        for ending in (".pt", ".jsonl"):
+            if not (out / row.owner / f"{stage}{ending}").exists():
+                raise SystemExit(f"{name} shares stages with {row.owner}: give --rows that row too.")
+            if not (out / name / f"{stage}{ending}").exists():
+                shutil.copyfile(out / row.owner / f"{stage}{ending}", out / name / f"{stage}{ending}")
+    done = run(recipe, bench.windows, bench.hand, out / name, bench.left(), lambda line: print(f"  {line[:100]}"))
+    return recipe if done else None
+
+
+def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
+    """Millimetres, mean over joints and held-out grasps of hands of mean shape."""
+    import torch
+
+    from core.generators.heading import WINDOW, object_frames
+    from core.generators.windows import window_cloud
+    from core.hand.skin import SkinSample
+
+    windows, hand, network = bench.windows, bench.hand, recipe.network
+    rng = torch.Generator().manual_seed(0)
+    held = windows.rows("shape")
+    held = held[windows.grasps.betas[held].abs().sum(1) == 0]
+    held = held[torch.randperm(len(held), generator=rng)[:COMPARED]]
+    truth = windows.grasps[held]
+    frames = object_frames(len(held), rng) if recipe.object_frame else windows.frames[held]
+    of = windows.object[held]
+    window = window_cloud(windows.points[of].float(), windows.normals[of].float(), frames, network.points, rng,
+                          math.inf if recipe.object_frame else WINDOW)
+    skin = SkinSample(hand)
+    with torch.no_grad():
+        if row.rebuilt:
+            code = rebuilt(network, skin, network.code.encode(hand, truth, frames))
+        else:
+            code = network.propose(window, windows.kind[held], windows.intent[held], skin, rng, lambda fraction: True)
+        found = network.code.grasps(hand, code, frames, "ablation")
+        joints = [hand(**grasps.parameters()).joints for grasps in (found, truth)]
+    return float(1000 * (joints[0] - joints[1]).norm(dim=-1).mean())
+
+
+def rebuilt(network: Any, skin: Any, code: Any) -> Any:
+    """(N, 61) codes as FastGrasp's auto-encoder gives them back."""
+    return network.autoencoder.decoder(network.autoencoder.encode(skin, network, code))
+
+
+def sampled(name: str, row: Row, recipe: Any, bench: Bench) -> float:
+    """Writes the row's grasps on every object; the median of the seconds an object took."""
+    import torch
+
+    from core.generators.base import GraspRequest
+    from core.generators.learned import Learned
+    from core.generators.places import PlaceScorer
+    from core.weights import load_weights
+
+    places = PlaceScorer()
+    places.load_state_dict(load_weights("places"))
+    generator = Learned(recipe.network, places, "ablation", object_frame=recipe.object_frame)
+    folder = bench.home / "grasps" / name
+
+    def proposed(thing: str, obj: Any) -> Any:
+        rng = torch.Generator().manual_seed(0)
+        if row.rebuilt:
+            return through_autoencoder(recipe.network, thing, obj, bench)
+        return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Watch())
+
+    return write_grasps(folder, bench, proposed)
+
+
+def through_autoencoder(network: Any, thing: str, obj: Any, bench: Bench) -> Any:
+    """Held-out grasps of an object as the auto-encoder gives them back, each in its heading frame."""
+    import torch
+
+    from core.generators.heading import frames_of_grasps
+    from core.hand.skin import SkinSample
+    from core.synthesis.dataset import load_training
+
+    data = load_training(bench.options.training)
+    truth = data[data.object == data.objects.index(thing)].grasps(bench.hand)
+    truth = truth[torch.randperm(len(truth), generator=torch.Generator().manual_seed(0))[: bench.options.count]]
+    frames = frames_of_grasps(obj, bench.hand, truth)
+    with torch.no_grad():
+        code = rebuilt(network, SkinSample(bench.hand), network.code.encode(bench.hand, truth, frames))
+    return network.code.grasps(bench.hand, code, frames, "ablation")
+
+
+def write_grasps(folder: Path, bench: Bench, proposed: Callable[[str, Any], Any]) -> float:
+    """OBJECT.npz for every object, where it is not there; the median of the seconds one took."""
+    import numpy as np
+
+    from core.files import save_arrays
+
+    folder.mkdir(parents=True, exist_ok=True)
+    times = []
+    for thing, prepare in bench.objects.items():
+        path = folder / f"{thing}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as stored:
+                times.append(float(stored["seconds"]))
+            continue
+        obj = prepare()
+        begin = time.perf_counter()
+        grasps = proposed(thing, obj)
+        times.append(time.perf_counter() - begin)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_arrays(path, {
+            **{key: value.detach().numpy() for key, value in grasps.parameters().items()},
+            "score": grasps.score.numpy(), "hand": np.array(bench.hand.side), "method": np.array("ablation"),
+            "seed": np.array("0"), "unit": np.array("m"), "seconds": np.array(times[-1])})
+    return float(np.median(times))
+
+
+def adaptation_curve(bench: Bench) -> list[dict]:
+    """The shipped GraspTTA with so many steps of adaptation: what they cost and what they bring."""
+    import torch
+
+    from core.generators.base import GraspRequest
+    from core.generators.grasptta import GraspTTA
+    from core.generators.learned import Learned
+
+    names, times = [], {}
+    for steps in STEPS:
+        generator = Learned.load(GraspTTA(steps=steps), "grasptta")
+
+        def proposed(thing: str, obj: Any, generator: Any = generator) -> Any:
+            rng = torch.Generator().manual_seed(0)
+            return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Watch())
+
+        name = f"steps_{steps}"
+        times[name] = write_grasps(bench.home / "grasps" / name, bench, proposed)
+        names.append(name)
+    measured = bench.measure(names, "both")
+    default = GraspTTA().steps
+    return [{"table": "test-time adaptation of the shipped GraspTTA", "name": name,
+             "label": f"{steps} steps" + " (the default)" * (steps == default), "seconds": times[name],
+             **measured.get(name, {})} for steps, name in zip(STEPS, names, strict=True)]
+
+
+def written(found: list[dict], options: argparse.Namespace, made: dict[str, str]) -> str:
+    """The tables in Markdown."""
+    lines = [f"Short runs: {options.scale:g} of the steps of a whole training, with {options.batch} grasps each, for "
+             "every row; compare rows with each other and with nothing else. Grasps as they come, none chosen.\n"]
+    for title in dict.fromkeys(row["table"] for row in found):
+        mine = [row for row in found if row["table"] == title]
+        columns = [("joint_mm", "joint error mm"), *COLUMNS]
+        columns = [(name, label) for name, label in columns if any(name in row for row in mine)]
+        heads = " | ".join(["", "steps trained", "s an object", *(label for _, label in columns)])
+        lines += [f"**{title}**\n", f"|{heads} |", "|---" * (3 + len(columns)) + "|"]
+        lines += ["| " + " | ".join([row["label"], row.get("steps", ""), f"{row['seconds']:.2f}", *(
+            f"{row[name]:.3g}" if name in row else "" for name, _ in columns)]) + " |" for row in mine]
+        lines.append("")
+    return "\n".join(lines) + "\n" + "\n".join(f"{name}: {value}  " for name, value in made.items()) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", nargs="+")
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--scale", type=float, default=0.1)
+    parser.add_argument("--batch", type=int, default=32, help="grasps in one step; whole trainings take 64")
+    parser.add_argument("--objects", default="training:shape")
+    parser.add_argument("--limit", type=int, default=4)
+    parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--training", type=Path, default=evaluate.TRAINING)
+    parser.add_argument("--windows", type=Path, help="kept windows; FOLDER/windows.npz when left out")
+    parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    from core.files import save_text
+
+    known = rows()
+    wanted = options.rows or [*known, "adaptation"]
+    unknown = sorted(set(wanted) - {*known, "adaptation"})
+    if unknown:
+        raise SystemExit(f"There is no row {unknown[0]}: use {', '.join([*known, 'adaptation'])}.")
+    if not options.training.is_file():
+        raise SystemExit(f"There is no file of training grasps {options.training}.")
+    if options.scale <= 0 or options.minutes <= 0 or min(options.count, options.limit, options.batch) < 1:
+        raise SystemExit("--scale and --minutes are more than nothing; --count, --limit and --batch are whole numbers "
+                         "from 1.")
+    options.out.mkdir(parents=True, exist_ok=True)
+    bench, done, complete = Bench(options), [], True
+    for name in (name for name in known if name in wanted):
+        begin = time.process_time()
+        print(f"{name}: {known[name].label}", flush=True)
+        recipe = trained(name, known[name], bench)
+        if recipe is None:
+            complete = False
+            break
+        stages = ", ".join(f"{stage.name} {stage.course.steps}" for stage in recipe.stages)
+        done.append({"table": known[name].table, "name": name, "label": known[name].label, "steps": stages,
+                     "joint_mm": joint_error(known[name], recipe, bench),
+                     "seconds": sampled(name, known[name], recipe, bench)})
+        print(f"  joint error {done[-1]['joint_mm']:.1f} mm, {time.process_time() - begin:.0f} s", flush=True)
+    if done:
+        measured = bench.measure([row["name"] for row in done], "paper")
+        done = [row | measured.get(row["name"], {}) | {"seconds": row["seconds"]} for row in done]
+    if "adaptation" in wanted and complete:
+        done += adaptation_curve(bench)
+    made = provenance(options, "ablate.py")
+    text = written(done, options, made)
+    save_text(options.out / "ablations.md", text)
+    save_text(options.out / "ablations.json", json.dumps({"scale": options.scale, "made": made, "rows": done},
+                                                         indent=1))
+    print(text)
+    return 0 if complete else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

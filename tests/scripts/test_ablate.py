@@ -1,0 +1,69 @@
+"""The ablations' tables: rows share what they have in common, are measured as all others are, and go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    """A file of training grasps of an object to train on and one that is held out."""
+    from core.synthesis.dataset import load_training, merge
+
+    data = load_training(Path(__file__).resolve().parents[2] / "weights" / "training" / "grasps.npz")
+    path = tmp_path_factory.mktemp("training") / "two.npz"
+    merge([data[data.object == data.objects.index(name)][:8] for name in ("can/0", "can/5")]).save(path)
+    return path
+
+
+def test_rows_share_and_go_on(training, tmp_path, script):
+    common = ("--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache", "--scale", 1e-6,
+              "--limit", 1, "--count", 2, "--batch", 2)
+    rows = ("--rows", "diffusion", "whole", "vertices_physical", "object_frame")
+    assert "Traceback" not in script("ablate.py", *common, *rows, "--minutes", 1e-6, fails=True)  # no time, no row
+    script("ablate.py", *common, *rows)
+    home = tmp_path / "out" / "scale_1e-06_2"
+    found = {row["name"]: row for row in json.loads((tmp_path / "out" / "ablations.json").read_text())["rows"]}
+    assert list(found) == ["diffusion", "whole", "vertices_physical", "object_frame"]
+    for row in found.values():
+        assert 1 < row["joint_mm"] < 500
+        assert row["grasps"] == 2
+        assert row["paper_displacement_cm"] >= 0
+    assert found["whole"]["steps"] == "reconstruction 1, autoencoder 1, diffusion 1, adaptation 1"
+    assert found["diffusion"]["steps"] == "reconstruction 1, autoencoder 1, diffusion 1"
+    # One auto-encoder and one diffusion for both; hands differ by the adaptation alone.
+    logs = [(home / "trained" / name / "diffusion.jsonl").read_text() for name in ("diffusion", "whole")]
+    assert logs[0] == logs[1]
+    hands = [np.load(home / "grasps" / name / "can" / "5.npz")["transl"] for name in ("diffusion", "whole")]
+    assert np.abs(hands[0] - hands[1]).max() > 0
+    text = (tmp_path / "out" / "ablations.md").read_text()
+    assert "**FastGrasp, Table 1**" in text
+    assert "| whole pipeline |" in text
+    assert text.startswith("Short runs: 1e-06 of the steps")
+    assert str(tmp_path) not in text
+    kept = {path: path.stat().st_mtime_ns for path in (home / "grasps").rglob("*.npz")}
+    script("ablate.py", *common, *rows)
+    assert kept == {path: path.stat().st_mtime_ns for path in (home / "grasps").rglob("*.npz")}
+
+
+@pytest.mark.parametrize("wish, sentence", [
+    (["--rows", "magic"], "There is no row magic"),
+    (["--rows", "whole"], "whole shares stages with diffusion"),
+    (["--count", "0"], "whole numbers from 1"),
+    (["--training", "no.npz"], "There is no file of training grasps no.npz"),
+])
+def test_what_cannot_be_is_a_sentence(training, tmp_path, wish, sentence, scripts_on_path, monkeypatch):
+    import sys
+
+    import ablate
+
+    given = ["ablate.py", "--out", str(tmp_path), "--training", str(training), "--scale", "1e-6", "--limit", "1",
+             "--cache", str(training.parent / "cache"), "--windows", str(training.parent / "windows.npz"), *wish]
+    monkeypatch.setattr(sys, "argv", given)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit, match=sentence):
+        ablate.main()
