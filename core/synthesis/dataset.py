@@ -178,9 +178,9 @@ def training_object(name: str, cache: str | Path | None = None, meshes: str | Pa
     from core.objects import load_mesh, load_object, prepare_object, save_object, with_parts
 
     stored = Path(cache, name.replace("/", "_") + ".npz") if cache else None
-    if stored is not None and stored.exists():
-        return load_object(stored)
     family, seed = name.split("/", 1)
+    if stored is not None and stored.exists():
+        return _upright(load_object(stored), family)
     if family == "mesh":
         obj = prepare_object(*load_mesh(Path(meshes or ".", seed)))
     else:
@@ -192,6 +192,15 @@ def training_object(name: str, cache: str | Path | None = None, meshes: str | Pa
     if stored is not None:
         stored.parent.mkdir(parents=True, exist_ok=True)
         save_object(obj, stored)
-    return obj
+    return _upright(obj, family)
+
+
+def _upright(obj: GraspObject, family: str) -> GraspObject:
+    """The object, knowing its up where its family is one of things that are kept level."""
+    from core.synthesis.shapes import LEVEL
+
+    if obj.parts is None or family not in LEVEL:
+        return obj
+    return replace(obj, parts=replace(obj.parts, up=(0.0, 0.0, 1.0)))
 
 
