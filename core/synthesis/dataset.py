@@ -11,7 +11,7 @@ import torch
 
 from core.files import save_arrays
 from core.grasps import Grasps
-from core.synthesis.intents import INTENTS
+from core.synthesis.intents import INTENTS, too_steep
 from core.synthesis.taxonomy import TYPES
 
 if TYPE_CHECKING:
@@ -164,6 +164,23 @@ def balanced(grasps: TrainingGrasps) -> TrainingGrasps:
                     dropped = True
         if not dropped:
             break
+    return grasps[keep]
+
+
+def kept_level(grasps: TrainingGrasps, hand: HandModel) -> TrainingGrasps:
+    """Without the grasps of somebody who uses a thing that is kept level, and holds it too steeply to.
+
+    Slices are made by that rule; those of earlier versions were not.
+    """
+    from core.synthesis.shapes import LEVEL
+
+    asked = np.flatnonzero(np.isin(grasps.families, LEVEL) & (grasps.intent == INTENTS.index("use")))
+    with torch.no_grad():
+        joints = hand(**grasps[asked].grasps(hand).parameters()).joints
+    # Half precision moves a hand by less than a degree.
+    steep = too_steep(joints, torch.tensor([0.0, 0.0, 1.0])) > 0.01
+    keep = np.ones(len(grasps), bool)
+    keep[asked[steep.numpy()]] = False
     return grasps[keep]
 
 

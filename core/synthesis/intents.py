@@ -133,7 +133,7 @@ class Purpose:
         """(N,) how much too steep the forearms of hands (N, 21, 3) stand to keep the thing level, 0 where right."""
         if self.up is None:
             return torch.zeros(len(joints))
-        return ((hand_directions(joints)[1] @ self.up).abs() - LEVEL).relu()
+        return too_steep(joints, self.up)
 
     def across(self, joints: torch.Tensor) -> torch.Tensor:
         """(N,) how wrongly hands with joints (N, 21, 3) lie to the working end, 0 where right."""
@@ -257,6 +257,11 @@ class Purpose:
         known = touch.part >= 0
         weight = area * known
         return (weight * self.edge[touch.part.clamp_min(0)]).sum(1) / weight.sum(1).clamp_min(1e-9)
+
+
+def too_steep(joints: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """(N,) sine of the angle between hands (N, 21, 3) and the plane across `up` (3,), above what keeps a thing level."""
+    return ((hand_directions(joints)[1] @ up).abs() - LEVEL).relu()
 
 
 def hand_directions(joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -45,19 +46,27 @@ class Task:
 
     Attributes:
         object: a name of `TrainingGrasps.objects`. intent: what its grasps are for. round: which slice of them.
+        seeds: digest of the grasps that some of its hands start from, "" for none.
     """
 
     object: str
     intent: str
     round: int = 0
+    seeds: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.object.replace('/', '_')}_{self.intent}_{self.round}"
+        work = f"{self.object.replace('/', '_')}_{self.intent}_{self.round}"
+        return f"{work}~{self.seeds}" if self.seeds else work
 
     def number(self, seed: int) -> int:
         """A seed of this slice's own."""
         return zlib.crc32(f"{self.name}:{seed}".encode()) & 0x7FFFFFFF
+
+
+def work_of(name: str) -> str:
+    """A slice's name without what it was started from: the same work is done once."""
+    return re.sub(r"~[0-9a-f]{8}$", "", name)
 
 
 def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: Seeds | None = None,
@@ -67,7 +76,7 @@ def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: See
     An object without the parts that the intent needs gives none.
 
     Args:
-        seeds: grasps of other shapes of the family, from copies of which a share of the hands start.
+        seeds: what `task.seeds` names: a share of the hands start from copies of those of other shapes of the family.
         device: where hands are closed. A seed repeats a slice on a device.
     """
     rng = torch.Generator().manual_seed(task.number(seed))
