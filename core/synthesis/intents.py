@@ -260,7 +260,7 @@ class Purpose:
 
 
 def too_steep(joints: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """(N,) sine of the angle between hands (N, 21, 3) and the plane across `up` (3,), above what keeps a thing level."""
+    """(N,) sine of the angle of hands (N, 21, 3) to the plane across `up` (3,), above what keeps a thing level."""
     return ((hand_directions(joints)[1] @ up).abs() - LEVEL).relu()
 
 
