@@ -186,6 +186,23 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
     return float(1000 * (joints[0] - joints[1]).norm(dim=-1).mean())
 
 
+def made_row(name: str, row: Row, bench: Bench) -> dict | None:
+    """A row that is trained, with its joint error and its grasps in their folder; None where the time was up before."""
+    from core.files import save_text
+
+    kept = bench.home / "trained" / name / "row.json"
+    if kept.exists() and len(list((bench.home / "grasps" / name).rglob("*.npz"))) == len(bench.objects):
+        return json.loads(kept.read_text(encoding="utf-8"))
+    recipe = trained(name, row, bench)
+    if recipe is None:
+        return None
+    stages = ", ".join(f"{stage.name} {stage.course.steps}" for stage in recipe.stages)
+    made = {"table": row.table, "name": name, "label": row.label, "steps": stages,
+            "joint_mm": joint_error(row, recipe, bench), "seconds": sampled(name, row, recipe, bench)}
+    save_text(kept, json.dumps(made))
+    return made
+
+
 def rebuilt(network: Any, skin: Any, code: Any) -> Any:
     """(N, 61) codes as FastGrasp's auto-encoder gives them back."""
     return network.autoencoder.decoder(network.autoencoder.encode(skin, network, code))
@@ -331,14 +348,11 @@ def main() -> int:
     for name in (name for name in known if name in wanted):
         begin = time.process_time()
         print(f"{name}: {known[name].label}", flush=True)
-        recipe = trained(name, known[name], bench)
-        if recipe is None:
+        row = made_row(name, known[name], bench)
+        if row is None:
             complete = False
             break
-        stages = ", ".join(f"{stage.name} {stage.course.steps}" for stage in recipe.stages)
-        done.append({"table": known[name].table, "name": name, "label": known[name].label, "steps": stages,
-                     "joint_mm": joint_error(known[name], recipe, bench),
-                     "seconds": sampled(name, known[name], recipe, bench)})
+        done.append(row)
         print(f"  joint error {done[-1]['joint_mm']:.1f} mm, {time.process_time() - begin:.0f} s", flush=True)
     if done:
         measured = bench.measure([row["name"] for row in done], "paper")
