@@ -53,12 +53,13 @@ if TYPE_CHECKING:
 
 #: distances d become exp(-DECAY d), d in metres (published code)
 DECAY: Final = 5.0
-#: metres that the numbers of a Gaussian are in units of: its mean (3), its Cholesky factor (6)
-UNIT: Final = (0.005,) * 3 + (0.002,) * 6
-#: metres: a Gaussian whose Cholesky factor is shorter stands for no contact. Those of a patch are 3 mm and longer,
-#: those of a single vertex 0.9 (the published code has 1).
-NONE: Final = 2e-3
-GAUSSIANS: Final = ANCHORS * 9
+#: metres: a Gaussian's numbers, its mean (3) and its Cholesky factor (6), are told from this and in units of that
+USUAL: Final = (0.0,) * 3 + (0.0025, 0.0, 0.0016, 0.0, 0.0, 0.0013)
+UNIT: Final = (0.004,) * 3 + (0.0018,) * 6
+#: numbers of an anchor's Gaussian: whether there is one (1 or -1), and its nine, zeros where there is none. The
+#: published code has the nine alone, and none where they are small; denoised, they lie between small and usual.
+NUMBERS: Final = 10
+GAUSSIANS: Final = ANCHORS * NUMBERS
 #: the share of the work of proposing that is the sampling; the rest is laying hands into fields, so many at once
 SAMPLING, CHUNK = 0.7, 8
 #: basis points whose distances are made at once: larger tables fall out of the cache
@@ -185,7 +186,7 @@ class Denoiser(nn.Module):
 
     def forward(self, hand: torch.Tensor, contacts: torch.Tensor, t: torch.Tensor, obj: torch.Tensor,
                 context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is predicted of the hand's field and of the Gaussians (B, 288), at steps t (B,).
+        """What is predicted of the hand's field and of the Gaussians (B, 320), at steps t (B,).
 
         Args:
             hand, obj: (B, channels, x, y, z) the noisy field and the object's. context: (B, condition).
@@ -225,7 +226,6 @@ class JointDiffusion(Network):
     noisy = 0.5
     field_mean: torch.Tensor
     field_scale: torch.Tensor
-    unit: torch.Tensor
 
     def __init__(self, side: int = 8, widths: tuple[int, ...] = (112, 160), context: tuple[int, ...] = (48, 80),
                  condition: int = 160, contacts: int = 224, *, folded: bool = True, steps: int = 20,
@@ -243,7 +243,6 @@ class JointDiffusion(Network):
         self.schedule = NoiseSchedule()
         self.register_buffer("field_mean", torch.full((side**3,), 0.6))
         self.register_buffer("field_scale", torch.tensor(0.15))
-        self.register_buffer("unit", torch.tensor(UNIT).repeat(ANCHORS))
 
     # What the network sees: fields and Gaussians in units of about one.
 
@@ -263,17 +262,19 @@ class JointDiffusion(Network):
         return volumes.reshape(-1, *BLOCK, x, y, z).permute(0, 4, 1, 5, 2, 6, 3).flatten(1)
 
     def into_units(self, distances: torch.Tensor, gaussians: torch.Tensor) -> torch.Tensor:
-        """(B, side^3 + 288) x_0 of d_H (B, side^3) and c_H (B, 32, 9)."""
+        """(B, side^3 + 320) x_0 of d_H (B, side^3) and c_H (B, 32, 9)."""
         field = ((-DECAY * distances).exp() - self.field_mean) / self.field_scale
-        return torch.cat([field, gaussians.flatten(1) / self.unit], 1)
+        there = gaussians[..., 3:].abs().amax(-1, keepdim=True) > 0
+        nine = (gaussians - gaussians.new_tensor(USUAL)) / gaussians.new_tensor(UNIT) * there
+        return torch.cat([field, torch.cat([2.0 * there - 1, nine], -1).flatten(1)], 1)
 
     def out_of_units(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """d_H (B, side^3), metres, and c_H (B, 32, 9) of x_0; what is too small for a Gaussian is none."""
+        """d_H (B, side^3), metres, and c_H (B, 32, 9) of x_0; zeros where there is rather no Gaussian than one."""
         field, contacts = x.split([self.side**3, GAUSSIANS], 1)
         near = (field * self.field_scale + self.field_mean).clamp(1e-2, 1.0)
-        gaussians = (contacts * self.unit).reshape(-1, ANCHORS, 9)
-        there = gaussians[..., 3:].norm(dim=-1, keepdim=True) >= NONE
-        return near.log() / -DECAY, gaussians * there
+        there, nine = contacts.unflatten(1, (ANCHORS, NUMBERS)).split([1, 9], -1)
+        gaussians = nine * nine.new_tensor(UNIT) + nine.new_tensor(USUAL)
+        return near.log() / -DECAY, gaussians * (there > 0)
 
     @torch.no_grad()
     def standardise(self, hand: SkinSample, code: torch.Tensor) -> None:
@@ -314,7 +315,7 @@ class JointDiffusion(Network):
         return obj, y + self.wishes(kind, intent)
 
     def velocity(self, x: torch.Tensor, t: torch.Tensor, obj: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """(B, side^3 + 288) predicted of z_t (B, side^3 + 288)."""
+        """(B, side^3 + 320) predicted of z_t (B, side^3 + 320)."""
         field, contacts = x.split([self.side**3, GAUSSIANS], 1)
         found, touched = self.denoiser(self.volumes(field), contacts, t, obj, y)
         return torch.cat([self.listed(found), touched], 1)
