@@ -1,8 +1,9 @@
 """Measures the fit and CHOIR's representation: `python scripts/check_fit.py --out FOLDER [--parts ...]`.
 
     --parts representation   the hand out of its representation: joint error, contact's agreement
-            proposals        strict protocol before and after the fit: perturbed grasps, controls, retrieval
-            benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone
+            proposals        strict protocol before and after the fit: perturbed grasps, controls, retrieval, --methods
+            benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone, and
+                             each method that refines, by itself and with the fit
             time             16 candidates, warm
     --split shape|family --limit N --count N   of the training objects held out; --meshes FOLDER --limit N real ones
 
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,8 @@ MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 ROUGH = (0.01, 0.15, 0.10)
 #: cm3: more overlap than this calls for a fit; by so much more the strict protocol calls a grasp worse
 LARGE, MORE = 1.0, 0.3
+#: mm: by so much more depth it does, too
+DEEPER = 1.0
 
 Things = dict[str, tuple["GraspObject", "Grasps | None"]]
 
@@ -99,10 +103,12 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
 def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
     from core.fitting.fit import fit
+    from core.generators import make_generator
     from core.generators.base import GraspRequest
     from core.generators.retrieval import Retrieval, load_index
     from core.metrics.controls import of_another, random_wrists
     from core.metrics.strict import strict_measures
+    from core.pipeline import with_fields
     from core.synthesis.dataset import load_training
     from core.training.noise import perturbed
 
@@ -118,10 +124,14 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
                  "retrieval": index.sample(GraspRequest(obj, hand, options.count), rng, Watch())}
         if grasps is not None:
             given |= {"perturbed": perturbed(hand, grasps, ROUGH, rng), "true": grasps}
+        fields = {}
+        for method in options.methods:
+            request = GraspRequest(obj, hand, options.count)
+            given[method], fields[method] = with_fields(make_generator(method), method, request, rng, Watch())
         for kind, proposed in given.items():
             if not len(proposed):
                 continue
-            fitted = fit(obj, hand, proposed)
+            fitted = fit(obj, hand, proposed, fields=fields.get(kind), laid=True)
             before, after = (strict_measures(obj, hand, one) for one in (proposed, fitted.grasps))
             columns = kinds.setdefault(kind, {})
             for when, measures in (("before", before), ("after", after)):
@@ -152,21 +162,27 @@ def strict_row(kind: str, values: dict[str, torch.Tensor], rows: torch.Tensor) -
 
 
 def made_worse(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Why -> (N,) bool. A hold that sat in an overlap of more than `LARGE` which is halved does not count as lost."""
+    """Why -> (N,) bool: what the strict protocol finds worse after the fit, whatever it finds better."""
     before, after = ({key.rpartition(" ")[0]: value for key, value in values.items() if key.endswith(when)}
                      for when in (" before", " after"))
-    freed = (before["volume_cm3"] > LARGE) & (after["volume_cm3"] < before["volume_cm3"] / 2)
     return {"bones": after["bones_crossing"] > before["bones_crossing"],
-            "contact": after["contact"] < before["contact"], "held": (after["held"] < before["held"]) & ~freed,
-            "overlap": after["volume_cm3"] > before["volume_cm3"] + MORE}
+            "contact": after["contact"] < before["contact"], "held": after["held"] < before["held"],
+            "overlap": after["volume_cm3"] > before["volume_cm3"] + MORE,
+            "depth": after["depth_mm"] > before["depth_mm"] + DEEPER}
 
 
 def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
     """Name -> what it makes of perturbed grasps; a row each in the benchmark."""
-    from core.fitting.fit import fit
+    from core.generators import METHODS
+    from core.pipeline import fit_each, refiner_of
 
-    return {"perturbed input": lambda obj, hand, grasps: grasps,
-            "fit alone": lambda obj, hand, grasps: fit(obj, hand, grasps).grasps}
+    rows = {"perturbed input": lambda obj, hand, grasps: grasps, "fit alone": fit_each}
+    for name, method in METHODS.items():
+        if method.fields:
+            rows[method.label] = lambda obj, hand, grasps, name=name: refiner_of(name, obj, hand)(
+                grasps, torch.Generator().manual_seed(0))[0]
+            rows[f"{method.label} with fit"] = partial(fit_each, method=name)
+    return rows
 
 
 def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -237,6 +253,7 @@ def main() -> int:
     parser.add_argument("--meshes", type=Path)
     parser.add_argument("--limit", type=int, default=8, help="objects of each kind")
     parser.add_argument("--count", type=int, default=12, help="grasps of each object")
+    parser.add_argument("--methods", nargs="*", default=[], help="whose proposals are fitted too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
     options = parser.parse_args()

@@ -36,6 +36,8 @@ CHUNK: Final = 16
 FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
 #: cm3 by which a fit may make the overlap larger, where it makes something else better
 MORE_OVERLAP: Final = 0.3
+#: mm by which it may sink deeper, where it makes something else better
+MORE_DEPTH: Final = 0.7
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,14 @@ class Fitted:
     complete: bool = True
 
 
-def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | None = None,
+def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | None = None, laid: bool = False,
         progress: Progress | None = None, stages: tuple[Stage, ...] = STAGES) -> Fitted:
     """Fits N grasps to an object, on the processor.
 
     Args:
         obj: the object. hand: of the grasps' side. grasps: in the object's frame.
         fields: N predicted representations; the hands start in them, and touch where their Gaussians say.
+        laid: the hands as given lie in the fields already (stage 1).
         progress: told how far it is; may stop it.
         stages: steps and rates of stage 2.
     """
@@ -86,7 +89,7 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
                 return progress is None or progress((done + size * fraction) / count, "Fitting the hand to the object")
 
             field = None if fields is None else fields[rows]
-            parts.append(_fit_some(obj, hand, probe, grasps[rows], field, go_on, stages))
+            parts.append(_fit_some(obj, hand, probe, grasps[rows], field, laid, go_on, stages))
     back = order.argsort()
     return Fitted(Grasps.cat([part.grasps for part in parts])[back],
                   torch.cat([part.moved_mm for part in parts])[back], torch.cat([part.changed for part in parts])[back],
@@ -95,11 +98,11 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
 
 
 def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasps, field: Choir | None,
-              go_on: Callable[[float], bool], stages: tuple[Stage, ...]) -> Fitted:
+              laid: bool, go_on: Callable[[float], bool], stages: tuple[Stage, ...]) -> Fitted:
     """Fits grasps of one hand shape together."""
     betas = grasps.betas[0]
     closer = Closer(hand, probe, betas, obj)
-    if field is not None:
+    if field is not None and not laid:
         grasps = hands_in_field(hand, field, grasps)
     with torch.no_grad():
         posed = hand(**grasps.parameters())
@@ -176,9 +179,10 @@ def better(after: Surface, before: Surface) -> torch.Tensor:
 
 
 def worse(after: Surface, before: Surface) -> torch.Tensor:
-    """(N,) bool: more bones in the object, contact lost, or much more overlap."""
+    """(N,) bool: more bones in the object, contact lost, much more overlap, or much deeper."""
     return ((after.bones > before.bones) | (touches(before) & ~touches(after))
-            | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP))
+            | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
+            | (after.depth_mm > before.depth_mm + MORE_DEPTH))
 
 
 def badness(found: Surface) -> torch.Tensor:

@@ -46,7 +46,7 @@ from core.objects.basis_points import basis_lattice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.base import GraspRequest
+    from core.generators.base import GraspRequest, Progress
     from core.generators.learned import Learned
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -398,14 +398,21 @@ def choir_of(hand: HandModel, obj: GraspObject, distances: torch.Tensor, gaussia
 
 
 def propose(learned: Learned, request: GraspRequest, rng: torch.Generator,
-            go_on: Callable[[float], bool] = lambda fraction: True) -> tuple[Grasps, Choir]:
+            progress: Progress = lambda fraction, stage: True) -> tuple[Grasps, Choir]:
     """The grasps that `Learned.sample` gives, and the fields that they lie in, for the fit."""
     network = _joint(learned)
+
+    def go_on(fraction: float) -> bool:
+        return progress(0.1 + 0.85 * fraction, "Proposing hands")
+
+    progress(0.05, "Choosing places on the object")
     frames, kind = choose_places(learned.places, request, request.count, rng)
     window = window_cloud(request.object.points, request.object.normals, frames, network.points, rng)
     intent = torch.full_like(kind, wish_index(request)[1])
-    distances, gaussians = network.predict(*(value.to(learned.device) for value in (window, kind, intent)), rng, go_on)
-    code = network.codes(embedded_skin(str(learned.device)), distances).cpu()
+    distances, gaussians = network.predict(*(value.to(learned.device) for value in (window, kind, intent)), rng,
+                                           lambda fraction: go_on(SAMPLING * fraction))
+    code = network.codes(embedded_skin(str(learned.device)), distances,
+                         lambda fraction: go_on(SAMPLING + (1 - SAMPLING) * fraction)).cpu()
     grasps = learned.code.grasps(request.hand, code, frames, learned.name, request.betas)
     return (replace(grasps, type=tuple(TYPE_WISHES[index] for index in kind.tolist())),
             choir_of(request.hand, request.object, distances.cpu(), gaussians.cpu(), frames))
