@@ -15,7 +15,7 @@ from core.grasps import Grasps
 if TYPE_CHECKING:
     from core.fitting.choose import Refiner
     from core.fitting.representation import Choir
-    from core.generators.base import Generator, GraspRequest, Progress
+    from core.generators.base import GraspRequest, Progress
     from core.hand import HandModel
     from core.objects import GraspObject
 
@@ -77,31 +77,30 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
     Returns:
         At most `request.count` grasps.
     """
-    generator = make_generator(method, device)
-    fit = fit and not raw and not METHODS[method].fitted
-    if fit:
+    if fit and not raw and not METHODS[method].fitted:
         from core.fitting.choose import MORE, Share, fit_and_choose
-    with torch.random.fork_rng():  # what draws from the global generator is repeated too
-        torch.manual_seed(seed)
-        rng = torch.Generator().manual_seed(seed)
-        if fit:
-            many = replace(request, count=MORE * request.count)
-            grasps, fields = with_fields(generator, method, many, rng, Share(progress, 0.0, 0.5))
-            grasps = fit_and_choose(request, grasps.to("cpu"), progress, fields)
-        else:
-            grasps = generator.sample(request, rng, progress)
+
+        many = replace(request, count=MORE * request.count)
+        grasps, fields = propose_raw(many, method, seed, Share(progress, 0.0, 0.5), device)
+        grasps = fit_and_choose(request, grasps.to("cpu"), progress, fields)
+    else:
+        grasps, _ = propose_raw(request, method, seed, progress, device)
     grasps = replace(grasps, method=method, seed=seed, hand=request.hand.side)
     return grasps[: request.count] if raw else best_that_differ(grasps, request.count)
 
 
-def with_fields(generator: Generator, method: str, request: GraspRequest, rng: torch.Generator,
-                progress: Progress) -> tuple[Grasps, Choir | None]:
-    """A generator's grasps, and the fields that it predicts them by; None where it predicts none."""
-    if not METHODS[method].fields:
-        return generator.sample(request, rng, progress), None
-    from core.generators.jointdiffusion import propose as by_fields
+def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,
+                device: str = "cpu") -> tuple[Grasps, Choir | None]:
+    """A method's grasps as they come, and the fields that it predicts them by; None where it predicts none."""
+    generator = make_generator(method, device)
+    with torch.random.fork_rng():  # what draws from the global generator is repeated too
+        torch.manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
+        if not METHODS[method].fields:
+            return generator.sample(request, rng, progress), None
+        from core.generators.jointdiffusion import propose as by_fields
 
-    return by_fields(generator, request, rng, progress)
+        return by_fields(generator, request, rng, progress)
 
 
 def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "fit", device: str = "cpu") -> Grasps:

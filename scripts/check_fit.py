@@ -5,6 +5,7 @@
             benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone, and
                              each method that refines, by itself and with the fit
             time             16 candidates, warm
+            steps            how many steps of sampling, and how warm, --steps (only where it is named)
     --split shape|family --limit N --count N   of the training objects held out; --meshes FOLDER --limit N real ones
 
 Nothing is rejected or drawn again. Tables go to the screen and to FOLDER/check_fit.md and .json.
@@ -103,12 +104,11 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
 def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
     from core.fitting.fit import fit
-    from core.generators import make_generator
     from core.generators.base import GraspRequest
     from core.generators.retrieval import Retrieval, load_index
     from core.metrics.controls import of_another, random_wrists
     from core.metrics.strict import strict_measures
-    from core.pipeline import with_fields
+    from core.pipeline import propose_raw
     from core.synthesis.dataset import load_training
     from core.training.noise import perturbed
 
@@ -127,7 +127,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
         fields = {}
         for method in options.methods:
             request = GraspRequest(obj, hand, options.count)
-            given[method], fields[method] = with_fields(make_generator(method), method, request, rng, Watch())
+            given[method], fields[method] = propose_raw(request, method, options.seed + number, Watch())
         for kind, proposed in given.items():
             if not len(proposed):
                 continue
@@ -212,6 +212,46 @@ def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) 
     return rows
 
 
+def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of how many steps of sampling, and at what temperature: proposals as they come, and refined hands."""
+    from core.generators import METHODS, make_generator
+    from core.generators.base import GraspRequest
+    from core.metrics.strict import strict_measures
+    from core.metrics.truth import joint_error_mm
+    from core.pipeline import refiner_of
+    from core.training.noise import PAPER, perturbed
+
+    rows = []
+    for name in (name for name, method in METHODS.items() if method.fields):
+        generator = make_generator(name)
+        usual = dict(generator.network.sampling)
+        for count, temperature in options.steps:
+            for task in usual:
+                generator.network.sampling[task] = (int(count), temperature)
+            columns: dict[str, list[torch.Tensor]] = {}
+            for number, (obj, grasps) in enumerate(everything.values()):
+                rng = torch.Generator().manual_seed(options.seed + number)
+                found = generator.sample(GraspRequest(obj, hand, options.count), rng, Watch())
+                measures = strict_measures(obj, hand, found, hold=False)
+                for key, label in (("volume_cm3", "overlap cm3"), ("depth_mm", "depth mm"), ("contact", "contact")):
+                    columns.setdefault(label, []).append(measures[key].float())
+                columns.setdefault("bones", []).append(measures["bones_crossing"].float())
+                with torch.no_grad():
+                    joints = hand(**found.parameters()).joints
+                apart = torch.cdist(joints.flatten(1), joints.flatten(1)) / 21**0.5
+                columns.setdefault("apart mm", []).append(1000 * apart[~torch.eye(len(joints)).bool()])
+                if grasps is not None:
+                    refined = refiner_of(name, obj, hand)(perturbed(hand, grasps, PAPER, rng), rng)[0]
+                    with torch.no_grad():
+                        pair = [hand(**some.parameters()).joints for some in (refined, grasps)]
+                    columns.setdefault("refined MPJPE mm", []).append(joint_error_mm(*pair)[0])
+            rows.append({"method": name, "steps": int(count), "temperature": temperature,
+                         **{key: float(torch.cat(value).mean()) for key, value in columns.items()}})
+            print(rows[-1], file=sys.stderr, flush=True)
+        generator.network.sampling.update(usual)
+    return rows
+
+
 def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Seconds of 16 candidates, warm, on the wall's clock and the processor's."""
     from core.fitting.fit import fit
@@ -230,7 +270,8 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
              "processor seconds": statistics.median(processors)}]
 
 
-PARTS = {"representation": representation, "proposals": proposals, "benchmark": benchmark, "time": timing}
+PARTS = {"representation": representation, "proposals": proposals, "benchmark": benchmark, "time": timing,
+         "steps": steps}
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -248,7 +289,10 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS)[:-1])
+    parser.add_argument("--steps", nargs="+", type=lambda text: tuple(map(float, text.split(":"))),
+                        default=[(1, 1.0), (2, 1.0), (5, 1.0), (10, 1.0), (20, 1.0), (50, 1.0)],
+                        help="of sampling, STEPS:TEMPERATURE")
     parser.add_argument("--split", choices=("shape", "family"), default="shape")
     parser.add_argument("--meshes", type=Path)
     parser.add_argument("--limit", type=int, default=8, help="objects of each kind")

@@ -218,7 +218,7 @@ class JointDiffusion(Network):
         widths: of the U-Net's levels. context: of the context encoders' levels. condition: of the context vector.
         contacts: width of the Gaussians' decoder.
         folded: a block of basis points is one voxel; if not, each is one, as in the paper.
-        steps: of DDIM. temperature: of the noise that sampling starts from.
+        proposing, refining: steps of DDIM and the temperature of the noise that it starts from.
         weight: of the Gaussians' loss against the field's.
     """
 
@@ -228,12 +228,14 @@ class JointDiffusion(Network):
     field_scale: torch.Tensor
 
     def __init__(self, side: int = 8, widths: tuple[int, ...] = (112, 160), context: tuple[int, ...] = (48, 80),
-                 condition: int = 160, contacts: int = 224, *, folded: bool = True, steps: int = 20,
-                 temperature: float = 1.0, weight: float = 0.3) -> None:
+                 condition: int = 160, contacts: int = 224, *, folded: bool = True,
+                 proposing: tuple[int, float] = (10, 0.5), refining: tuple[int, float] = (5, 0.3),
+                 weight: float = 0.3) -> None:
         super().__init__()
         if side % 4 or side < 8:
             raise ValueError(f"a lattice of side {side} does not hold whole blocks of the anchors: use 8, 12 or 16")
-        self.side, self.folded, self.steps, self.temperature, self.weight = side, folded, steps, temperature, weight
+        self.side, self.folded, self.weight = side, folded, weight
+        self.sampling = {"propose": proposing, "refine": refining}
         volume = tuple(side // step for step in BLOCK) if folded else (side, side, side)
         channels = ANCHORS if folded else 1
         self.object_context = ContextEncoder(channels, context, volume, condition)
@@ -348,9 +350,10 @@ class JointDiffusion(Network):
             noisy: (N, side^3) d_H of hands to refine; none of them to propose.
         """
         obj, y = self.context(window, kind, intent, noisy)
+        steps, temperature = self.sampling["propose" if noisy is None else "refine"]
         x = self.schedule.sample(lambda x, t: self.schedule.noise_of(x, t, self.velocity(x, t, obj, y)),
-                                 (len(window), self.side**3 + GAUSSIANS), rng, self.steps,
-                                 temperature=self.temperature, go_on=go_on)
+                                 (len(window), self.side**3 + GAUSSIANS), rng, steps,
+                                 temperature=temperature, go_on=go_on)
         return self.out_of_units(x)
 
     def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,

@@ -31,7 +31,8 @@ from core.metrics.truth import joint_error_mm
 from core.objects.basis_points import basis_lattice
 from core.training.loop import Course, train
 
-SMALL = {"side": 8, "widths": (16, 24), "context": (8, 16), "condition": 32, "contacts": 48, "steps": 4}
+SMALL = {"side": 8, "widths": (16, 24), "context": (8, 16), "condition": 32, "contacts": 48,
+         "proposing": (4, 1.0), "refining": (4, 1.0)}
 
 
 def small(**options: object) -> JointDiffusion:
