@@ -47,7 +47,7 @@ METHODS: Final = {
                "core.generators.fastgrasp", "FastGrasp", learned=True),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
                "core.generators.grasptta", "GraspTTA", learned=True),
-        Method("jointdiffusion", "JointDiffusion", "Diffusion of the hand's distances and contacts, for the fit to aim at.",
+        Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, fields=True),
     )
 }
