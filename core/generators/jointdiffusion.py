@@ -32,6 +32,7 @@ from core.fitting.representation import (
     side_of,
     turned_gaussians,
 )
+from core.generators.contact_losses import surface_distance
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
 from core.generators.handcode import MIRROR
 from core.generators.heading import WINDOW, Frames, frames_of_grasps, mirrored
@@ -324,8 +325,14 @@ class JointDiffusion(Network):
 
     # Training.
 
-    def loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator) -> dict[str, torch.Tensor]:
-        """The denoising loss of both parts; synthesis and refinement in one batch where it has noisy hands."""
+    def loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
+             surface: float = 0.0) -> dict[str, torch.Tensor]:
+        """The denoising loss of both parts; synthesis and refinement in one batch where it has noisy hands.
+
+        Args:
+            surface: weight of `surface_distance` at the anchors that lie in the field as seen from x_t, the more the
+                less noise there is; not in the paper.
+        """
         window, device = batch["window"], batch["window"].device
         x0 = self.into_units(self.hand_distances(hand, batch["code"]), batch["contacts"])
         noisy = given = None
@@ -334,10 +341,19 @@ class JointDiffusion(Network):
         obj, y = self.context(window, dropped(batch["kind"], rng), dropped(batch["intent"], rng), noisy, given)
         t = torch.randint(1, self.schedule.steps + 1, (len(x0),), generator=rng).to(device)
         noise = torch.randn(x0.shape, generator=rng).to(device)
-        found = self.velocity(self.schedule.noised(x0, t, noise), t, obj, y)
+        noised = self.schedule.noised(x0, t, noise)
+        found = self.velocity(noised, t, obj, y)
         error = (found - self.schedule.velocity(x0, t, noise)).square()
         terms = {"field": error[:, :-GAUSSIANS].mean(), "gaussians": error[:, -GAUSSIANS:].mean()}
-        return terms | {"loss": terms["field"] + self.weight * terms["gaussians"]}
+        terms["loss"] = terms["field"] + self.weight * terms["gaussians"]
+        if surface:
+            bar = self.schedule.alphabar[t]
+            seen = bar.sqrt()[:, None] * noised - (1 - bar).sqrt()[:, None] * found
+            anchors, truth = (trilaterate(self.out_of_units(x)[0]) for x in (seen, x0))
+            off = surface_distance(WINDOW * window[..., :3], window[..., 3:], anchors, truth)
+            terms["surface"] = (bar * off).mean()
+            terms["loss"] = terms["loss"] + surface * terms["surface"]
+        return terms
 
     # Sampling.
 

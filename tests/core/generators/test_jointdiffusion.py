@@ -161,6 +161,19 @@ def test_all_parts_are_trained_and_the_given_hand_counts(known):
     assert torch.equal(same, ~rough["given"])
 
 
+def test_the_surface_counts_where_it_is_asked_for(known):
+    network, skin, batch = known
+    plain, more = (network.loss(skin, batch, torch.Generator().manual_seed(0), weight) for weight in (0.0, 2.0))
+    assert "surface" not in plain
+    assert more["field"] == plain["field"]
+    assert more["surface"] > 0
+    assert torch.isclose(more["loss"], plain["loss"] + 2 * more["surface"])
+    network.zero_grad(set_to_none=True)
+    more["surface"].backward()
+    assert network.denoiser.out[-1].weight.grad.abs().sum() > 0
+    network.zero_grad(set_to_none=True)
+
+
 def test_it_learns_one_object(known, tmp_path):
     _, skin, batch = known
     network = small()
