@@ -1,7 +1,8 @@
 """Measures the fit and CHOIR's representation: `python scripts/check_fit.py --out FOLDER [--parts ...]`.
 
     --parts representation   the hand out of its representation: joint error, contact's agreement
-            proposals        strict protocol before and after the fit: perturbed grasps, controls, retrieval, --methods
+            proposals        strict protocol before and after the fit, holds kept as the button keeps them: perturbed
+                             grasps, controls, retrieval, --methods
             benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone, and
                              each method that refines, by itself and with the fit
             time             16 candidates, warm
@@ -103,6 +104,7 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
 
 def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
+    from core.fitting.choose import keep_holds
     from core.fitting.fit import fit
     from core.generators.base import GraspRequest
     from core.generators.retrieval import Retrieval, load_index
@@ -132,6 +134,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
             if not len(proposed):
                 continue
             fitted = fit(obj, hand, proposed, fields=fields.get(kind), laid=True)
+            fitted, _ = keep_holds(GraspRequest(obj, hand, len(proposed)), fitted, proposed, Watch())
             before, after = (strict_measures(obj, hand, one) for one in (proposed, fitted.grasps))
             columns = kinds.setdefault(kind, {})
             for when, measures in (("before", before), ("after", after)):

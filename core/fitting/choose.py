@@ -34,6 +34,8 @@ REFINED: Final = 0.5
 ALIKE: Final = 0.006
 #: how far hands around a pose are started from it: metres, radians of the wrist, radians of a finger angle
 SPREAD: Final = (0.008, 0.15, 0.12)
+#: cm3 of overlap that one sees
+SEEN: Final = 1.0
 #: metres from the object beyond which a hand is not fitted
 FAR: Final = 0.10
 
@@ -49,17 +51,30 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
     fitted = fit(request.object, request.hand, proposed, fields=fields, laid=True, progress=Share(progress, 0.5, 0.85))
     if not fitted.complete:
         return Grasps.empty(proposed.method, hand=request.hand.side)
+    fitted, held = keep_holds(request, fitted, proposed, Share(progress, 0.85, 1.0))
     clean = (fitted.after.bones == 0).nonzero()[:, 0]
     rows = clean if len(clean) else torch.arange(len(fitted.grasps))
-    grasps, touching = fitted.grasps[rows], touches(fitted.after[rows])
-    score, shown = grasps.score.clone(), Share(progress, 0.85, 1.0)
-    for row in range(len(grasps)):
-        if not shown(row / len(grasps), "Testing the grip"):
-            break
-        if not (touching[row] and holds(request, grasps[row])):
-            score[row] *= 0.5
-    grasps = replace(grasps, score=score)
+    grasps = fitted.grasps[rows]
+    grasps = replace(grasps, score=grasps.score * torch.where(held[rows], 1.0, 0.5))
     return grasps[different(request.hand, grasps, request.count, DIFFERENT)]
+
+
+def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress) -> tuple[Fitted, torch.Tensor]:
+    """The fitted grasps, and which of them hold, (N,) bool; one that held only before the fit is as it was given.
+
+    It is not where a bone was in the object or the overlap was more than `SEEN`: what holds by that does not grasp.
+    Once `progress` says no, the grasps from there on count as held.
+    """
+    held, undo = torch.ones(len(given), dtype=torch.bool), torch.zeros(len(given), dtype=torch.bool)
+    touching, before = touches(fitted.after), fitted.before
+    sound = fitted.changed & touches(before) & (before.bones == 0) & (before.overlap_cm3 <= SEEN)
+    for row in range(len(given)):
+        if not progress(row / len(given), "Testing the grip"):
+            break
+        held[row] = bool(touching[row]) and holds(request, fitted.grasps[row])
+        if sound[row] and not held[row]:
+            held[row] = undo[row] = holds(request, given[row])
+    return (fitted.undone(given, undo) if undo.any() else fitted), held
 
 
 def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refiner | None = None) -> Grasps:

@@ -60,6 +60,21 @@ class Fitted:
     complete: bool = True
 
 
+    def undone(self, given: Grasps, rows: torch.Tensor) -> Fitted:
+        """The same with some grasps as they were given.
+
+        Args:
+            given: the N grasps, as the fit began with them. rows: (N,) bool, those to be so again.
+        """
+        after, still = Surface.where(rows, self.before, self.after), torch.zeros(len(rows))
+        old = scored(given, self.before, still)
+        mine = {name: torch.where(rows.reshape(-1, *[1] * (value.dim() - 1)), getattr(old, name), value)
+                for name, value in {**self.grasps.parameters(), "score": self.grasps.score}.items()}
+        measures = {name: torch.where(rows, old.measures[name], value) for name, value in self.grasps.measures.items()}
+        return replace(self, grasps=replace(self.grasps, **mine, measures=measures), after=after,
+                       moved_mm=torch.where(rows, still, self.moved_mm), changed=self.changed & ~rows)
+
+
 def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | None = None, laid: bool = False,
         progress: Progress | None = None, stages: tuple[Stage, ...] = STAGES) -> Fitted:
     """Fits N grasps to an object, on the processor.
@@ -137,14 +152,18 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
     with torch.no_grad():
         joints = hand(**fitted.parameters()).joints
     turned = torch.rad2deg((best.dofs - start.dofs).square().mean(1).sqrt())
-    chosen = replace(
-        grasps, score=score(after, grasps.type, turned),
-        measures={"overlap_cm3": after.overlap_cm3, "depth_mm": after.depth_mm,
-                  "contacts": after.parts.sum(1).float(), "residual": after.residual.float()},
-        **{name: torch.where(changed[:, None], value, getattr(grasps, name))
-           for name, value in fitted.parameters().items()})
+    chosen = replace(scored(grasps, after, turned),
+                     **{name: torch.where(changed[:, None], value, getattr(grasps, name))
+                        for name, value in fitted.parameters().items()})
     moved = 1000 * (joints - posed.joints).norm(dim=-1).mean(1)
     return Fitted(chosen, moved * changed, changed, before, after)
+
+
+def scored(grasps: Grasps, found: Surface, turned: torch.Tensor) -> Grasps:
+    """The grasps with score and measures of how they lie; `turned` (N,) rms degrees from the posture meant."""
+    return replace(grasps, score=score(found, grasps.type, turned), measures={
+        "overlap_cm3": found.overlap_cm3, "depth_mm": found.depth_mm, "contacts": found.parts.sum(1).float(),
+        "residual": found.residual.float()})
 
 
 def measured(obj: GraspObject, closer: Closer, poses: Poses) -> Surface:

@@ -48,6 +48,26 @@ def test_the_given_pose_comes_first_and_what_does_not_touch_not_at_all():
     assert len(chosen_around(hand, first, [rest], 2)) == 2
 
 
+def test_a_hold_that_the_fit_lost_is_given_back(monkeypatch):
+    hand = load_hand()
+    given = grasps([0.0, 0.1, 0.2, 0.3], [0.0] * 4)
+    moved = replace(given, transl=given.transl + 0.01, score=torch.full((4,), 90.0))
+    made = fitted(moved, [True] * 4)
+    overlap = torch.tensor([0.5, 0.5, 3.0, 0.5])
+    made = replace(made, before=replace(made.before, overlap_cm3=overlap), moved_mm=torch.full((4,), 10.0))
+    # The first holds after the fit; the second held before; the third, too, by its overlap; the fourth never.
+    known = {(0.01, True), (0.1, True), (0.2, True)}
+    monkeypatch.setattr(choose, "holds", lambda request, one: (round(float(one.transl[0, 0]), 3), True) in known)
+    kept, held = choose.keep_holds(GraspRequest(None, hand, 4), made, given, lambda *_: True)
+    assert held.tolist() == [True, True, False, False]
+    assert torch.allclose(kept.grasps.transl[:, 0], torch.tensor([0.01, 0.1, 0.21, 0.31]))
+    assert kept.changed.tolist() == [True, False, True, True]
+    assert kept.moved_mm.tolist() == [10.0, 0.0, 10.0, 10.0]
+    assert kept.after.overlap_cm3.tolist() == [0.0, 0.5, 0.0, 0.0]
+    assert kept.grasps.score[0] == 90.0
+    assert kept.grasps.score[1] < 90.0
+
+
 def test_a_refiner_makes_half_of_the_others(monkeypatch):
     hand, given, calls = load_hand(), grasps([0.0], [10.0]), []
     monkeypatch.setattr(choose, "check_near", lambda request: None)
