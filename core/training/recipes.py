@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from safetensors.torch import load_file, save
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from core.generators.learned import Network
     from core.hand import HandModel
     from core.training.data import Windows
+
+#: of JointDiffusion's last stage, a metre of distance that is wrong against the field's squared error
+SURFACE: Final = 150.0
 
 Terms = dict[str, torch.Tensor]
 
@@ -126,12 +129,14 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: 
 
 
 def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
-    """JointDiffusion: one stage, synthesis and refinement together (App. C.5)."""
+    """JointDiffusion: synthesis and refinement together (App. C.5); at the end with the distance to the surface."""
     network = JointDiffusion(**options)
+    parts = ("object_context", "noisy_context", "wishes", "denoiser")
     return Recipe(network, (
-        Stage("joint", ("object_context", "noisy_context", "wishes", "denoiser"),
-              lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
+        Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
               network.standardise),
+        Stage("surface", parts, lambda hand, batch, rng: network.loss(hand, batch, rng, SURFACE),
+              Course(steps(6000, scale), rate=4e-4), 32),
     ))
 
 
