@@ -48,7 +48,7 @@ class CvaeLoss:
     vertices: float = 0.5
     pose: float = 3.0
     shape: float = 0.3
-    divergence: float = 0.006
+    divergence: float = 0.02
     penetration: float = 0.5
     hand_centric: float = 0.2
     object_centric: float = 1.0
