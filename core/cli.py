@@ -79,8 +79,11 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--unit", choices=("m", "cm", "mm"), help="of the mesh's numbers, where the file does not say it")
     fit.add_argument("--hand", choices=("right", "left"), help="which hand, where the file does not say it")
     fit.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
+    fit.add_argument("--method", default="fit", metavar="NAME",
+                     help="jointdiffusion refines rough hands first; left out, they are fitted as they are")
+    fit.add_argument("--seed", type=int, default=0, help="of that method")
     fit.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                     help="taken for likeness with generate: the fit computes on the processor")
+                     help="of that method: the fit itself computes on the processor")
     fit.add_argument("--out", type=Path, required=True, metavar="GRASPS.npz")
     evaluate = commands.add_parser("evaluate", help="measure grasps of a mesh by the papers' and the strict protocol")
     evaluate.add_argument("mesh", type=Path, metavar="MESH")
@@ -165,14 +168,14 @@ def generate(options: argparse.Namespace) -> None:
 
 def fit(options: argparse.Namespace) -> None:
     """Writes the fitted grasps' file; raises what `main` turns into a sentence."""
-    from core.fitting.fit import fit as fit_grasps
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
-    from core.pipeline import choose_device, use_few_threads
+    from core.pipeline import check_refiner, choose_device, fit_each, use_few_threads
 
     use_few_threads()
     check_out(options.out)
-    choose_device(options.device)
+    check_refiner(options.method)
+    device = choose_device(options.device)
     grasps, unit = read_grasps(options.grasps, options.hand, options.unit)
     if not len(grasps):
         raise ValueError(f"{options.grasps.name} holds no grasps to fit.")
@@ -180,10 +183,10 @@ def fit(options: argparse.Namespace) -> None:
     try:
         hand = load_hand(options.hand_file, grasps.hand)
         obj = prepare_object(*load_mesh(options.mesh, unit), progress=progress)
-        fitted = fit_grasps(obj, hand, grasps, progress=progress)
+        fitted = fit_each(obj, hand, grasps, options.method, options.seed, progress, device)
     finally:
         progress.end()
-    write_grasps(options.out, hand, obj, fitted.grasps, unit)
+    write_grasps(options.out, hand, obj, fitted, unit)
 
 
 def write_grasps(path: Path, hand: HandModel, obj: GraspObject, grasps: Grasps, unit: str) -> None:

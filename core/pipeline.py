@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,6 +13,8 @@ from core.generators import METHODS, make_generator
 from core.grasps import Grasps
 
 if TYPE_CHECKING:
+    from core.fitting.choose import Refiner
+    from core.fitting.representation import Choir
     from core.generators.base import GraspRequest, Progress
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -74,36 +77,78 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
     Returns:
         At most `request.count` grasps.
     """
-    generator = make_generator(method, device)
-    fit = fit and not raw and not METHODS[method].fitted
-    if fit:
+    if fit and not raw and not METHODS[method].fitted:
         from core.fitting.choose import MORE, Share, fit_and_choose
-    with torch.random.fork_rng():  # what draws from the global generator is repeated too
-        torch.manual_seed(seed)
-        rng = torch.Generator().manual_seed(seed)
-        if fit:
-            grasps = generator.sample(replace(request, count=MORE * request.count), rng, Share(progress, 0.0, 0.5))
-            grasps = fit_and_choose(request, grasps.to("cpu"), progress)
-        else:
-            grasps = generator.sample(request, rng, progress)
+
+        many = replace(request, count=MORE * request.count)
+        grasps, fields = propose_raw(many, method, seed, Share(progress, 0.0, 0.5), device)
+        grasps = fit_and_choose(request, grasps.to("cpu"), progress, fields)
+    else:
+        grasps, _ = propose_raw(request, method, seed, progress, device)
     grasps = replace(grasps, method=method, seed=seed, hand=request.hand.side)
     return grasps[: request.count] if raw else best_that_differ(grasps, request.count)
 
 
-def refine(request: GraspRequest, seed: int, progress: Progress) -> Grasps:
+def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,
+                device: str = "cpu") -> tuple[Grasps, Choir | None]:
+    """A method's grasps as they come, and the fields that it predicts them by; None where it predicts none."""
+    generator = make_generator(method, device)
+    with torch.random.fork_rng():  # what draws from the global generator is repeated too
+        torch.manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
+        if not METHODS[method].fields:
+            return generator.sample(request, rng, progress), None
+        from core.generators.jointdiffusion import propose as by_fields
+
+        return by_fields(generator, request, rng, progress)
+
+
+def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "fit", device: str = "cpu") -> Grasps:
     """Grasps around hands that were posed by someone (`request.start`): first the fit of each, then others near them.
 
     Args:
         request: object, hand, count, and the hands to start from.
         seed: of how the others are started.
         progress: told how far it is; may stop it; is shown the fits of the given hands at once.
+        method: where it predicts fields, half of the others are what it makes of the given hands; any other method
+            changes nothing.
+        device: of that method.
 
     Raises:
         ValueError: the hand is too far from the object; the sentence says how far.
     """
     from core.fitting.choose import around
 
-    return replace(around(request, seed, progress), method="fit", seed=seed, hand=request.hand.side)
+    refiner = refiner_of(method, request.object, request.hand, device)
+    return replace(around(request, seed, progress, refiner), method="fit", seed=seed, hand=request.hand.side)
+
+
+def fit_each(obj: GraspObject, hand: HandModel, grasps: Grasps, method: str = "fit", seed: int = 0,
+             progress: Progress | None = None, device: str = "cpu") -> Grasps:
+    """Each grasp fitted to the object; with a method that refines, from the fields that it predicts of the grasp."""
+    from core.fitting.fit import fit
+
+    refiner = refiner_of(method, obj, hand, device)
+    fields = None
+    if refiner is not None:
+        grasps, fields = refiner(grasps, torch.Generator().manual_seed(seed))
+    return fit(obj, hand, grasps, fields=fields, laid=True, progress=progress).grasps
+
+
+def refiner_of(method: str, obj: GraspObject, hand: HandModel, device: str = "cpu") -> Refiner | None:
+    """What makes better hands and their fields of rough ones by `method`; None where it only proposes."""
+    if method not in METHODS or not METHODS[method].fields:
+        return None
+    from core.generators.jointdiffusion import refine as refine_by_fields
+
+    return partial(refine_by_fields, make_generator(method, device), obj, hand)
+
+
+def check_refiner(method: str) -> None:
+    """ValueError where a method is asked to refine that cannot."""
+    able = [name for name, known in METHODS.items() if known.fields]
+    if method not in ("fit", *able):
+        raise ValueError(f"'{method}' refines no hands: use fit or {' or '.join(able)}.")
 
 
 def best_that_differ(grasps: Grasps, count: int) -> Grasps:

@@ -223,12 +223,14 @@ class Worker:
         count = wish.get("count", 1)
         check_wishes("synthesis", count, "any", "any")
         seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
-        choose_device(wish.get("device", "auto"))  # the fit computes on the processor; a wrong word is still told
+        method, device = wish.get("method", "fit"), choose_device(wish.get("device", "auto"))
+        if method != "fit":
+            check_wishes(method, count, "any", "any")
         hand, obj = self._hand_and_object(job, arrays, scale)
         start = replace(read_posed(arrays, obj, scale, hand.side, betas), method="fit")
         reporter = Reporter(job, hand, obj, scale)
         request = GraspRequest(obj, hand, max(count, len(start)), betas=betas, start=start)
-        self._hand_over(job, reporter, refine(request, seed, reporter))
+        self._hand_over(job, reporter, refine(request, seed, reporter, method, device))
 
     def _hand_over(self, job: Job, reporter: Reporter, chosen: Grasps) -> None:
         order = reporter.order(chosen)

@@ -21,9 +21,13 @@ FARTHEST: Final = 1.0  # hand lengths between hand and object: nothing that far 
 
 @dataclass
 class Refining(Work):
-    """One click of Refine Grasp: `pose` is the animator's, of the hand named `hand`, `scale` times its made size."""
+    """One click of Refine Grasp: `pose` is the animator's, of the hand named `hand`, `scale` times its made size.
+
+    `method` is the panel's: one that refines hands, as JointDiffusion does, makes some of the candidates.
+    """
 
     hand: str = ""
+    method: str = ""
     scale: float = 1.0
     pose: Candidate | None = None
 
@@ -38,7 +42,8 @@ class Refining(Work):
         return engine_link.hand_shape(message, arrays, self.settings["hand_length"])
 
     def ask(self) -> engine_link.Request:
-        return engine_link.fit(self.engine, self.item, self.settings, self.pose.rotations[None],
+        wishes = {**self.settings, "method": self.method}
+        return engine_link.fit(self.engine, self.item, wishes, self.pose.rotations[None],
                                self.pose.translation[None])
 
     def finish(self, context: bpy.types.Context) -> str:
@@ -87,7 +92,8 @@ def begin(context: bpy.types.Context) -> Refining:
     engine = engine_link.client(*preferences.engine_command(context))
     wishes = wishes_of(context, rig.grasp.side, rig.grasp.hand_length * scale)
     greeting = engine_link.hello(engine, rig.grasp.side, wishes["hand_file"])
-    return Refining(item, wishes, settings.parent, engine, greeting, hand=rig.name, scale=scale, pose=pose)
+    return Refining(item, wishes, settings.parent, engine, greeting, hand=rig.name,
+                    method=settings.method, scale=scale, pose=pose)
 
 
 def distance_to_box(points: np.ndarray, item: ObjectIn) -> float:

@@ -74,9 +74,9 @@ def rows() -> dict[str, Row]:
     return {
         "cvae": Row(one, "CVAE baseline (GraspTTA's Eq. 1)", lambda scale: grasptta(
             scale, CvaeLoss(hand_centric=0, object_centric=0, surface=0), steps=0), 1),
-        "diffusion": Row(one, "diffusion alone", lambda scale: fastgrasp(scale, adaptation=False)),
+        "diffusion": Row(one, "diffusion alone", lambda scale: fastgrasp(scale, passes=0)),
         "diffusion_physical": Row(one, "diffusion with physical loss", lambda scale: fastgrasp(
-            scale, adaptation=False, diffusion=HandLoss()), None, "diffusion", encoder),
+            scale, passes=0, diffusion=HandLoss()), None, "diffusion", encoder),
         "whole": Row(one, "whole pipeline", fastgrasp, None, "diffusion", prior),
         "vertices_physical": Row(four, "vertices in, with physical losses", fastgrasp, 2, "diffusion", encoder, True),
         "vertices": Row(four, "vertices in, reconstruction alone", lambda scale: fastgrasp(

@@ -1,9 +1,12 @@
 """Measures the fit and CHOIR's representation: `python scripts/check_fit.py --out FOLDER [--parts ...]`.
 
     --parts representation   the hand out of its representation: joint error, contact's agreement
-            proposals        strict protocol before and after the fit: perturbed grasps, controls, retrieval
-            benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone
+            proposals        strict protocol before and after the fit, holds kept as the button keeps them: perturbed
+                             grasps, controls, retrieval, --methods
+            benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone, and
+                             each method that refines, by itself and with the fit
             time             16 candidates, warm
+            steps            how many steps of sampling, and how warm, --steps (only where it is named)
     --split shape|family --limit N --count N   of the training objects held out; --meshes FOLDER --limit N real ones
 
 Nothing is rejected or drawn again. Tables go to the screen and to FOLDER/check_fit.md and .json.
@@ -18,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +41,8 @@ MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 ROUGH = (0.01, 0.15, 0.10)
 #: cm3: more overlap than this calls for a fit; by so much more the strict protocol calls a grasp worse
 LARGE, MORE = 1.0, 0.3
+#: mm: by so much more depth it does, too
+DEEPER = 1.0
 
 Things = dict[str, tuple["GraspObject", "Grasps | None"]]
 
@@ -98,11 +104,13 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
 
 def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
+    from core.fitting.choose import keep_holds
     from core.fitting.fit import fit
     from core.generators.base import GraspRequest
     from core.generators.retrieval import Retrieval, load_index
     from core.metrics.controls import of_another, random_wrists
     from core.metrics.strict import strict_measures
+    from core.pipeline import propose_raw
     from core.synthesis.dataset import load_training
     from core.training.noise import perturbed
 
@@ -118,10 +126,15 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
                  "retrieval": index.sample(GraspRequest(obj, hand, options.count), rng, Watch())}
         if grasps is not None:
             given |= {"perturbed": perturbed(hand, grasps, ROUGH, rng), "true": grasps}
+        fields = {}
+        for method in options.methods:
+            request = GraspRequest(obj, hand, options.count)
+            given[method], fields[method] = propose_raw(request, method, options.seed + number, Watch())
         for kind, proposed in given.items():
             if not len(proposed):
                 continue
-            fitted = fit(obj, hand, proposed)
+            fitted = fit(obj, hand, proposed, fields=fields.get(kind), laid=True)
+            fitted, _ = keep_holds(GraspRequest(obj, hand, len(proposed)), fitted, proposed, Watch())
             before, after = (strict_measures(obj, hand, one) for one in (proposed, fitted.grasps))
             columns = kinds.setdefault(kind, {})
             for when, measures in (("before", before), ("after", after)):
@@ -152,21 +165,27 @@ def strict_row(kind: str, values: dict[str, torch.Tensor], rows: torch.Tensor) -
 
 
 def made_worse(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Why -> (N,) bool. A hold that sat in an overlap of more than `LARGE` which is halved does not count as lost."""
+    """Why -> (N,) bool: what the strict protocol finds worse after the fit, whatever it finds better."""
     before, after = ({key.rpartition(" ")[0]: value for key, value in values.items() if key.endswith(when)}
                      for when in (" before", " after"))
-    freed = (before["volume_cm3"] > LARGE) & (after["volume_cm3"] < before["volume_cm3"] / 2)
     return {"bones": after["bones_crossing"] > before["bones_crossing"],
-            "contact": after["contact"] < before["contact"], "held": (after["held"] < before["held"]) & ~freed,
-            "overlap": after["volume_cm3"] > before["volume_cm3"] + MORE}
+            "contact": after["contact"] < before["contact"], "held": after["held"] < before["held"],
+            "overlap": after["volume_cm3"] > before["volume_cm3"] + MORE,
+            "depth": after["depth_mm"] > before["depth_mm"] + DEEPER}
 
 
 def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
     """Name -> what it makes of perturbed grasps; a row each in the benchmark."""
-    from core.fitting.fit import fit
+    from core.generators import METHODS
+    from core.pipeline import fit_each, refiner_of
 
-    return {"perturbed input": lambda obj, hand, grasps: grasps,
-            "fit alone": lambda obj, hand, grasps: fit(obj, hand, grasps).grasps}
+    rows = {"perturbed input": lambda obj, hand, grasps: grasps, "fit alone": fit_each}
+    for name, method in METHODS.items():
+        if method.fields:
+            rows[method.label] = lambda obj, hand, grasps, name=name: refiner_of(name, obj, hand)(
+                grasps, torch.Generator().manual_seed(0))[0]
+            rows[f"{method.label} with fit"] = partial(fit_each, method=name)
+    return rows
 
 
 def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -196,6 +215,46 @@ def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) 
     return rows
 
 
+def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of how many steps of sampling, and at what temperature: proposals as they come, and refined hands."""
+    from core.generators import METHODS, make_generator
+    from core.generators.base import GraspRequest
+    from core.metrics.strict import strict_measures
+    from core.metrics.truth import joint_error_mm
+    from core.pipeline import refiner_of
+    from core.training.noise import PAPER, perturbed
+
+    rows = []
+    for name in (name for name, method in METHODS.items() if method.fields):
+        generator = make_generator(name)
+        usual = dict(generator.network.sampling)
+        for count, temperature in options.steps:
+            for task in usual:
+                generator.network.sampling[task] = (int(count), temperature)
+            columns: dict[str, list[torch.Tensor]] = {}
+            for number, (obj, grasps) in enumerate(everything.values()):
+                rng = torch.Generator().manual_seed(options.seed + number)
+                found = generator.sample(GraspRequest(obj, hand, options.count), rng, Watch())
+                measures = strict_measures(obj, hand, found, hold=False)
+                for key, label in (("volume_cm3", "overlap cm3"), ("depth_mm", "depth mm"), ("contact", "contact")):
+                    columns.setdefault(label, []).append(measures[key].float())
+                columns.setdefault("bones", []).append(measures["bones_crossing"].float())
+                with torch.no_grad():
+                    joints = hand(**found.parameters()).joints
+                apart = torch.cdist(joints.flatten(1), joints.flatten(1)) / 21**0.5
+                columns.setdefault("apart mm", []).append(1000 * apart[~torch.eye(len(joints)).bool()])
+                if grasps is not None:
+                    refined = refiner_of(name, obj, hand)(perturbed(hand, grasps, PAPER, rng), rng)[0]
+                    with torch.no_grad():
+                        pair = [hand(**some.parameters()).joints for some in (refined, grasps)]
+                    columns.setdefault("refined MPJPE mm", []).append(joint_error_mm(*pair)[0])
+            rows.append({"method": name, "steps": int(count), "temperature": temperature,
+                         **{key: float(torch.cat(value).mean()) for key, value in columns.items()}})
+            print(rows[-1], file=sys.stderr, flush=True)
+        generator.network.sampling.update(usual)
+    return rows
+
+
 def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Seconds of 16 candidates, warm, on the wall's clock and the processor's."""
     from core.fitting.fit import fit
@@ -214,7 +273,8 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
              "processor seconds": statistics.median(processors)}]
 
 
-PARTS = {"representation": representation, "proposals": proposals, "benchmark": benchmark, "time": timing}
+PARTS = {"representation": representation, "proposals": proposals, "benchmark": benchmark, "time": timing,
+         "steps": steps}
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -232,11 +292,15 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS)[:-1])
+    parser.add_argument("--steps", nargs="+", type=lambda text: tuple(map(float, text.split(":"))),
+                        default=[(1, 1.0), (2, 1.0), (5, 1.0), (10, 1.0), (20, 1.0), (50, 1.0)],
+                        help="of sampling, STEPS:TEMPERATURE")
     parser.add_argument("--split", choices=("shape", "family"), default="shape")
     parser.add_argument("--meshes", type=Path)
     parser.add_argument("--limit", type=int, default=8, help="objects of each kind")
     parser.add_argument("--count", type=int, default=12, help="grasps of each object")
+    parser.add_argument("--methods", nargs="*", default=[], help="whose proposals are fitted too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
     options = parser.parse_args()

@@ -16,6 +16,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
+#: Postures of each type between which files of different sizes are compared.
+ALIKE_OF = 100
 
 
 def bars(draw: Any, font: Any, left: int, top: int, title: str, names: list[str], values: np.ndarray) -> None:
@@ -33,6 +35,10 @@ def histogram(values: np.ndarray, edges: list[float], unit: str) -> tuple[list[s
     share = np.histogram(values, [*edges, np.inf])[0] / max(1, len(values))
     names = [*(f"{a:g} to {b:g} {unit}" for a, b in pairwise(edges)), f"from {edges[-1]:g} {unit}"]
     return names, share
+
+
+def listed(apart: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {float(value.median()):.1f}" for name, value in apart.items())
 
 
 def main() -> int:
@@ -62,8 +68,13 @@ def main() -> int:
     types = np.bincount(data.type, minlength=len(TYPE_NAMES)) / total
     intents = np.bincount(data.intent, minlength=len(INTENTS)) / total
     dofs = torch.from_numpy(data.dofs.astype(np.float32))
-    near = {name: nearest_neighbour_degrees(dofs[data.type == row]) for row, name in enumerate(TYPE_NAMES)
-            if (data.type == row).sum() > 1}
+    near, alike = {}, {}
+    for row, name in enumerate(TYPE_NAMES):
+        mine = np.flatnonzero(data.type == row)
+        if len(mine) > 1:
+            near[name] = nearest_neighbour_degrees(dofs[mine])
+            some = np.random.default_rng(options.seed).permutation(mine)[:ALIKE_OF]
+            alike[name] = nearest_neighbour_degrees(dofs[some])
     weight = 1 / np.bincount(data.type, minlength=len(TYPE_NAMES)).clip(1)
     synergies = fit_synergies(data.dofs.astype(np.float64), weight[data.type])
     synergies.save(options.out / "synergies.npz")
@@ -85,7 +96,9 @@ def main() -> int:
         f"- hands of other shapes: {100 * (np.abs(data.betas.astype(float)).max(1) > 0).mean():.0f} %",
         f"- six synergies explain {100 * synergies.explained[5]:.0f} % of the finger angles' variance", "",
         "Root-mean-square angle from each posture to the most alike of its type, degrees (median): "
-        + ", ".join(f"{name} {float(value.median()):.1f}" for name, value in near.items()) + ".", ""]
+        + listed(near) + ".", "",
+        f"The same among {ALIKE_OF} drawn of each type, which more grasps do not bring nearer: " + listed(alike) + ".",
+        ""]
     (options.out / "card.md").write_text("\n".join(lines), encoding="utf-8")
     print("\n".join(lines))
 

@@ -124,12 +124,14 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
     from core.metrics.controls import of_another, random_wrists
     from core.pipeline import propose as by_the_button
 
+    rng = torch.Generator().manual_seed(options.seed)
+    request = GraspRequest(obj, hand, options.count)
     if method.endswith("+fit"):
         from core.fitting.fit import fit
 
-        return fit(obj, hand, kept_or_made(method.removesuffix("+fit"), name, options, hand)[0]).grasps
-    rng = torch.Generator().manual_seed(options.seed)
-    request = GraspRequest(obj, hand, options.count)
+        plain = method.removesuffix("+fit")
+        grasps = kept_or_made(plain, name, options, hand)[0]
+        return fit(obj, hand, grasps, fields=fields_of(plain, request, options), laid=True).grasps
     if method == "control_random":
         return random_wrists(obj, hand, options.count, rng, mean_pose(options, hand))
     if method == "control_other":
@@ -157,6 +159,14 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
         return grasps
     chosen = method.endswith("_chosen")
     return by_the_button(request, method.removesuffix("_chosen"), options.seed, Watch(), "cpu", raw=not chosen)
+
+
+def fields_of(method: str, request: Any, options: argparse.Namespace) -> Any:
+    """The fields that a method predicted its raw grasps by; None where it predicts none. Drawn again from the seed."""
+    from core.generators import METHODS
+    from core.pipeline import propose_raw
+
+    return propose_raw(request, method, options.seed, Watch())[1] if method in METHODS else None
 
 
 def index_of(options: argparse.Namespace, hand: Any) -> dict[str, np.ndarray]:

@@ -3,7 +3,8 @@
 The work is cut into slices (one object, one intent); each writes its own file, so a run that was stopped, or ended by
 --seconds, goes on where it was. --merge adds all slices that are there to one file of grasps, and what that file holds
 is not made again. One process a core and one thread a process; --ray on a Ray cluster. --objects adds a folder of
-meshes.
+meshes. --seeds FILE starts a third of the hands from the grasps in FILE of other shapes of the same family; a slice's
+name says which file.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ def work(job: dict) -> dict:
 
     from core.hand import load_hand
     from core.objects import ObjectError
+    from core.pipeline import choose_device
     from core.synthesis.dataset import training_object
     from core.synthesis.production import Task, produce
+    from core.synthesis.seeds import load_seeds
 
     torch.set_num_threads(1)
     task, begin = Task(*job["task"]), time.perf_counter()
@@ -39,7 +42,8 @@ def work(job: dict) -> dict:
         if "hand" not in _HANDS:
             _HANDS["hand"] = load_hand()
         obj = training_object(task.object, job["cache"], job["meshes"])
-        made = produce(task, obj, _HANDS["hand"], job["seed"])
+        seeds = load_seeds(job["seeds"]) if job["seeds"] else None
+        made = produce(task, obj, _HANDS["hand"], job["seed"], seeds, choose_device(job["device"]))
         made.save(Path(job["out"], f"{task.name}.npz"))
         record["count"] = len(made)
     except (ObjectError, ValueError) as problem:
@@ -53,7 +57,8 @@ def jobs_of(options: argparse.Namespace) -> list[dict]:
     """What is still to be done, in order."""
     from core.synthesis.dataset import load_training
     from core.synthesis.intents import HELD
-    from core.synthesis.production import Task, plan
+    from core.synthesis.production import Task, plan, work_of
+    from core.synthesis.seeds import load_seeds
     from core.synthesis.shapes import FAMILIES, make_shape
 
     families = options.families or list(FAMILIES)
@@ -64,12 +69,15 @@ def jobs_of(options: argparse.Namespace) -> list[dict]:
         tasks += [Task(f"mesh/{path.name}", "any", turn) for turn in range(options.rounds) for path in files]
     shards = options.out / "slices"
     shards.mkdir(parents=True, exist_ok=True)
-    done = {path.stem for path in shards.iterdir() if path.suffix in (".npz", ".failed")}
+    done = {work_of(path.stem) for path in shards.iterdir() if path.suffix in (".npz", ".failed")}
     if options.merge and options.merge.exists():
-        done |= set(load_training(options.merge).slices)
+        done |= {work_of(name) for name in load_training(options.merge).slices}
+    seeds = load_seeds(options.seeds).digest if options.seeds else ""
     common = {"out": str(shards), "cache": str(options.cache) if options.cache else None,
-              "meshes": str(options.objects) if options.objects else None, "seed": options.seed}
-    return [{**common, "task": (task.object, task.intent, task.round)} for task in tasks if task.name not in done]
+              "meshes": str(options.objects) if options.objects else None, "seed": options.seed,
+              "seeds": str(options.seeds) if options.seeds else None, "device": options.device}
+    return [{**common, "task": (task.object, task.intent, task.round, seeds)} for task in tasks
+            if task.name not in done]
 
 
 def run(jobs: list[dict], options: argparse.Namespace) -> None:
@@ -90,7 +98,9 @@ def results(jobs: list[dict], options: argparse.Namespace) -> Iterator[dict]:
 
         ray.init(address=options.ray if options.ray != "local" else None, ignore_reinit_error=True,
                  num_cpus=options.jobs if options.ray == "local" else None, include_dashboard=False)
-        remote = ray.remote(num_cpus=1)(work)
+        have = ray.cluster_resources()
+        gpus = have.get("GPU", 0) / have["CPU"] if options.device != "cpu" else 0  # a share for each core
+        remote = ray.remote(num_cpus=1, num_gpus=min(1, gpus))(work)
         waiting = [remote.remote(job) for job in jobs]
         try:
             while waiting:
@@ -136,21 +146,32 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2, help="slices for each mesh of --objects")
     parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=Path, help="a file of training grasps to start some hands from")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where hands are closed")
     parser.add_argument("--ray", nargs="?", const="local", help="a Ray cluster's address; none starts one here")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path.insert(0, str(ROOT))
-    run(jobs_of(options), options)
+    from core.pipeline import choose_device
+
+    try:
+        if not options.ray:  # a cluster's machines have their own
+            choose_device(options.device)
+        jobs = jobs_of(options)
+    except (OSError, ValueError) as problem:
+        parser.error(str(problem))
+    run(jobs, options)
     if options.merge:
         from dataclasses import replace
 
-        from core.synthesis.dataset import balanced, load_training, merge
+        from core.hand import load_hand
+        from core.synthesis.dataset import balanced, kept_level, load_training, merge
 
         parts = [load_training(options.merge)] if options.merge.exists() else []
         known = set(parts[0].slices) if parts else set()
         paths = sorted(path for path in (options.out / "slices").glob("*.npz") if path.stem not in known)
         parts += [replace(load_training(path), slices=(path.stem,)) for path in paths]
-        balanced(merge(parts)).save(options.merge)
+        balanced(kept_level(merge(parts), load_hand())).save(options.merge)
         tell(options.merge)
     return 0
 

@@ -15,71 +15,105 @@ from core.metrics.distinct import Symmetry, most_different
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.fitting.fit import Fitted
+    from core.fitting.representation import Choir
     from core.generators.base import GraspRequest, Progress
     from core.hand import HandModel
+
+    Refiner = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
 
 #: proposals for each grasp that is asked for
 MORE: Final = 2
 #: hands tried for each further one that is asked for around a given pose
 TRIES: Final = 1.5
+#: the share of them that a refiner makes
+REFINED: Final = 0.5
 #: metres of mean joint distance from which two hands around one pose are different
 ALIKE: Final = 0.006
 #: how far hands around a pose are started from it: metres, radians of the wrist, radians of a finger angle
 SPREAD: Final = (0.008, 0.15, 0.12)
+#: cm3 of overlap that one sees
+SEEN: Final = 1.0
 #: metres from the object beyond which a hand is not fitted
 FAR: Final = 0.10
 
 
-def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress) -> Grasps:
+def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:
     """The best of the proposals, fitted: `request.count` of them where so many differ, those that hold first.
 
     One with a bone through a wall is not offered, while there are others; then there may be fewer.
+
+    Args:
+        fields: what the proposals were predicted by, in which they lie.
     """
-    fitted = fit(request.object, request.hand, proposed, progress=Share(progress, 0.5, 0.85))
+    fitted = fit(request.object, request.hand, proposed, fields=fields, laid=True, progress=Share(progress, 0.5, 0.85))
     if not fitted.complete:
         return Grasps.empty(proposed.method, hand=request.hand.side)
+    fitted, held = keep_holds(request, fitted, proposed, Share(progress, 0.85, 1.0))
     clean = (fitted.after.bones == 0).nonzero()[:, 0]
     rows = clean if len(clean) else torch.arange(len(fitted.grasps))
-    grasps, touching = fitted.grasps[rows], touches(fitted.after[rows])
-    score, shown = grasps.score.clone(), Share(progress, 0.85, 1.0)
-    for row in range(len(grasps)):
-        if not shown(row / len(grasps), "Testing the grip"):
-            break
-        if not (touching[row] and holds(request, grasps[row])):
-            score[row] *= 0.5
-    grasps = replace(grasps, score=score)
+    grasps = fitted.grasps[rows]
+    grasps = replace(grasps, score=grasps.score * torch.where(held[rows], 1.0, 0.5))
     return grasps[different(request.hand, grasps, request.count, DIFFERENT)]
 
 
-def around(request: GraspRequest, seed: int, progress: Progress) -> Grasps:
-    """Grasps around `request.start`'s hands: first the fit of each, then of hands near them, the best that differ.
+def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress) -> tuple[Fitted, torch.Tensor]:
+    """The fitted grasps, and which of them hold, (N,) bool; one that held only before the fit is as it was given.
+
+    It is not where a bone was in the object or the overlap was more than `SEEN`: what holds by that does not grasp.
+    Once `progress` says no, the grasps from there on count as held.
+    """
+    held, undo = torch.ones(len(given), dtype=torch.bool), torch.zeros(len(given), dtype=torch.bool)
+    touching, before = touches(fitted.after), fitted.before
+    sound = fitted.changed & touches(before) & (before.bones == 0) & (before.overlap_cm3 <= SEEN)
+    for row in range(len(given)):
+        if not progress(row / len(given), "Testing the grip"):
+            break
+        held[row] = bool(touching[row]) and holds(request, fitted.grasps[row])
+        if sound[row] and not held[row]:
+            held[row] = undo[row] = holds(request, given[row])
+    return (fitted.undone(given, undo) if undo.any() else fitted), held
+
+
+def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refiner | None = None) -> Grasps:
+    """Grasps around `request.start`'s hands: first the fit of each, then the best of others that differ.
+
+    The others are fits of hands near them; with a refiner, `REFINED` of them are what it makes of the given hands.
+
+    Args:
+        refiner: of hands and a generator: refined hands, and the fields in which they lie.
 
     Raises:
         ValueError: the hand is so far from the object that there is nothing to fit; the sentence says how far.
     """
-    start = request.start
+    start, obj, hand = request.start, request.object, request.hand
     check_near(request)
-    given, wanted = len(start), max(0, request.count - len(start))
-    near = nearby(request.hand, start, round(TRIES * wanted), torch.Generator().manual_seed(seed))
-    first = fit(request.object, request.hand, start, progress=Share(progress, 0.0, given / (given + len(near))))
+    rng = torch.Generator().manual_seed(seed)
+    given, tries = len(start), round(TRIES * max(0, request.count - len(start)))
+    refined = round(REFINED * tries) if refiner else 0
+    ends = [given / (given + tries), (given + tries - refined) / (given + tries), 1.0]
+    first = fit(obj, hand, start, progress=Share(progress, 0.0, ends[0]))
     if not first.complete:
-        return Grasps.empty("fit", hand=request.hand.side)
+        return Grasps.empty("fit", hand=hand.side)
     progress.accepted(first.grasps)
-    if not len(near):
-        return first.grasps
-    rest = fit(request.object, request.hand, near, progress=Share(progress, given / (given + len(near)), 1.0))
-    if not rest.complete:
-        return first.grasps
-    return chosen_around(request.hand, first, rest, request.count)
+    pools = []
+    if tries > refined:
+        near = nearby(hand, start, tries - refined, rng)
+        pools.append(fit(obj, hand, near, progress=Share(progress, ends[0], ends[1])))
+    if refined and progress(ends[1], "Refining the hand"):
+        hands, fields = refiner(start[torch.arange(refined) % given], rng)
+        pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, ends[1], ends[2])))
+    return chosen_around(hand, first, [pool for pool in pools if pool.complete], request.count)
 
 
-def chosen_around(hand: HandModel, first: Fitted, rest: Fitted, count: int) -> Grasps:
+def chosen_around(hand: HandModel, first: Fitted, others: list[Fitted], count: int) -> Grasps:
     """The fits of the given hands, then the best of the others that touch and differ from them and each other."""
-    good = touches(rest.after) & (rest.after.bones == 0)
-    spare = rest.grasps[good.nonzero()[:, 0]]
-    every = Grasps.cat([first.grasps, spare])
-    fixed = torch.cat([torch.full((len(first.grasps),), 100.0), torch.zeros(len(spare))])
+    good = [(touches(rest.after) & (rest.after.bones == 0)).nonzero()[:, 0] for rest in others]
+    spare = [rest.grasps[rows] for rest, rows in zip(others, good, strict=True)]
+    every = Grasps.cat([first.grasps, *spare])
+    fixed = torch.cat([torch.full((len(first.grasps),), 100.0), torch.zeros(len(every) - len(first.grasps))])
     rows = different(hand, replace(every, score=every.score + 10 * fixed), count, ALIKE, fill=False)
     keep = sorted(set(range(len(first.grasps))) | set(rows.tolist()), key=lambda row: (row >= len(first.grasps),
                                                                                      -float(every.score[row])))

@@ -36,6 +36,8 @@ CHUNK: Final = 16
 FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
 #: cm3 by which a fit may make the overlap larger, where it makes something else better
 MORE_OVERLAP: Final = 0.3
+#: mm by which it may sink deeper, where it makes something else better
+MORE_DEPTH: Final = 0.7
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,29 @@ class Fitted:
     complete: bool = True
 
 
-def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | None = None,
+    def undone(self, given: Grasps, rows: torch.Tensor) -> Fitted:
+        """The same with some grasps as they were given.
+
+        Args:
+            given: the N grasps, as the fit began with them. rows: (N,) bool, those to be so again.
+        """
+        after, still = Surface.where(rows, self.before, self.after), torch.zeros(len(rows))
+        old = scored(given, self.before, still)
+        mine = {name: torch.where(rows.reshape(-1, *[1] * (value.dim() - 1)), getattr(old, name), value)
+                for name, value in {**self.grasps.parameters(), "score": self.grasps.score}.items()}
+        measures = {name: torch.where(rows, old.measures[name], value) for name, value in self.grasps.measures.items()}
+        return replace(self, grasps=replace(self.grasps, **mine, measures=measures), after=after,
+                       moved_mm=torch.where(rows, still, self.moved_mm), changed=self.changed & ~rows)
+
+
+def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | None = None, laid: bool = False,
         progress: Progress | None = None, stages: tuple[Stage, ...] = STAGES) -> Fitted:
     """Fits N grasps to an object, on the processor.
 
     Args:
         obj: the object. hand: of the grasps' side. grasps: in the object's frame.
         fields: N predicted representations; the hands start in them, and touch where their Gaussians say.
+        laid: the hands as given lie in the fields already (stage 1).
         progress: told how far it is; may stop it.
         stages: steps and rates of stage 2.
     """
@@ -86,7 +104,7 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
                 return progress is None or progress((done + size * fraction) / count, "Fitting the hand to the object")
 
             field = None if fields is None else fields[rows]
-            parts.append(_fit_some(obj, hand, probe, grasps[rows], field, go_on, stages))
+            parts.append(_fit_some(obj, hand, probe, grasps[rows], field, laid, go_on, stages))
     back = order.argsort()
     return Fitted(Grasps.cat([part.grasps for part in parts])[back],
                   torch.cat([part.moved_mm for part in parts])[back], torch.cat([part.changed for part in parts])[back],
@@ -95,11 +113,11 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
 
 
 def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasps, field: Choir | None,
-              go_on: Callable[[float], bool], stages: tuple[Stage, ...]) -> Fitted:
+              laid: bool, go_on: Callable[[float], bool], stages: tuple[Stage, ...]) -> Fitted:
     """Fits grasps of one hand shape together."""
     betas = grasps.betas[0]
     closer = Closer(hand, probe, betas, obj)
-    if field is not None:
+    if field is not None and not laid:
         grasps = hands_in_field(hand, field, grasps)
     with torch.no_grad():
         posed = hand(**grasps.parameters())
@@ -134,14 +152,18 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
     with torch.no_grad():
         joints = hand(**fitted.parameters()).joints
     turned = torch.rad2deg((best.dofs - start.dofs).square().mean(1).sqrt())
-    chosen = replace(
-        grasps, score=score(after, grasps.type, turned),
-        measures={"overlap_cm3": after.overlap_cm3, "depth_mm": after.depth_mm,
-                  "contacts": after.parts.sum(1).float(), "residual": after.residual.float()},
-        **{name: torch.where(changed[:, None], value, getattr(grasps, name))
-           for name, value in fitted.parameters().items()})
+    chosen = replace(scored(grasps, after, turned),
+                     **{name: torch.where(changed[:, None], value, getattr(grasps, name))
+                        for name, value in fitted.parameters().items()})
     moved = 1000 * (joints - posed.joints).norm(dim=-1).mean(1)
     return Fitted(chosen, moved * changed, changed, before, after)
+
+
+def scored(grasps: Grasps, found: Surface, turned: torch.Tensor) -> Grasps:
+    """The grasps with score and measures of how they lie; `turned` (N,) rms degrees from the posture meant."""
+    return replace(grasps, score=score(found, grasps.type, turned), measures={
+        "overlap_cm3": found.overlap_cm3, "depth_mm": found.depth_mm, "contacts": found.parts.sum(1).float(),
+        "residual": found.residual.float()})
 
 
 def measured(obj: GraspObject, closer: Closer, poses: Poses) -> Surface:
@@ -176,9 +198,10 @@ def better(after: Surface, before: Surface) -> torch.Tensor:
 
 
 def worse(after: Surface, before: Surface) -> torch.Tensor:
-    """(N,) bool: more bones in the object, contact lost, or much more overlap."""
+    """(N,) bool: more bones in the object, contact lost, much more overlap, or much deeper."""
     return ((after.bones > before.bones) | (touches(before) & ~touches(after))
-            | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP))
+            | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
+            | (after.depth_mm > before.depth_mm + MORE_DEPTH))
 
 
 def badness(found: Surface) -> torch.Tensor:

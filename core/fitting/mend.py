@@ -9,6 +9,7 @@ import torch
 
 from core.fitting.contacts import patch_weights
 from core.metrics.bones import bones_crossing
+from core.rotations import axis_angle_to_matrix
 from core.synthesis.optimise import THIN, Closer, Poses, Stage
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Mender(Closer):
     def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, obj: GraspObject, start: Poses,
                  pads: torch.Tensor, stay: float = STAY) -> None:
         super().__init__(hand, probe, betas, obj)
+        self._posed: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
         with torch.no_grad():
             points = self.points(start)[:, probe.pads]
         thin = thin_there(obj, points, pads)[:, None]
@@ -59,9 +61,37 @@ class Mender(Closer):
         self.own_pads = pads + 0.25 * patch_weights(probe) * must[:, probe.pad_part] * (pads == 0)
         self.start, self.stay = start, stay
         self._side: tuple[torch.Tensor, torch.Tensor] | None = None
+        with torch.no_grad():
+            self._shaped = hand.rest(self.betas)[0]
 
     def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
         return self.own_pads
+
+    def energy(self, poses: Poses, pads: torch.Tensor, whole_skin: bool,
+               fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+        self._posed = None  # angles move in place between the steps
+        try:
+            return super().energy(poses, pads, whole_skin, fixed)
+        finally:
+            self._posed = None
+
+    def _bones(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rotations and transforms of the bones; within a step made once, for the points, the skin and its normals."""
+        if self._posed is None or self._posed[0] is not dofs:
+            count = len(dofs)
+            turns = axis_angle_to_matrix(self.hand.pose_from_dofs(dofs).reshape(count, 15, 3))
+            rotations = torch.cat([torch.eye(3).expand(count, 1, 3, 3), turns], 1)
+            joints = self.probe.joints.expand(count, -1, -1)
+            self._posed = dofs, rotations, self.hand.chain(rotations, torch.zeros(count, 3), joints)
+        return self._posed[1:]
+
+    def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
+        return self._bones(dofs)[1]
+
+    def skin(self, poses: Poses) -> torch.Tensor:
+        rotations, transforms = self._bones(poses.dofs)
+        local = self.hand.skinned(self._shaped - self.probe.wrist, rotations, transforms)[0]
+        return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
 
     def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As `Closer` has it, but flesh that went through a wall is behind it, however far.

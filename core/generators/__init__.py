@@ -22,6 +22,7 @@ class Method:
         name: the word used in requests. label: what an animator reads. summary: one line.
         module, cls: where its class is; of a learned one, its network's.
         learned: whether it has weights to load.
+        fields: whether it predicts CHOIR's fields beside the grasps, which the fit then aims at.
         on_gpu: whether a graphics card helps; others compute on the processor.
         fitted: whether its grasps lie on the surface as they come, so that they need no fit.
     """
@@ -34,6 +35,7 @@ class Method:
     on_gpu: bool = True
     fitted: bool = False
     learned: bool = False
+    fields: bool = False
 
 
 METHODS: Final = {
@@ -45,6 +47,8 @@ METHODS: Final = {
                "core.generators.fastgrasp", "FastGrasp", learned=True),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
                "core.generators.grasptta", "GraspTTA", learned=True),
+        Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
+               "core.generators.jointdiffusion", "JointDiffusion", learned=True, fields=True),
     )
 }
 

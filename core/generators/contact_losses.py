@@ -84,6 +84,11 @@ def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tens
 
 def plane_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
     """(N, V) signed metres from skin (N, V, 3) to the plane of the nearest surface point, cut at -3 and 5 cm."""
+    return nearest_plane(cloud, facing, skin)[0]
+
+
+def nearest_plane(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`plane_distance`, and the outward normals (N, V, 3) of those planes."""
     with torch.no_grad():
         apart = torch.cdist(skin, cloud)
         rows = apart.argmin(2)
@@ -93,4 +98,4 @@ def plane_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor
     height = ((skin - there) * normal).sum(-1)
     # Beside a thin wall's rim the plane runs on where the wall does not: what is far from every point is outside.
     beside = height.detach().abs() < 0.5 * far
-    return torch.where(beside, far, height).clamp(-0.03, 0.05)
+    return torch.where(beside, far, height).clamp(-0.03, 0.05), normal

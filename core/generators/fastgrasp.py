@@ -4,7 +4,9 @@ Symbols and equation numbers are the paper's: h_v hand vertices, h_p hand parame
 latent, o_m the object's points, P a PointNet, e the denoiser, f_adapt the adaptation module. Hands and objects are in
 the heading frame. Differences from the published code, each an argument here: clouds of the window with normals where
 it takes whole objects; latents of `latent` numbers and a U-Net of linear layers over them where it reads 768 numbers as
-256 points; the denoiser is told the step t that it is at, where the published sampler counts it up from 1.
+256 points; the denoiser is told the step t that it is at, where the published sampler counts it up from 1; the
+auto-encoder has straight paths beside its bent ones and learns hands that nobody made too; f_adapt is told where the
+object's surface is as seen from the hand of z1 (`feels`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch import nn
 from core.generators.contact_losses import (
     CM2,
     hand_centric,
+    nearest_plane,
     nearest_skin,
     object_centric,
     penetration,
@@ -26,17 +29,17 @@ from core.generators.contact_losses import (
     surface_distance,
 )
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.handcode import SIZE
+from core.generators.handcode import POSE, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
-from core.generators.pointnet import PointNet, perceptron
+from core.generators.pointnet import PointNet, Shortcut, perceptron
 from core.generators.windows import Wishes, dropped
+from core.hand.skin import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.hand.skin import SkinSample
-
 
 @dataclass(frozen=True)
 class HandLoss:
@@ -48,6 +51,7 @@ class HandLoss:
         param: lambda_1, of the codes (Eq. 2). mesh: lambda_2, Chamfer distance of the skins (Eq. 3). contact: lambda_3
             (Eq. 5). penetration: lambda_4 (Eq. 6). consistency: lambda_5, of the contact maps (Eq. 4).
         surface: weight of `surface_distance`, per centimetre; 0 is the paper.
+        vertices: weight of the squared distance between the same vertices of both hands; 0 is the paper.
     """
 
     param: float = 5.0
@@ -56,16 +60,20 @@ class HandLoss:
     penetration: float = 0.5
     consistency: float = 1.0
     surface: float = 1.0
+    vertices: float = 0.3
 
     def __call__(self, hand: SkinSample, network: Network, code: torch.Tensor, batch: dict[str, torch.Tensor],
                  ) -> dict[str, torch.Tensor]:
         """Eq. 7 of predicted codes (N, 61) against `batch["code"]`, on its `window`."""
         truth, cloud = batch["code"], batch["window"][..., :3] * WINDOW
         terms = {"param": (code - truth).square().mean()}
-        if self.mesh or self.contact or self.penetration or self.consistency or self.surface:
+        physical = self.mesh or self.contact or self.penetration or self.consistency or self.surface
+        if physical or self.vertices:
             mine = network.code.skin(hand, code)
             with torch.no_grad():
                 right = network.code.skin(hand, truth)
+            terms["vertices"] = CM2 * (mine.points - right.points).square().sum(-1).mean()
+        if physical:
             there, _ = nearest_skin(mine.points, right.points)
             back, _ = nearest_skin(right.points, mine.points)
             terms["mesh"] = CM2 * (there.square().mean() + back.square().mean())
@@ -90,9 +98,9 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.vertices = vertices
         # A vertex is seen with its place at rest, or the maximum over vertices could not tell fingers apart.
-        self.points = PointNet(6, (48, 96, 256)) if vertices else None
-        self.encoder = perceptron(256 if vertices else SIZE, 512, 256, latent)
-        self.decoder = perceptron(latent, 512, 512, 256, SIZE)
+        self.points = PointNet(6, (48, 96, 256), mean=True) if vertices else None
+        self.encoder = Shortcut(self.points.width if self.points else SIZE, 512, 256, latent)
+        self.decoder = Shortcut(latent, 512, 512, 256, SIZE)
 
     def encode(self, hand: SkinSample, network: Network, code: torch.Tensor) -> torch.Tensor:
         """(N, latent) of codes (N, 61)."""
@@ -156,7 +164,10 @@ class FastGrasp(Network):
     Args:
         latent: numbers of z. condition: width of P(o_m). steps: DDIM steps at inference (Sec. 3.4).
         vertices: E reads hand vertices, not parameters. temperature: of the noise sampling starts from.
-        adaptation: f_adapt is asked; without it hands are as the diffusion gives them (Table 1).
+        feels: f_adapt is given the distance and the normal of the surface nearest to each point of the skin of D(z1),
+            beside z1 and P(o_m): what it has to mend, which one vector for all of the object tells too roughly. If
+            not, the paper's Eq. 9. passes: of f_adapt, each on what the one before has mended; the paper has one;
+            0 leaves hands as the diffusion gives them (Table 1).
         adapt_until: f_adapt is trained on estimates from steps 1 to this of 1000: from later ones the one-call estimate
             is an average of hands, which inference never hands over.
     """
@@ -167,17 +178,18 @@ class FastGrasp(Network):
     latent_scale: torch.Tensor
 
     def __init__(self, latent: int = 64, condition: int = 256, steps: int = 20, *, vertices: bool = True,
-                 temperature: float = 0.5, adapt_until: int = 400, adaptation: bool = True) -> None:
+                 temperature: float = 0.5, feels: bool = True, passes: int = 2, adapt_until: int = 400) -> None:
         super().__init__()
         self.steps, self.temperature, self.adapt_until = steps, temperature, adapt_until
-        self.adaptation = adaptation
+        self.feels, self.passes = feels, passes
         self.autoencoder = Autoencoder(latent, vertices=vertices)
         self.object = PointNet(6, (48, 96, 256))  # P of Eq. 8
         self.into = nn.Linear(256, condition)
         self.wishes = Wishes(condition)
         self.denoiser = Denoiser(latent, condition)
         self.adapt_object = PointNet(6, (48, 96, 256))
-        self.adapt = perceptron(latent + 256, 384, 384, 256, latent)  # f_adapt of Eq. 9
+        seen = latent + 256 + 4 * COUNT * feels
+        self.adapt = perceptron(seen, 384, 384, 256, latent)  # f_adapt of Eq. 9
         self.schedule = NoiseSchedule()
         self.register_buffer("latent_mean", torch.zeros(latent))
         self.register_buffer("latent_scale", torch.ones(latent))
@@ -190,13 +202,34 @@ class FastGrasp(Network):
         """D: codes (N, 61) of standardised latents (N, latent)."""
         return self.autoencoder.decoder(z * self.latent_scale + self.latent_mean)
 
-    def adapted(self, z1: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
+    def adapted(self, z1: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
         """Eq. 9 and 10: h_p = D(z1 + z2), z2 = f_adapt(z1, o_m)."""
-        return self.decoded(z1 + self.adapt(torch.cat([z1, self.adapt_object(window)], 1)))
+        o_m = self.adapt_object(window)
+        for _ in range(self.passes):
+            z1 = self.mended(z1, o_m, window, hand)
+        return self.decoded(z1)
+
+    def mended(self, z: torch.Tensor, o_m: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
+        """z1 + f_adapt(z1, o_m), of P(o_m) (N, 256)."""
+        known = [z, o_m, self.felt(z, window, hand)] if self.feels else [z, o_m]
+        return z + self.adapt(torch.cat(known, 1))
+
+    def felt(self, z: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
+        """(N, 4 V) signed centimetres from each point of the skin of D(z) to the surface, and the normal there."""
+        cloud, facing = window[..., :3] * WINDOW, window[..., 3:]
+        with torch.no_grad():
+            skin = self.code.skin(hand, self.decoded(z)).points
+            distance, normal = nearest_plane(cloud, facing, skin)
+        return torch.cat([100 * distance, normal.flatten(1)], 1)
 
     def autoencoder_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
                          weights: HandLoss) -> dict[str, torch.Tensor]:
-        """Eq. 7. A little noise on the latent keeps near latents near hands."""
+        """Eq. 7. A little noise on the latent keeps near latents near hands.
+
+        Without the physical terms the object does not matter, and hands that nobody made are as good as true ones.
+        """
+        if not (weights.mesh or weights.contact or weights.penetration or weights.consistency or weights.surface):
+            batch = batch | {"code": imagined(batch["code"], rng)}
         z = self.autoencoder.encode(hand, self, batch["code"])
         noise = 0.05 * torch.randn(z.shape, generator=rng).to(z)
         terms = weights(hand, self, self.autoencoder.decoder(z + noise), batch)
@@ -235,11 +268,19 @@ class FastGrasp(Network):
 
     def adaptation_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
                         weights: HandLoss) -> dict[str, torch.Tensor]:
-        """Eq. 7 on Eq. 9-11, the prior frozen: z1 is the denoiser's one-call estimate of a true grasp's latent."""
+        """Eq. 7 on Eq. 9-11, the prior frozen: z1 is the denoiser's one-call estimate of a true grasp's latent.
+
+        Each pass is judged by itself, on what the one before has left; the mean of all is what is learned from.
+        """
         with torch.no_grad():
             z_t, t, _, c = self.noised(hand, batch, rng, self.adapt_until)
-            z1 = self.schedule.estimate(z_t, t, self.denoiser(z_t, t, c))
-        return weights(hand, self, self.adapted(z1, batch["window"]), batch)
+            z = self.schedule.estimate(z_t, t, self.denoiser(z_t, t, c))
+        o_m, sums = self.adapt_object(batch["window"]), {}
+        for _ in range(self.passes):
+            z = self.mended(z.detach(), o_m, batch["window"], hand)
+            for name, value in weights(hand, self, self.decoded(z), batch).items():
+                sums[name] = sums.get(name, 0) + value / self.passes
+        return sums
 
     def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
                 rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
@@ -253,4 +294,14 @@ class FastGrasp(Network):
 
         plain = None if guidance == 1 else self.condition(window, 0 * kind, intent)
         z1 = self.schedule.sample(noise, shape, rng, self.steps, temperature=self.temperature, go_on=go_on)
-        return self.adapted(z1, window) if self.adaptation else self.decoded(z1)
+        return self.adapted(z1, window, hand)
+
+
+def imagined(code: torch.Tensor, rng: torch.Generator, off: float = 0.3) -> torch.Tensor:
+    """Codes (N, 61) of hands that nobody made: half with another's fingers, all with noise of up to `off`."""
+    other = torch.randperm(len(code), generator=rng).to(code.device)
+    swap = (torch.rand(len(code), 1, generator=rng) < 0.5).to(code.device)
+    mixed = code.clone()
+    mixed[:, POSE] = torch.where(swap, code[other][:, POSE], code[:, POSE])
+    much = off * torch.rand(len(code), 1, generator=rng)
+    return mixed + (much * torch.randn(code.shape, generator=rng)).to(code)

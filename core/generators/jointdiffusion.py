@@ -32,6 +32,7 @@ from core.fitting.representation import (
     side_of,
     turned_gaussians,
 )
+from core.generators.contact_losses import surface_distance
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
 from core.generators.handcode import MIRROR
 from core.generators.heading import WINDOW, Frames, frames_of_grasps, mirrored
@@ -46,19 +47,20 @@ from core.objects.basis_points import basis_lattice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.base import GraspRequest
+    from core.generators.base import GraspRequest, Progress
     from core.generators.learned import Learned
     from core.hand import HandModel
     from core.objects import GraspObject
 
 #: distances d become exp(-DECAY d), d in metres (published code)
 DECAY: Final = 5.0
-#: metres that the numbers of a Gaussian are in units of: its mean (3), its Cholesky factor (6)
-UNIT: Final = (0.005,) * 3 + (0.002,) * 6
-#: metres: a Gaussian whose Cholesky factor is shorter stands for no contact. Those of a patch are 3 mm and longer,
-#: those of a single vertex 0.9 (the published code has 1).
-NONE: Final = 2e-3
-GAUSSIANS: Final = ANCHORS * 9
+#: metres: a Gaussian's numbers, its mean (3) and its Cholesky factor (6), are told from this and in units of that
+USUAL: Final = (0.0,) * 3 + (0.0025, 0.0, 0.0016, 0.0, 0.0, 0.0013)
+UNIT: Final = (0.004,) * 3 + (0.0018,) * 6
+#: numbers of an anchor's Gaussian: whether there is one (1 or -1), and its nine, zeros where there is none. The
+#: published code has the nine alone, and none where they are small; denoised, they lie between small and usual.
+NUMBERS: Final = 10
+GAUSSIANS: Final = ANCHORS * NUMBERS
 #: the share of the work of proposing that is the sampling; the rest is laying hands into fields, so many at once
 SAMPLING, CHUNK = 0.7, 8
 #: basis points whose distances are made at once: larger tables fall out of the cache
@@ -185,7 +187,7 @@ class Denoiser(nn.Module):
 
     def forward(self, hand: torch.Tensor, contacts: torch.Tensor, t: torch.Tensor, obj: torch.Tensor,
                 context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is predicted of the hand's field and of the Gaussians (B, 288), at steps t (B,).
+        """What is predicted of the hand's field and of the Gaussians (B, 320), at steps t (B,).
 
         Args:
             hand, obj: (B, channels, x, y, z) the noisy field and the object's. context: (B, condition).
@@ -217,7 +219,7 @@ class JointDiffusion(Network):
         widths: of the U-Net's levels. context: of the context encoders' levels. condition: of the context vector.
         contacts: width of the Gaussians' decoder.
         folded: a block of basis points is one voxel; if not, each is one, as in the paper.
-        steps: of DDIM. temperature: of the noise that sampling starts from.
+        proposing, refining: steps of DDIM and the temperature of the noise that it starts from.
         weight: of the Gaussians' loss against the field's.
     """
 
@@ -225,15 +227,16 @@ class JointDiffusion(Network):
     noisy = 0.5
     field_mean: torch.Tensor
     field_scale: torch.Tensor
-    unit: torch.Tensor
 
     def __init__(self, side: int = 8, widths: tuple[int, ...] = (112, 160), context: tuple[int, ...] = (48, 80),
-                 condition: int = 160, contacts: int = 224, *, folded: bool = True, steps: int = 20,
-                 temperature: float = 1.0, weight: float = 0.3) -> None:
+                 condition: int = 160, contacts: int = 224, *, folded: bool = True,
+                 proposing: tuple[int, float] = (10, 0.5), refining: tuple[int, float] = (5, 0.3),
+                 weight: float = 0.3) -> None:
         super().__init__()
         if side % 4 or side < 8:
             raise ValueError(f"a lattice of side {side} does not hold whole blocks of the anchors: use 8, 12 or 16")
-        self.side, self.folded, self.steps, self.temperature, self.weight = side, folded, steps, temperature, weight
+        self.side, self.folded, self.weight = side, folded, weight
+        self.sampling = {"propose": proposing, "refine": refining}
         volume = tuple(side // step for step in BLOCK) if folded else (side, side, side)
         channels = ANCHORS if folded else 1
         self.object_context = ContextEncoder(channels, context, volume, condition)
@@ -243,7 +246,6 @@ class JointDiffusion(Network):
         self.schedule = NoiseSchedule()
         self.register_buffer("field_mean", torch.full((side**3,), 0.6))
         self.register_buffer("field_scale", torch.tensor(0.15))
-        self.register_buffer("unit", torch.tensor(UNIT).repeat(ANCHORS))
 
     # What the network sees: fields and Gaussians in units of about one.
 
@@ -263,17 +265,19 @@ class JointDiffusion(Network):
         return volumes.reshape(-1, *BLOCK, x, y, z).permute(0, 4, 1, 5, 2, 6, 3).flatten(1)
 
     def into_units(self, distances: torch.Tensor, gaussians: torch.Tensor) -> torch.Tensor:
-        """(B, side^3 + 288) x_0 of d_H (B, side^3) and c_H (B, 32, 9)."""
+        """(B, side^3 + 320) x_0 of d_H (B, side^3) and c_H (B, 32, 9)."""
         field = ((-DECAY * distances).exp() - self.field_mean) / self.field_scale
-        return torch.cat([field, gaussians.flatten(1) / self.unit], 1)
+        there = gaussians[..., 3:].abs().amax(-1, keepdim=True) > 0
+        nine = (gaussians - gaussians.new_tensor(USUAL)) / gaussians.new_tensor(UNIT) * there
+        return torch.cat([field, torch.cat([2.0 * there - 1, nine], -1).flatten(1)], 1)
 
     def out_of_units(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """d_H (B, side^3), metres, and c_H (B, 32, 9) of x_0; what is too small for a Gaussian is none."""
+        """d_H (B, side^3), metres, and c_H (B, 32, 9) of x_0; zeros where there is rather no Gaussian than one."""
         field, contacts = x.split([self.side**3, GAUSSIANS], 1)
         near = (field * self.field_scale + self.field_mean).clamp(1e-2, 1.0)
-        gaussians = (contacts * self.unit).reshape(-1, ANCHORS, 9)
-        there = gaussians[..., 3:].norm(dim=-1, keepdim=True) >= NONE
-        return near.log() / -DECAY, gaussians * there
+        there, nine = contacts.unflatten(1, (ANCHORS, NUMBERS)).split([1, 9], -1)
+        gaussians = nine * nine.new_tensor(UNIT) + nine.new_tensor(USUAL)
+        return near.log() / -DECAY, gaussians * (there > 0)
 
     @torch.no_grad()
     def standardise(self, hand: SkinSample, code: torch.Tensor) -> None:
@@ -314,15 +318,21 @@ class JointDiffusion(Network):
         return obj, y + self.wishes(kind, intent)
 
     def velocity(self, x: torch.Tensor, t: torch.Tensor, obj: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """(B, side^3 + 288) predicted of z_t (B, side^3 + 288)."""
+        """(B, side^3 + 320) predicted of z_t (B, side^3 + 320)."""
         field, contacts = x.split([self.side**3, GAUSSIANS], 1)
         found, touched = self.denoiser(self.volumes(field), contacts, t, obj, y)
         return torch.cat([self.listed(found), touched], 1)
 
     # Training.
 
-    def loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator) -> dict[str, torch.Tensor]:
-        """The denoising loss of both parts; synthesis and refinement in one batch where it has noisy hands."""
+    def loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
+             surface: float = 0.0) -> dict[str, torch.Tensor]:
+        """The denoising loss of both parts; synthesis and refinement in one batch where it has noisy hands.
+
+        Args:
+            surface: weight of `surface_distance` at the anchors that lie in the field as seen from x_t, the more the
+                less noise there is; not in the paper.
+        """
         window, device = batch["window"], batch["window"].device
         x0 = self.into_units(self.hand_distances(hand, batch["code"]), batch["contacts"])
         noisy = given = None
@@ -331,10 +341,19 @@ class JointDiffusion(Network):
         obj, y = self.context(window, dropped(batch["kind"], rng), dropped(batch["intent"], rng), noisy, given)
         t = torch.randint(1, self.schedule.steps + 1, (len(x0),), generator=rng).to(device)
         noise = torch.randn(x0.shape, generator=rng).to(device)
-        found = self.velocity(self.schedule.noised(x0, t, noise), t, obj, y)
+        noised = self.schedule.noised(x0, t, noise)
+        found = self.velocity(noised, t, obj, y)
         error = (found - self.schedule.velocity(x0, t, noise)).square()
         terms = {"field": error[:, :-GAUSSIANS].mean(), "gaussians": error[:, -GAUSSIANS:].mean()}
-        return terms | {"loss": terms["field"] + self.weight * terms["gaussians"]}
+        terms["loss"] = terms["field"] + self.weight * terms["gaussians"]
+        if surface:
+            bar = self.schedule.alphabar[t]
+            seen = bar.sqrt()[:, None] * noised - (1 - bar).sqrt()[:, None] * found
+            anchors, truth = (trilaterate(self.out_of_units(x)[0]) for x in (seen, x0))
+            off = surface_distance(WINDOW * window[..., :3], window[..., 3:], anchors, truth)
+            terms["surface"] = (bar * off).mean()
+            terms["loss"] = terms["loss"] + surface * terms["surface"]
+        return terms
 
     # Sampling.
 
@@ -347,9 +366,10 @@ class JointDiffusion(Network):
             noisy: (N, side^3) d_H of hands to refine; none of them to propose.
         """
         obj, y = self.context(window, kind, intent, noisy)
+        steps, temperature = self.sampling["propose" if noisy is None else "refine"]
         x = self.schedule.sample(lambda x, t: self.schedule.noise_of(x, t, self.velocity(x, t, obj, y)),
-                                 (len(window), self.side**3 + GAUSSIANS), rng, self.steps,
-                                 temperature=self.temperature, go_on=go_on)
+                                 (len(window), self.side**3 + GAUSSIANS), rng, steps,
+                                 temperature=temperature, go_on=go_on)
         return self.out_of_units(x)
 
     def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
@@ -397,14 +417,21 @@ def choir_of(hand: HandModel, obj: GraspObject, distances: torch.Tensor, gaussia
 
 
 def propose(learned: Learned, request: GraspRequest, rng: torch.Generator,
-            go_on: Callable[[float], bool] = lambda fraction: True) -> tuple[Grasps, Choir]:
+            progress: Progress = lambda fraction, stage: True) -> tuple[Grasps, Choir]:
     """The grasps that `Learned.sample` gives, and the fields that they lie in, for the fit."""
     network = _joint(learned)
+
+    def go_on(fraction: float) -> bool:
+        return progress(0.1 + 0.85 * fraction, "Proposing hands")
+
+    progress(0.05, "Choosing places on the object")
     frames, kind = choose_places(learned.places, request, request.count, rng)
     window = window_cloud(request.object.points, request.object.normals, frames, network.points, rng)
     intent = torch.full_like(kind, wish_index(request)[1])
-    distances, gaussians = network.predict(*(value.to(learned.device) for value in (window, kind, intent)), rng, go_on)
-    code = network.codes(embedded_skin(str(learned.device)), distances).cpu()
+    distances, gaussians = network.predict(*(value.to(learned.device) for value in (window, kind, intent)), rng,
+                                           lambda fraction: go_on(SAMPLING * fraction))
+    code = network.codes(embedded_skin(str(learned.device)), distances,
+                         lambda fraction: go_on(SAMPLING + (1 - SAMPLING) * fraction)).cpu()
     grasps = learned.code.grasps(request.hand, code, frames, learned.name, request.betas)
     return (replace(grasps, type=tuple(TYPE_WISHES[index] for index in kind.tolist())),
             choir_of(request.hand, request.object, distances.cpu(), gaussians.cpu(), frames))

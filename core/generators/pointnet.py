@@ -41,14 +41,17 @@ class PointNet(nn.Module):
         widths: of the per-point layers; the last is the width of the global feature.
         align: an input transform on the coordinates (Qi et al.'s STN).
         align_features: a transform on the first layer's features too.
+        mean: the mean over the points beside the maximum, twice the width: what is linear in a cloud, such as where it
+            lies and how it is turned, is there at once.
 
     The heading frame aligns clouds already, so our own networks do without transforms. The last layer has no
     activation: global features may be negative.
     """
 
     def __init__(self, channels: int, widths: Sequence[int] = (64, 128, 512), *, align: bool = False,
-                 align_features: bool = False) -> None:
+                 align_features: bool = False, mean: bool = False) -> None:
         super().__init__()
+        self.mean, self.width = mean, widths[-1] * (1 + mean)
         self.align = Transform(channels, 3) if align else None
         self.first = pointwise((channels, widths[0]))
         self.align_features = Transform(widths[0], widths[0]) if align_features else None
@@ -64,16 +67,26 @@ class PointNet(nn.Module):
         return local if self.align_features is None else local @ self.align_features(local)
 
     def pooled(self, local: torch.Tensor) -> torch.Tensor:
-        """(B, widths[-1]) the global feature of local ones (B, K, widths[0])."""
+        """(B, width) the global feature of local ones (B, K, widths[0])."""
         if torch.is_grad_enabled():
-            return self.norm(self.last(self.middle(local)).amax(1))
+            return self._joined(*self._tile(local), local.shape[1])
         clouds = max(1, TILE // max(1, local.shape[1]))
-        return self.norm(torch.cat([torch.stack([
-            self.last(self.middle(tile)).amax(1) for tile in some.split(TILE, 1)]).amax(0)
-            for some in local.split(clouds)]))
+        return torch.cat([self._clouds(some) for some in local.split(clouds)])
+
+    def _clouds(self, local: torch.Tensor) -> torch.Tensor:
+        most, total = zip(*(self._tile(tile) for tile in local.split(TILE, 1)), strict=True)
+        return self._joined(torch.stack(most).amax(0), torch.stack(total).sum(0), local.shape[1])
+
+    def _tile(self, local: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        wide = self.last(self.middle(local))
+        return wide.amax(1), wide.sum(1) if self.mean else wide[:, 0]
+
+    def _joined(self, most: torch.Tensor, total: torch.Tensor, count: int) -> torch.Tensor:
+        most = self.norm(most)
+        return torch.cat([most, total / count], 1) if self.mean else most
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
-        """(B, widths[-1]) the global feature of clouds (B, K, channels)."""
+        """(B, width) the global feature of clouds (B, K, channels)."""
         return self.pooled(self.per_point(points))
 
 
@@ -83,6 +96,18 @@ def pointwise(widths: Sequence[int]) -> nn.Sequential:
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+class Shortcut(nn.Module):
+    """A perceptron beside a linear layer: a map that is nearly linear, as of a skin to its pose, is found at once."""
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        self.straight, self.bent = nn.Linear(widths[0], widths[-1]), perceptron(*widths)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, widths[-1]) of (N, widths[0])."""
+        return self.straight(x) + self.bent(x)
 
 
 def perceptron(*widths: int) -> nn.Sequential:

@@ -43,7 +43,11 @@ DIFFERENT = 0.03  # metres of mean joint distance under which two grasps are the
 
 
 class Synthesis:
-    """The optimiser behind the generators' interface."""
+    """The optimiser behind the generators' interface.
+
+    Args:
+        device: where hands are closed; starts are found, and what comes out is checked, on the processor.
+    """
 
     name = "synthesis"
 
@@ -66,6 +70,7 @@ class Synthesis:
         """Rounds of closing and checking until enough hold, the rounds are over, or the work should stop."""
         betas = torch.zeros(10) if request.betas is None else request.betas
         closer = Closer(request.hand, HandProbe(request.hand, betas), betas, request.object)
+        there = closer.to(self.device)
         maker = StartMaker(request.object, closer, request, rng)
         kinds = maker.usable()
         if not kinds:
@@ -88,8 +93,8 @@ class Synthesis:
                 poses = offered.unlike(maker.make(3 * ROUND, kinds, sample=96), closer, ROUND)
             else:
                 poses = maker.make(ROUND, kinds)
-            poses, _ = closer.run(poses, QUICK if turn == 0 else STAGES, go_on)
-            offered.add(self.passing(request, closer, poses, maker.purpose), goal)
+            poses, _ = there.run(poses.to(self.device), QUICK if turn == 0 else STAGES, go_on)
+            offered.add(self.passing(request, closer, poses.to("cpu"), maker.purpose), goal)
             # What is waited for depends on counts alone, never on time: a seed repeats its result.
             everything = offered.expected >= goal or turn in (0, rounds - 1)
             go_on_waiting = offered.wait(everything, lambda: go_on(1.0))

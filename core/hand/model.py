@@ -173,17 +173,25 @@ class HandModel(nn.Module):
         """Poses B hands: axis-angle (B, 3) and (B, 45), metres (B, 3), shape (B, 10)."""
         shaped, joints = self.rest(betas)
         rotations = axis_angle_to_matrix(torch.cat([global_orient, hand_pose], 1).reshape(len(hand_pose), 16, 3))
-        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(
-            len(hand_pose), 135
-        )
-        rest = shaped + (feature @ self.posedirs).reshape(shaped.shape)
         transforms = self.chain(rotations, transl, joints)
-        blend = (self.lbs_weights @ transforms[:, :, :3].reshape(len(rest), 16, 12)).reshape(*rest.shape[:2], 3, 4)
-        x, y, z = rest.split(1, dim=-1)
-        vertices = blend[..., 0] * x + blend[..., 1] * y + blend[..., 2] * z + blend[..., 3]
+        vertices, rest = self.skinned(shaped, rotations, transforms)
         posed = (transforms[:, :, :3, :3] @ joints[..., None])[..., 0] + transforms[:, :, :3, 3]
         keypoints = torch.cat([posed, vertices[:, self.tip_vertices]], 1)
         return HandOutput(vertices, keypoints, transforms, rest, joints, shaped)
+
+    def skinned(self, shaped: torch.Tensor, rotations: torch.Tensor,
+                transforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, V, 3) posed vertices and (B, V, 3) those before skinning, with correctives.
+
+        Args:
+            shaped: (B or 1, V, 3) without correctives. rotations: (B, 16, 3, 3). transforms: (B, 16, 4, 4) of `chain`.
+        """
+        count = len(rotations)
+        feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(count, 135)
+        rest = shaped + (feature @ self.posedirs).reshape(count, *shaped.shape[1:])
+        blend = (self.lbs_weights @ transforms[:, :, :3].reshape(count, 16, 12)).reshape(*rest.shape[:2], 3, 4)
+        x, y, z = rest.split(1, dim=-1)
+        return blend[..., 0] * x + blend[..., 1] * y + blend[..., 2] * z + blend[..., 3], rest
 
     def anchors(self, vertices: torch.Tensor) -> torch.Tensor:
         """(B, 32, 3) anchor points of (B, V, 3) vertices: five for each finger, then seven on the palm."""

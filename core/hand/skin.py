@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Every so many vertices of the skin, and of the contact regions.
 STRIDE, REGION_STRIDE = 10, 2
-COUNT: Final = 240  # about so many points
+COUNT: Final = 230  # points of the embedded hand's skin
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,9 @@ def clustered(values: np.ndarray, seed: int = 0, clusters: int = CLUSTERS) -> tu
 
 def nearest_neighbour_degrees(dofs: torch.Tensor) -> torch.Tensor:
     """(N,) root-mean-square angle in degrees from each posture (N, D radians) to the one most like it."""
-    apart = torch.cdist(dofs, dofs) / dofs.shape[1] ** 0.5
-    apart.fill_diagonal_(torch.inf)
-    return torch.rad2deg(apart.amin(1))
+    nearest = []
+    for start in range(0, len(dofs), 2048):
+        apart = torch.cdist(dofs[start : start + 2048], dofs)
+        apart[:, start:].fill_diagonal_(torch.inf)
+        nearest.append(apart.amin(1))
+    return torch.rad2deg(torch.cat(nearest) / dofs.shape[1] ** 0.5) if nearest else torch.zeros(0)

@@ -22,11 +22,13 @@ class Parts:
         names: of the parts.
         of_points: (4096,) int64 index into `names` for each of `GraspObject.points`; -1 where none is named.
         types: grasp types with which the object is used, where somebody has said so.
+        up: unit direction, object frame, that looks up while it is used, where it has to be kept level.
     """
 
     names: tuple[str, ...]
     of_points: torch.Tensor
     types: tuple[str, ...] = ()
+    up: tuple[float, float, float] | None = None
 
     def mask(self, names: set[str] | frozenset[str]) -> torch.Tensor:
         """(4096,) bool: the points that belong to any part called one of `names`."""

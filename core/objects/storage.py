@@ -28,7 +28,8 @@ def save_object(obj: GraspObject, path: str | Path, packed: bool = True) -> None
     arrays["grid_spacing"] = np.array(obj.grid.spacing)
     if obj.parts is not None:
         arrays |= {"part_names": np.array(obj.parts.names), "part_of_points": obj.parts.of_points.cpu().numpy(),
-                   "part_types": np.array(obj.parts.types, dtype=str)}
+                   "part_types": np.array(obj.parts.types, dtype=str),
+                   "part_up": np.array(obj.parts.up or (), dtype=float)}
     save_arrays(path, arrays, packed)
 
 
@@ -49,7 +50,9 @@ def load_object(path: str | Path) -> GraspObject:
             parts = None
             if "part_names" in stored:
                 parts = Parts(tuple(stored["part_names"].tolist()), torch.from_numpy(stored["part_of_points"]),
-                              tuple(stored["part_types"].tolist()))
+                              tuple(stored["part_types"].tolist()),
+                              # Objects stored by earlier versions say nothing of it.
+                              tuple(stored["part_up"].tolist()) or None if "part_up" in stored else None)
             return GraspObject(
                 **{name: torch.from_numpy(stored[name]) for name in TENSORS},
                 **{name: kind(stored[name].item()) for name, kind in PLAIN.items()},

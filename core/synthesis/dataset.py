@@ -11,7 +11,7 @@ import torch
 
 from core.files import save_arrays
 from core.grasps import Grasps
-from core.synthesis.intents import INTENTS
+from core.synthesis.intents import INTENTS, too_steep
 from core.synthesis.taxonomy import TYPES
 
 if TYPE_CHECKING:
@@ -167,6 +167,23 @@ def balanced(grasps: TrainingGrasps) -> TrainingGrasps:
     return grasps[keep]
 
 
+def kept_level(grasps: TrainingGrasps, hand: HandModel) -> TrainingGrasps:
+    """Without the grasps of somebody who uses a thing that is kept level, and holds it too steeply to.
+
+    Slices are made by that rule; those of earlier versions were not.
+    """
+    from core.synthesis.shapes import LEVEL
+
+    asked = np.flatnonzero(np.isin(grasps.families, LEVEL) & (grasps.intent == INTENTS.index("use")))
+    with torch.no_grad():
+        joints = hand(**grasps[asked].grasps(hand).parameters()).joints
+    # Half precision moves a hand by less than a degree.
+    steep = too_steep(joints, torch.tensor([0.0, 0.0, 1.0])) > 0.01
+    keep = np.ones(len(grasps), bool)
+    keep[asked[steep.numpy()]] = False
+    return grasps[keep]
+
+
 def training_object(name: str, cache: str | Path | None = None, meshes: str | Path | None = None) -> GraspObject:
     """The prepared object behind a name of `TrainingGrasps.objects`.
 
@@ -178,9 +195,9 @@ def training_object(name: str, cache: str | Path | None = None, meshes: str | Pa
     from core.objects import load_mesh, load_object, prepare_object, save_object, with_parts
 
     stored = Path(cache, name.replace("/", "_") + ".npz") if cache else None
-    if stored is not None and stored.exists():
-        return load_object(stored)
     family, seed = name.split("/", 1)
+    if stored is not None and stored.exists():
+        return _upright(load_object(stored), family)
     if family == "mesh":
         obj = prepare_object(*load_mesh(Path(meshes or ".", seed)))
     else:
@@ -192,6 +209,15 @@ def training_object(name: str, cache: str | Path | None = None, meshes: str | Pa
     if stored is not None:
         stored.parent.mkdir(parents=True, exist_ok=True)
         save_object(obj, stored)
-    return obj
+    return _upright(obj, family)
+
+
+def _upright(obj: GraspObject, family: str) -> GraspObject:
+    """The object, knowing its up where its family is one of things that are kept level."""
+    from core.synthesis.shapes import LEVEL
+
+    if obj.parts is None or family not in LEVEL:
+        return obj
+    return replace(obj, parts=replace(obj.parts, up=(0.0, 0.0, 1.0)))
 
 

@@ -36,6 +36,7 @@ FINGER, WIDEST_HOLE = 0.016, 0.12  # metres: holes that a finger, or the fingers
 # The bones of index, middle, little and ring in joints of core's order, the last to the fingertip.
 BONE_STARTS: Final = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 BONE_ENDS: Final = [2, 3, 17, 5, 6, 18, 8, 9, 20, 11, 12, 19]
+LEVEL = 0.766  # sine of the steepest that a forearm stands which keeps a thing level: 50 degrees
 THUMB_SIDE = 0.3  # cosine between the handle's working end and the hand's thumb side
 
 
@@ -80,6 +81,8 @@ class Purpose:
                 "'handle', 'blade', 'trigger' or 'mouth', or choose another intent")
         self.allowed = self._allowed()
         self.toward = self._toward()
+        level = intent == "use" and parts is not None and parts.up is not None
+        self.up = torch.tensor(parts.up) if level else None
         self.reach = 0.3 * float(obj.extent.max()) + 0.02
 
     def _allowed(self) -> torch.Tensor:
@@ -125,6 +128,12 @@ class Purpose:
         if self.intent == "lift":
             fine &= centre.norm(dim=1) < self.reach + 0.02
         return fine
+
+    def steep(self, joints: torch.Tensor) -> torch.Tensor:
+        """(N,) how much too steep the forearms of hands (N, 21, 3) stand to keep the thing level, 0 where right."""
+        if self.up is None:
+            return torch.zeros(len(joints))
+        return too_steep(joints, self.up)
 
     def across(self, joints: torch.Tensor) -> torch.Tensor:
         """(N,) how wrongly hands with joints (N, 21, 3) lie to the working end, 0 where right."""
@@ -189,6 +198,7 @@ class Purpose:
         fine &= touch.working <= (TOUCHED_PISTOL if pistol else TOUCHED)
         power = torch.tensor([BY_NAME[name].power for name in types])
         fine &= (self.across(joints) <= 0.05) | ~power
+        fine &= self.steep(joints) == 0
         pen = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
         fine &= self._writes(joints) | ~pen
         if len(self.holes[0]):
@@ -247,6 +257,11 @@ class Purpose:
         known = touch.part >= 0
         weight = area * known
         return (weight * self.edge[touch.part.clamp_min(0)]).sum(1) / weight.sum(1).clamp_min(1e-9)
+
+
+def too_steep(joints: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """(N,) sine of the angle of hands (N, 21, 3) to the plane across `up` (3,), above what keeps a thing level."""
+    return ((hand_directions(joints)[1] @ up).abs() - LEVEL).relu()
 
 
 def hand_directions(joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

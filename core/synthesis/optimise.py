@@ -6,6 +6,7 @@ Lengths inside the energy are in centimetres; the object is read through its dis
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -123,9 +124,10 @@ def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
 def best_of_each(types: tuple[str, ...], energy: torch.Tensor, keep: float) -> torch.Tensor:
     """Rows, in order, of the best `keep` share of each type (at least one): types' energies do not compare."""
     rows: list[int] = []
+    known = energy.tolist()
     for name in dict.fromkeys(types):
         mine = [i for i, other in enumerate(types) if other == name]
-        mine.sort(key=lambda i: float(energy[i]))
+        mine.sort(key=known.__getitem__)
         rows += mine[: max(1, math.ceil(len(mine) * keep))]
     return torch.tensor(sorted(rows))
 
@@ -147,6 +149,17 @@ class Poses:
         return Poses(self.rotation[rows], self.wrist[rows], self.dofs[rows], self.template[rows],
                      tuple(self.types[i] for i in rows.tolist()))
 
+    def to(self, device: torch.device | str) -> Poses:
+        return Poses(self.rotation.to(device), self.wrist.to(device), self.dofs.to(device), self.template.to(device),
+                     self.types)
+
+    @staticmethod
+    def cat(poses: list[Poses]) -> Poses:
+        """All poses of all, in order."""
+        return Poses(*(torch.cat([getattr(pose, name) for pose in poses])
+                       for name in ("rotation", "wrist", "dofs", "template")),
+                     tuple(name for pose in poses for name in pose.types))
+
     def with_rows(self, rows: torch.Tensor, others: Poses) -> Poses:
         """These poses, `others` in their place at `rows`; templates and types stay."""
         return replace(self, rotation=self.rotation.index_put((rows,), others.rotation),
@@ -155,7 +168,7 @@ class Poses:
 
 
 class Closer:
-    """Closes one hand shape on one object.
+    """Closes one hand shape on one object, on the device that the hand is on.
 
     Args:
         hand: the hand model. probe: its sample points, on the same device. betas: (10,) its shape.
@@ -170,19 +183,39 @@ class Closer:
         self.give: torch.Tensor | float = GIVE_THIN if self.thin else GIVE
         self.betas = betas.reshape(1, 10)
         self.weights = weights or Weights(flesh=16.0 if self.thin else 8.0)
-        self.centre = 0.8 * probe.joints[4] + torch.tensor([0.0, -0.035, 0.0])
+        self.centre = 0.8 * probe.joints[4] + probe.joints.new_tensor([0.0, -0.035, 0.0])
         rest = probe.rest[probe.spheres]
         radii = probe.radii
         apart = torch.cdist(rest, rest) > (radii[:, None] + radii[None]) * 1.02
         other = probe.sphere_parts[:, None] != probe.sphere_parts[None]
-        upper = torch.ones(len(rest), len(rest), dtype=torch.bool).triu(1)
+        upper = torch.ones(len(rest), len(rest), dtype=torch.bool, device=rest.device).triu(1)
         self.pairs = (apart & other & upper).nonzero()
         self.touch = 0.92 * (radii[self.pairs[:, 0]] + radii[self.pairs[:, 1]]) * 100
         self.limits = hand.dof_limits
+        # The thumb is freer than the fingers, and their spreads are less so.
+        self.prior_scale = rest.new_tensor([1.0, 2.0, 1.0, 1.0] * 4 + [0.35] * 5)
         # Each part that a type names should touch somewhere, the thumb above all.
         self.part_rows = [(probe.pad_part == part).nonzero()[:, 0] for part in range(6)]
-        self.part_weight = torch.tensor([1.6, 1.0, 1.0, 0.8, 0.6, 0.6])
+        self.part_weight = rest.new_tensor([1.6, 1.0, 1.0, 0.8, 0.6, 0.6])
         self.part_reach: torch.Tensor | float = 1.5  # cm from which a part is let go
+
+    @property
+    def device(self) -> torch.device:
+        return self.probe.rest.device
+
+    def to(self, device: torch.device | str) -> Closer:
+        """The same on another device; itself, where it is there already. The given hand stays where it is."""
+        device = torch.device(device)
+        if device.type == self.device.type:
+            return self
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                setattr(other, name, value.to(device))
+        other.part_rows = [rows.to(device) for rows in self.part_rows]
+        other.hand = copy.deepcopy(self.hand).to(device)
+        other.probe, other.grid = self.probe.to(device), self.grid.to(device)
+        return other
 
     def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms with the wrist at the origin, unturned."""
@@ -205,7 +238,7 @@ class Closer:
         """
         total = sum(stage.steps for stage in stages)
         done = 0
-        energy = torch.zeros(len(poses))
+        energy = torch.zeros(len(poses), device=self.device)
         for stage in stages:
             if stage.whole_skin and keep < 1:
                 rows = best_of_each(poses.types, energy, keep)
@@ -237,7 +270,7 @@ class Closer:
             self.energy(moved(), pads, stage.whole_skin, fixed).sum().backward()
             adam.step(0.5 * (1 + math.cos(math.pi * step / stage.steps)))
             with torch.no_grad():
-                dofs.data = torch.minimum(torch.maximum(dofs.data, self.limits[:, 0]), self.limits[:, 1])
+                dofs.copy_(torch.minimum(torch.maximum(dofs, self.limits[:, 0]), self.limits[:, 1]))
             if go_on is not None and not go_on((done + step + 1) / total):
                 stopped = True
                 break
@@ -253,12 +286,12 @@ class Closer:
 
     def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
         """(B, pads) the weight of each pad point; a group's weight is shared among its points."""
-        weights = torch.zeros(len(types), self.probe.pads.stop)
+        weights = torch.zeros(len(types), self.probe.pads.stop)  # filled here, then moved as one
         for row, name in enumerate(types):
             for group, weight in BY_NAME[name].pads.items():
                 rows = self.probe.groups[group].rows
                 weights[row, rows] = weight / (rows.stop - rows.start)
-        return weights
+        return weights.to(self.device)
 
     def energy(self, poses: Poses, pads: torch.Tensor, whole_skin: bool,
                fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
@@ -327,15 +360,12 @@ class Closer:
         """(B,) how far the fingers are from their template and from how tendons tie them."""
         w = self.weights
         away = (poses.dofs - poses.template).square()
-        scale = torch.ones(21)
-        scale[16:] = 0.35
-        scale[[1, 5, 9, 13]] = 2.0
-        prior = w.prior * (scale * away).sum(1)
+        prior = w.prior * (self.prior_scale * away).sum(1)
         fingers = poses.dofs[:, :16].reshape(-1, 4, 4)
         wished = poses.template[:, :16].reshape(-1, 4, 4)
         tie = (fingers - wished)[..., 3] - 2 / 3 * (fingers - wished)[..., 2]
         coupling = w.coupling * tie.square().sum(1)
-        bend = (fingers - wished)[..., [0, 2]]
+        bend = (fingers - wished)[..., ::2]
         alike = w.alike * (bend[:, 1:] - bend[:, :-1]).square().sum((1, 2))
         low, high = self.limits[:, 0] + 0.03, self.limits[:, 1] - 0.03
         limits = w.limits * ((low - poses.dofs).relu() + (poses.dofs - high).relu()).square().sum(1)
@@ -366,7 +396,7 @@ class Closer:
     def skin(self, poses: Poses) -> torch.Tensor:
         """(B, V, 3) the whole skin with its correctives, object frame, metres."""
         count = len(poses)
-        zero = torch.zeros(count, 3)
+        zero = torch.zeros(count, 3, device=self.device)
         out = self.hand(zero, self.hand.pose_from_dofs(poses.dofs), zero, self.betas.expand(count, -1))
         local = out.vertices - self.probe.wrist
         return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
@@ -379,6 +409,6 @@ class Closer:
             hand_pose=self.hand.pose_from_dofs(poses.dofs).detach(),
             transl=poses.wrist - self.probe.wrist,
             betas=self.betas.expand(count, -1).clone(),
-            score=torch.zeros(count),
+            score=torch.zeros(count, device=self.device),
             type=poses.types, method=method, seed=seed, hand=self.hand.side,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,14 @@ class HandProbe:
         if hand.side == "left":
             axis = -axis
         return volar, axis
+
+    def to(self, device: torch.device | str) -> HandProbe:
+        """The same points on another device."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                setattr(other, name, value.to(device))
+        return other
 
     def skin_points(self, transforms: torch.Tensor) -> torch.Tensor:
         """(B, P, 3) the points under wrist-relative skinning transforms (B, 16, 4, 4)."""

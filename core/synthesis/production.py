@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,17 +16,22 @@ from core.grasps import Grasps
 from core.metrics.distinct import Symmetry, different_grasps
 from core.synthesis.dataset import TYPE_NAMES, TrainingGrasps
 from core.synthesis.intents import INTENTS
-from core.synthesis.optimise import QUICK, Closer
+from core.synthesis.optimise import QUICK, Closer, Poses
 from core.synthesis.probe import HandProbe
+from core.synthesis.seeds import carried
 from core.synthesis.starts import StartMaker
 
 if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
+    from core.synthesis.seeds import Seeds
+    from core.synthesis.taxonomy import GraspType
 
 #: Grasps of one object nearer than this, metres of mean joint distance, teach the same thing.
 DIFFERENT: Final = 0.015
 ROUND: Final = 48
+#: Share of a round's starts that are copies of grasps of other shapes, chosen from so many.
+SEEDED, DRAWN = 1 / 3, 96
 #: A slice takes up to so many rounds until it has so many grasps.
 TURNS, ENOUGH = 3, 10
 #: The first held-out shape of a family comes early, so that there is something to test on.
@@ -40,25 +46,38 @@ class Task:
 
     Attributes:
         object: a name of `TrainingGrasps.objects`. intent: what its grasps are for. round: which slice of them.
+        seeds: digest of the grasps that some of its hands start from, "" for none.
     """
 
     object: str
     intent: str
     round: int = 0
+    seeds: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.object.replace('/', '_')}_{self.intent}_{self.round}"
+        work = f"{self.object.replace('/', '_')}_{self.intent}_{self.round}"
+        return f"{work}~{self.seeds}" if self.seeds else work
 
     def number(self, seed: int) -> int:
         """A seed of this slice's own."""
         return zlib.crc32(f"{self.name}:{seed}".encode()) & 0x7FFFFFFF
 
 
-def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int) -> TrainingGrasps:
+def work_of(name: str) -> str:
+    """A slice's name without what it was started from: the same work is done once."""
+    return re.sub(r"~[0-9a-f]{8}$", "", name)
+
+
+def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: Seeds | None = None,
+            device: torch.device | str = "cpu") -> TrainingGrasps:
     """Grasps of one slice that pass the checks, the wrench test, the intent's rules and the hold test.
 
     An object without the parts that the intent needs gives none.
+
+    Args:
+        seeds: what `task.seeds` names: a share of the hands start from copies of those of other shapes of the family.
+        device: where hands are closed. A seed repeats a slice on a device.
     """
     rng = torch.Generator().manual_seed(task.number(seed))
     betas = torch.zeros(10)
@@ -66,14 +85,17 @@ def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int) -> Trainin
         betas = torch.randn(10, generator=rng).clamp(-2, 2)
     request = GraspRequest(obj, hand, ROUND, intent=task.intent, betas=betas)
     closer = Closer(hand, HandProbe(hand, betas), betas, obj)
+    there = closer.to(device)
     held: list[Grasps] = []
     joints: list[torch.Tensor] = []
     try:
         maker = StartMaker(obj, closer, request, rng)
         kinds = maker.usable()
+        near = seeds.near(task.object, task.intent, {kind.name for kind in kinds}) if seeds else None
         for _ in range(TURNS if kinds else 0):
-            poses, _ = closer.run(maker.make(ROUND, kinds), QUICK, keep=0.75)
-            for one, place in unlike(Synthesis().passing(request, closer, poses, maker.purpose), hand, joints):
+            poses, _ = there.run(starts(maker, kinds, near, betas, rng).to(device), QUICK, keep=0.75)
+            good = Synthesis().passing(request, closer, poses.to("cpu"), maker.purpose)
+            for one, place in unlike(good, hand, joints):
                 if holds(request, one):
                     held.append(one)
                     joints.append(place)
@@ -83,6 +105,19 @@ def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int) -> Trainin
         pass  # no such part, or no place for a hand
     chosen = Grasps.cat(held) if held else Grasps.empty("synthesis")
     return rows(task, obj, chosen, hand.dofs_from_pose(chosen.hand_pose), hand, closer)
+
+
+def starts(maker: StartMaker, kinds: list[GraspType], near: TrainingGrasps | None, betas: torch.Tensor,
+           rng: torch.Generator) -> Poses:
+    """The starts of one round: `SEEDED` of them from copies of grasps that passed elsewhere, where there are any."""
+    if near is None or len(near) == 0:
+        return maker.make(ROUND, kinds)
+    # Every type as often as any other, whatever the file holds most of.
+    weight = torch.from_numpy(1 / np.bincount(near.type)[near.type])
+    rows = torch.multinomial(weight, DRAWN, replacement=True, generator=rng).numpy()
+    copies = carried(near[rows], maker.obj, maker.closer.hand, betas, rng)
+    copies = maker.chosen(copies, round(SEEDED * ROUND))
+    return Poses.cat([copies, maker.make(ROUND - len(copies), kinds)])
 
 
 def unlike(good: Grasps, hand: HandModel, known: list[torch.Tensor]) -> list[tuple[Grasps, torch.Tensor]]:

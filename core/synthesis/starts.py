@@ -88,10 +88,17 @@ class StartMaker:
             depth += 1
         if not picked:
             raise LookupError("no place on this object fits a hand")
-        picked = picked[:count]
-        return Poses(*(torch.cat([getattr(pose, name) for pose in picked])
-                       for name in ("rotation", "wrist", "dofs", "template")),
-                     tuple(name for pose in picked for name in pose.types))
+        return Poses.cat(picked[:count])
+
+    def chosen(self, poses: Poses, count: int) -> Poses:
+        """Up to `count` starts made elsewhere, no two nearly alike: the best of each type, the types taking turns."""
+        score = self._misfit(self.closer.points(poses), self.closer._pad_weights(poses.types))
+        rows: list[list[int]] = []
+        for kind in dict.fromkeys(poses.types):
+            mine = torch.tensor([name == kind for name in poses.types]).nonzero()[:, 0]
+            rows.append(mine[self._spread(score[mine], poses.rotation[mine], poses.wrist[mine], count)].tolist())
+        turns = [row[depth] for depth in range(count) for row in rows if depth < len(row)]
+        return poses[torch.tensor(turns[:count], dtype=torch.long)]
 
     # --- places -----------------------------------------------------------------------------------------------------
 
@@ -187,6 +194,13 @@ class StartMaker:
         if not scored:
             return []
         score, rotation, wrist, dofs, template = (torch.cat(column) for column in zip(*scored, strict=True))
+        return [(float(score[row]), Poses(rotation[row, None], wrist[row, None], dofs[row, None],
+                                          template[row, None], (kind.name,)))
+                for row in self._spread(score, rotation, wrist, wanted)]
+
+    @staticmethod
+    def _spread(score: torch.Tensor, rotation: torch.Tensor, wrist: torch.Tensor, most: int) -> list[int]:
+        """Up to `most` rows of N hands, best first, no two nearly alike."""
         landmarks = rotation @ torch.tensor([[-0.09, -0.04, 0.0], [-0.02, 0.0, 0.04]]).T + wrist[..., None]
         chosen: list[int] = []
         for row in score.argsort().tolist():
@@ -194,10 +208,24 @@ class StartMaker:
                 break
             if all((landmarks[row] - landmarks[other]).norm(dim=0).mean() > 0.022 for other in chosen):
                 chosen.append(row)
-            if len(chosen) >= wanted:
+            if len(chosen) >= most:
                 break
-        return [(float(score[row]), Poses(rotation[row, None], wrist[row, None], dofs[row, None],
-                                          template[row, None], (kind.name,))) for row in chosen]
+        return chosen
+
+    def _misfit(self, points: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """(..., ) how far the pads are from the surface and the flesh in it, of the probe's points (..., P, 3).
+
+        Args:
+            weights: (..., pads) of each pad point, as `Closer` has them.
+        """
+        probe = self.closer.probe
+        used = torch.cat([points[..., probe.pads, :], points[..., probe.spheres, :]], -2)
+        distance, _ = self.obj.grid.query(used)
+        distance = distance * 100
+        pads = probe.pads.stop
+        reach = (distance[..., :pads].abs().clamp_max(3.0) * weights).sum(-1) / weights.sum(-1)
+        sunk = (0.8 * probe.radii * 100 - distance[..., pads:]).relu().square().sum(-1)
+        return reach + 0.5 * sunk
 
     def _score(self, kind: GraspType, knot: Template, grips: Grips) -> tuple[torch.Tensor, ...]:
         """Lays one template on grips with small turns and shifts; the best of each grip, with a little noise."""
@@ -232,9 +260,11 @@ class StartMaker:
         if self.request.approach is not None:
             heading = torch.nn.functional.normalize(grips.centre[:, None] - wrist, dim=-1)
             score = score + 2 * (1 - heading @ self.request.approach)
-        if self.purpose.toward is not None and kind.power:
-            joints = rotation[..., None, :, :] @ self.rest_joints[..., None] + wrist[..., None, :, None]
-            score = score + 3 * self.purpose.across(joints.reshape(-1, 21, 3)).reshape(count, tries)
+        if self.purpose.toward is not None or self.purpose.up is not None:
+            joints = (rotation[..., None, :, :] @ self.rest_joints[..., None]).reshape(-1, 21, 3)
+            joints = joints + wrist.reshape(-1, 1, 3)
+            wrong = self.purpose.steep(joints) + (self.purpose.across(joints) if kind.power else 0)
+            score = score + 3 * wrong.reshape(count, tries)
         best = score.argmin(1)
         rows = torch.arange(count)
         limits = self.closer.limits

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
+from safetensors.torch import load_file, save
 
+from core.files import whole
 from core.generators.fastgrasp import FastGrasp, HandLoss
 from core.generators.grasptta import CvaeLoss, GraspTTA
 from core.generators.heading import Frames, object_frames
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from core.generators.learned import Network
     from core.hand import HandModel
     from core.training.data import Windows
+
+#: of JointDiffusion's last stage, a metre of distance that is wrong against the field's squared error
+SURFACE: Final = 150.0
 
 Terms = dict[str, torch.Tensor]
 
@@ -77,7 +82,7 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: 
         scale: of the steps. loss: Eq. 7 of the adaptation, its weights for that still to be applied, and of what
             follows where nothing else is said. autoencoder: Eq. 7 of the auto-encoder (Table 4).
         diffusion: Eq. 7 in the diffusion, too (Table 1, "with physical loss"); None is Eq. 8 alone.
-        object_frame: the papers' frame. options: of the network; without adaptation that stage falls away.
+        object_frame: the papers' frame. options: of the network; without passes of f_adapt that stage falls away.
     """
     network = FastGrasp(**options)
     weights = loss or HandLoss()
@@ -92,7 +97,8 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: 
     stages = (
         # Eq. 2 alone first, which is cheap; then Eq. 7 whole.
         Stage("reconstruction", ("autoencoder",),
-              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain), Course(steps(12000, scale))),
+              lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain),
+              Course(steps(8000, scale), rate=2e-3)),
         Stage("autoencoder", ("autoencoder",),
               lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, whole),
               Course(steps(2000, scale), rate=5e-4)),
@@ -102,7 +108,7 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: 
         Stage("adaptation", ("adapt_object", "adapt"),
               lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(steps(3000, scale))),
     )
-    return Recipe(network, stages if network.adaptation else stages[:-1], object_frame)
+    return Recipe(network, stages if network.passes else stages[:-1], object_frame)
 
 
 def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: bool = False,
@@ -123,12 +129,14 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: 
 
 
 def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
-    """JointDiffusion: one stage, synthesis and refinement together (App. C.5)."""
+    """JointDiffusion: synthesis and refinement together (App. C.5); at the end with the distance to the surface."""
     network = JointDiffusion(**options)
+    parts = ("object_context", "noisy_context", "wishes", "denoiser")
     return Recipe(network, (
-        Stage("joint", ("object_context", "noisy_context", "wishes", "denoiser"),
-              lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
+        Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
               network.standardise),
+        Stage("surface", parts, lambda hand, batch, rng: network.loss(hand, batch, rng, SURFACE),
+              Course(steps(6000, scale), rate=4e-4), 32),
     ))
 
 
@@ -146,6 +154,19 @@ def prepare(network: Network | PlaceScorer, windows: Windows, hand: HandModel, o
     network.code.fit(hand, windows.grasps[rows], frames)
 
 
+def keep_code(network: Network | PlaceScorer, folder: Path) -> None:
+    """Leaves the code's units in `folder`, or takes those there: grown data must not change what was learned."""
+    if isinstance(network, PlaceScorer):
+        return
+    path = folder / "code.safetensors"
+    if path.exists():
+        network.code.load_state_dict(load_file(path))
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole(path) as stream:
+            stream.write(save(network.code.state_dict()))
+
+
 def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds: float,
         tell: Callable[[str], object], device: str = "cpu") -> bool:
     """Runs the stages that are not finished, for at most so many seconds; True when the last one is."""
@@ -154,6 +175,7 @@ def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds
     begin = time.monotonic()
     network = recipe.network
     prepare(network, windows, hand, recipe.object_frame)
+    keep_code(network, folder)
     network.to(device)
     windows, hand = windows.to(device), hand.to(device)
     skin = SkinSample(hand)

@@ -74,6 +74,7 @@ def test_refine_keeps_the_pose_and_shows_what_is_near(engine: MadeEngine, mug: b
     assert bpy.ops.grasp.fit() == {"FINISHED"}
     message, arrays = engine.sent[-1]
     assert (message["type"], message["side"], message["count"]) == ("fit", side, 3)
+    assert message["method"] == bpy.context.scene.grasp.method
     assert message["hand_length"] == pytest.approx(0.19 * scale, rel=1e-6)
     assert (arrays["rotations"].shape, arrays["rotations"].dtype) == ((1, 16, 4), np.float64)
     assert arrays["translation"].shape == (1, 3)

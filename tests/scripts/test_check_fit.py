@@ -12,8 +12,11 @@ def test_tables_of_held_out_grasps(tmp_path, script):
     assert row["grasps"] == 3
     assert row["joint error mm"] < 1
     assert row["contact F1"] > 0.7
-    rough, fitted = found["benchmark"]
-    assert (rough["method"], fitted["method"]) == ("perturbed input", "fit alone")
+    rough, fitted, refined, both = found["benchmark"]
+    assert [row["method"] for row in found["benchmark"]] == [
+        "perturbed input", "fit alone", "JointDiffusion", "JointDiffusion with fit"]
+    assert refined["MPJPE mm"] < 0.7 * rough["MPJPE mm"]
+    assert both["overlap cm3"] < min(refined["overlap cm3"], 0.5)
     assert 30 < rough["MPJPE mm"] < 160
     assert fitted["overlap cm3"] <= rough["overlap cm3"] + 0.3
     text = (tmp_path / "check_fit.md").read_text()

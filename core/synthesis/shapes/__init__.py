@@ -31,6 +31,8 @@ FAMILIES: Final = _families()
 #: Families of which no training grasp is made: what a generator has never seen the like of.
 HELD_OUT: Final = ("camera", "kettlebell", "lightbulb", "pear", "pliers", "racket", "teapot", "toothbrush", "tube",
                    "tray")
+#: Families of things that are kept level while they are used; every shape's up is +z.
+LEVEL: Final = ("iron", "pan", "plate", "tray")
 
 
 def make_shape(family: str, seed: int) -> Shape:
@@ -58,4 +60,4 @@ def split(family: str, seed: int) -> str:
     return "shape" if seed % 6 == 5 else "train"
 
 
-__all__ = ["FAMILIES", "HELD_OUT", "Shape", "make_shape", "split"]
+__all__ = ["FAMILIES", "HELD_OUT", "LEVEL", "Shape", "make_shape", "split"]

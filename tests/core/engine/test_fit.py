@@ -99,6 +99,26 @@ def test_a_rough_pose_is_laid_on_the_object_first_then_others_near_it(engine, ha
         assert np.array_equal(one["vertices"], other["vertices"])
 
 
+def test_a_method_there_is_not_is_told(engine, hand, tin, can):
+    message, arrays, _ = request_of(hand, tin, rough(hand), can, method="magic")
+    reply = engine.ask(message, arrays)[0]
+    assert reply["type"] == "error"
+    assert "There is no method 'magic'" in reply["message"]
+
+
+def test_a_method_that_refines_makes_some_of_the_candidates(engine, hand, tin, can):
+    found = {}
+    for method in ("synthesis", "jointdiffusion"):
+        message, arrays, _ = request_of(hand, tin, rough(hand, 0.012), can, count=3, seed=4, method=method)
+        replies = list(engine.replies(engine.send(message, arrays)))
+        assert replies[-1][0]["type"] == "result", replies[-1][0]
+        order = replies[-1][1]["order"]
+        shown = [reply for reply in replies if reply[0]["type"] == "candidate"]
+        found[method] = [shown[place][1]["vertices"] for place in order]
+    assert np.array_equal(found["synthesis"][0], found["jointdiffusion"][0])
+    assert not all(map(np.array_equal, found["synthesis"], found["jointdiffusion"]))
+
+
 def test_a_hand_far_away_is_told_so(engine, hand, tin, can):
     message, arrays, _ = request_of(hand, tin, rough(hand, -0.4), can)
     reply = engine.ask(message, arrays)[0]
@@ -147,6 +167,22 @@ def test_the_shell_fits_a_file_of_grasps(tmp_path, hand, tin, can):
         assert outside(one["vertices"] / 10).min() < -0.008
         assert -0.0016 < outside(other["vertices"] / 10).min() < 0
         assert np.array_equal(one["betas"], other["betas"])
+
+
+def test_the_shell_refines_by_a_method_that_can(tmp_path, hand, tin, can, capsys):
+    mesh, before, after = tmp_path / "can.ply", tmp_path / "before.npz", tmp_path / "after.npz"
+    trimesh.Trimesh(can["vertices"], can["faces"], process=False).export(mesh)
+    cli.write_grasps(before, hand, tin, rough(hand, -0.03), "m")
+    arguments = ["fit", str(mesh), str(before), "--out", str(after), "--method"]
+    assert cli.main([*arguments, "fastgrasp"]) == 1
+    assert "'fastgrasp' refines no hands: use fit or jointdiffusion" in capsys.readouterr().err
+    assert cli.main([*arguments, "jointdiffusion"]) == 0
+    with np.load(after, allow_pickle=False) as one:
+        refined = one["vertices"]
+    assert cli.main([*arguments, "fit"]) == 0
+    with np.load(after, allow_pickle=False) as one:
+        assert not np.array_equal(one["vertices"], refined)
+    assert outside(refined * CM).min() > -0.004
 
 
 def test_the_shell_tells_what_does_not_fit(tmp_path, hand, tin, can, capsys):

@@ -43,9 +43,60 @@ def test_the_given_pose_comes_first_and_what_does_not_touch_not_at_all():
     hand = load_hand()
     first = fitted(grasps([0.0], [10.0]), [True])
     rest = fitted(grasps([ALIKE / 2, 0.1, 0.2, 0.3], [90.0, 50.0, 70.0, 99.0]), [True, True, True, False])
-    chosen = chosen_around(hand, first, rest, 4)
+    chosen = chosen_around(hand, first, [rest], 4)
     assert torch.allclose(chosen.transl[:, 0], torch.tensor([0.0, 0.2, 0.1]))
-    assert len(chosen_around(hand, first, rest, 2)) == 2
+    assert len(chosen_around(hand, first, [rest], 2)) == 2
+
+
+def test_a_hold_that_the_fit_lost_is_given_back(monkeypatch):
+    hand = load_hand()
+    given = grasps([0.0, 0.1, 0.2, 0.3], [0.0] * 4)
+    moved = replace(given, transl=given.transl + 0.01, score=torch.full((4,), 90.0))
+    made = fitted(moved, [True] * 4)
+    overlap = torch.tensor([0.5, 0.5, 3.0, 0.5])
+    made = replace(made, before=replace(made.before, overlap_cm3=overlap), moved_mm=torch.full((4,), 10.0))
+    # The first holds after the fit; the second held before; the third, too, by its overlap; the fourth never.
+    known = {(0.01, True), (0.1, True), (0.2, True)}
+    monkeypatch.setattr(choose, "holds", lambda request, one: (round(float(one.transl[0, 0]), 3), True) in known)
+    kept, held = choose.keep_holds(GraspRequest(None, hand, 4), made, given, lambda *_: True)
+    assert held.tolist() == [True, True, False, False]
+    assert torch.allclose(kept.grasps.transl[:, 0], torch.tensor([0.01, 0.1, 0.21, 0.31]))
+    assert kept.changed.tolist() == [True, False, True, True]
+    assert kept.moved_mm.tolist() == [10.0, 0.0, 10.0, 10.0]
+    assert kept.after.overlap_cm3.tolist() == [0.0, 0.5, 0.0, 0.0]
+    assert kept.grasps.score[0] == 90.0
+    assert kept.grasps.score[1] < 90.0
+
+
+def test_a_refiner_makes_half_of_the_others(monkeypatch):
+    hand, given, calls = load_hand(), grasps([0.0], [10.0]), []
+    monkeypatch.setattr(choose, "check_near", lambda request: None)
+
+    def fit(obj, hand, some, fields=None, laid=False, progress=None):
+        calls.append((len(some), fields, laid))
+        return fitted(some, [True] * len(some))
+
+    def refiner(some, rng):
+        far = replace(some, transl=some.transl + 0.2 * torch.randn(len(some), 3, generator=rng))
+        return replace(far, score=torch.full((len(some),), 90.0)), "fields"
+
+    class Watch:
+        def accepted(self, some):
+            self.seen = some
+
+        def __call__(self, fraction, stage):
+            return True
+
+    monkeypatch.setattr(choose, "fit", fit)
+    request, watch = GraspRequest(None, hand, 5, start=given), Watch()
+    found = choose.around(request, 0, watch, refiner)
+    assert calls == [(1, None, False), (3, None, False), (3, "fields", True)]
+    assert torch.equal(watch.seen.transl, given.transl)
+    assert torch.equal(found.transl[0], given.transl[0])
+    assert found.score[1:4].tolist() == [90.0] * 3
+    calls.clear()
+    choose.around(request, 0, watch)
+    assert calls == [(1, None, False), (6, None, False)]
 
 
 def test_a_bone_through_a_wall_is_offered_only_where_there_is_nothing_else(monkeypatch):

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss
+from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss, imagined
+from core.hand.skin import COUNT
 from core.training.loop import Course, train
 
 
@@ -18,7 +19,7 @@ def batch(mug_batch):
 def test_the_true_hand_loses_nothing_but_its_own_contact(batch):
     network, skin, data = batch
     terms = HandLoss()(skin, network, data["code"], data)
-    for name in ("param", "mesh", "consistency"):
+    for name in ("param", "mesh", "consistency", "vertices"):
         assert float(terms[name]) == pytest.approx(0, abs=1e-4), name
     assert float(terms["surface"]) == pytest.approx(0, abs=1e-3)
     off = HandLoss()(skin, network, data["code"] + 0.3, data)
@@ -38,7 +39,7 @@ def test_an_untrained_adaptation_and_decoder_have_the_papers_shapes(batch):
     network, skin, data = batch
     z = network.latents(skin, data["code"])
     assert z.shape == (len(data["code"]), 16)
-    assert network.adapted(z, data["window"]).shape == (len(z), 61)
+    assert network.adapted(z, data["window"], skin).shape == (len(z), 61)
     assert Denoiser(16, 32)(z, torch.ones(len(z), dtype=torch.long), torch.zeros(len(z), 32)).shape == z.shape
 
 
@@ -47,6 +48,35 @@ def test_parameters_instead_of_vertices(batch, hand):
     network = FastGrasp(latent=16, vertices=False)
     assert network.autoencoder.encode(skin, network, data["code"]).shape == (len(data["code"]), 16)
     assert network.autoencoder.points is None
+
+
+def test_adaptation_feels_where_the_surface_is(batch, monkeypatch):
+    """What f_adapt is told: how far the skin of the hand in question is from the surface."""
+    network, skin, data = batch
+    z = network.latents(skin, data["code"])
+    assert len(skin.rows) == COUNT
+    monkeypatch.setattr(network, "decoded", lambda z: data["code"])
+    felt = network.felt(z, data["window"], skin)
+    assert felt.shape == (len(z), 4 * COUNT)
+    touching = (felt[:, :COUNT].abs() < 0.3).sum(1)
+    assert (touching >= 3).all()
+    away = data["window"].clone()
+    away[..., 2] -= 0.3
+    assert ((network.felt(z, away, skin)[:, :COUNT].abs() < 0.3).sum(1) < touching).float().mean() > 0.8
+    monkeypatch.undo()
+    blind = FastGrasp(latent=16, feels=False)
+    assert blind.adapted(z, data["window"], skin).shape == (len(z), 61)
+
+
+def test_imagined_hands_are_near_true_ones_and_differ(batch):
+    _, _, data = batch
+    code, rng = data["code"], torch.Generator().manual_seed(0)
+    made = imagined(code, rng)
+    assert made.shape == code.shape
+    wrist = (made - code)[:, 58:]
+    assert 0.05 < float(wrist.std()) < 0.3
+    swapped = ((made - code)[:, 13:58].abs().mean(1) > 0.4).float().mean()
+    assert 0.2 < float(swapped) < 0.8
 
 
 def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeypatch):
@@ -58,7 +88,7 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
                                    torch.Generator().manual_seed(0), lambda fraction: True)
 
     whole, asked = proposed(), []
-    monkeypatch.setattr(network, "adaptation", False)
+    monkeypatch.setattr(network, "passes", 0)
     monkeypatch.setattr(network.adapt, "forward", asked.append)
     plain = proposed()
     assert not asked
@@ -107,7 +137,7 @@ def test_it_learns_one_object(batch, tmp_path):
     with torch.no_grad():
         network.standardise(network.autoencoder.encode(skin, network, data["code"]))
         again = network.decoded(network.latents(skin, data["code"]))
-    assert float((again - data["code"]).square().mean()) < 0.4 * float(data["code"].square().mean())
+    assert float((again - data["code"]).square().mean()) < 0.5 * float(data["code"].square().mean())
     course = Course(80, rate=2e-3, warmup=5, average=0, every=20)
     train(network, lambda rng: network.diffusion_loss(skin, rows(rng), rng), course, tmp_path, "diffusion")
     log = [json.loads(line)["loss"] for line in (tmp_path / "diffusion.jsonl").read_text().splitlines()]

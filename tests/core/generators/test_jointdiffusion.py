@@ -31,7 +31,8 @@ from core.metrics.truth import joint_error_mm
 from core.objects.basis_points import basis_lattice
 from core.training.loop import Course, train
 
-SMALL = {"side": 8, "widths": (16, 24), "context": (8, 16), "condition": 32, "contacts": 48, "steps": 4}
+SMALL = {"side": 8, "widths": (16, 24), "context": (8, 16), "condition": 32, "contacts": 48,
+         "proposing": (4, 1.0), "refining": (4, 1.0)}
 
 
 def small(**options: object) -> JointDiffusion:
@@ -83,10 +84,22 @@ def test_a_true_hand_comes_back_through_the_grid(known, mug_grasps, hand, side):
     with torch.no_grad():
         error, _ = joint_error_mm(hand(**found.parameters()).joints, hand(**grasps.parameters()).joints)
     assert error.max() < 2.0
-    there = batch["contacts"][..., 3:].norm(dim=-1) >= 2e-3
+    there = batch["contacts"][..., 3:].norm(dim=-1) > 0
     assert there.sum() > 100
     assert torch.allclose(gaussians[there], batch["contacts"][there], atol=1e-6)
     assert (gaussians[~there] == 0).all()
+
+
+def test_whether_there_is_a_gaussian_survives_what_makes_its_numbers_vague(known):
+    network, skin, batch = known
+    x0 = network.into_units(network.hand_distances(skin, batch["code"]), batch["contacts"])
+    vague = 0.3 * x0 + 0.7 * x0.mean(0)
+    there = batch["contacts"][..., 3:].norm(dim=-1) > 0
+    assert 0.2 < there.float().mean() < 0.8
+    for x in (0.3 * x0, 0.3 * x0 + 0.2):
+        assert torch.equal(network.out_of_units(x)[1].norm(dim=-1) > 0, there)
+    found = network.out_of_units(vague)[1].norm(dim=-1) > 0
+    assert (found.float().mean() - there.float().mean()).abs() < 0.1
 
 
 def test_the_fields_are_those_of_the_representation(known, mug_grasps, hand):
@@ -146,6 +159,19 @@ def test_all_parts_are_trained_and_the_given_hand_counts(known):
         plain, some = network.context(*args)[1], network.context(*args, noisy, rough["given"])[1]
     same = (plain == some).all(1)
     assert torch.equal(same, ~rough["given"])
+
+
+def test_the_surface_counts_where_it_is_asked_for(known):
+    network, skin, batch = known
+    plain, more = (network.loss(skin, batch, torch.Generator().manual_seed(0), weight) for weight in (0.0, 2.0))
+    assert "surface" not in plain
+    assert more["field"] == plain["field"]
+    assert more["surface"] > 0
+    assert torch.isclose(more["loss"], plain["loss"] + 2 * more["surface"])
+    network.zero_grad(set_to_none=True)
+    more["surface"].backward()
+    assert network.denoiser.out[-1].weight.grad.abs().sum() > 0
+    network.zero_grad(set_to_none=True)
 
 
 def test_it_learns_one_object(known, tmp_path):
@@ -227,6 +253,9 @@ def test_the_fit_takes_what_is_predicted(known, mug_grasps, hand):
     with torch.no_grad():
         error, _ = joint_error_mm(hand(**fitted.grasps.parameters()).joints, hand(**few.parameters()).joints)
     assert error.median() < 2.0
+    laid = fit(obj, hand, few, fields=choir, laid=True)
+    assert torch.equal(laid.grasps.transl[~laid.changed], few.transl[~laid.changed])
+    assert (~laid.changed).any()
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -234,7 +263,11 @@ def test_proposals_come_with_their_fields(known, request_of, side):
     learned = Learned(known[0], PlaceScorer(), "jointdiffusion")
     request = request_of(3, hand=load_hand(side=side), intent="lift", type="medium_wrap")
     plain = learned.sample(request, torch.Generator().manual_seed(4), lambda fraction, stage: True)
-    grasps, choir = propose(learned, request, torch.Generator().manual_seed(4))
+    told = []
+    grasps, choir = propose(learned, request, torch.Generator().manual_seed(4),
+                            lambda fraction, stage: told.append(fraction) or True)
+    assert told == sorted(told)
+    assert 0 < told[0] < told[-1] < 1
     assert torch.equal(plain.transl, grasps.transl)
     assert plain.type == grasps.type == ("medium_wrap",) * 3
     with torch.no_grad():

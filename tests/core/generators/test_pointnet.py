@@ -24,6 +24,19 @@ def test_tiles_and_clouds_apart_give_the_same(monkeypatch):
             assert torch.allclose(net(cloud), whole, atol=1e-6)
 
 
+def test_the_mean_is_linear_in_the_features_and_tiles_give_the_same(monkeypatch):
+    net, cloud = PointNet(6, (8, 16, 32), mean=True), clouds()
+    whole = net(cloud)
+    assert whole.shape == (3, net.width) == (3, 64)
+    twice = net(torch.cat([cloud, cloud], 1))
+    assert torch.allclose(twice, whole, atol=1e-6)
+    assert torch.allclose(whole[:, 32:], net.last(net.middle(net.per_point(cloud))).mean(1), atol=1e-6)
+    for tile in (7, 60):
+        monkeypatch.setattr(pointnet, "TILE", tile)
+        with torch.no_grad():
+            assert torch.allclose(net(cloud), whole, atol=1e-6)
+
+
 def test_transforms_are_the_identity_at_first_and_learn():
     net, cloud = PointNet(6, (8, 16, 32), align=True, align_features=True), clouds()
     assert torch.allclose(net.align(cloud), torch.eye(3).expand(3, 3, 3))

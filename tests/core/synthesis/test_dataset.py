@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from core.hand import load_hand
 from core.rotations import axis_angle_to_matrix
-from core.synthesis.dataset import COLUMNS, TrainingGrasps, balanced, load_training, merge, training_object
+from core.synthesis.dataset import (
+    COLUMNS,
+    TrainingGrasps,
+    balanced,
+    kept_level,
+    load_training,
+    merge,
+    training_object,
+)
+from core.synthesis.intents import INTENTS, hand_directions
 from core.synthesis.production import Task, plan, produce, quaternions
 
 
@@ -87,6 +98,18 @@ def test_no_type_and_no_family_takes_more_than_its_share():
     assert len(kept) > 1500
     lowest = kept.score[kept.families == "mug"].min()
     assert (made(400, "mug", 0).score > lowest).sum() <= (kept.families == "mug").sum()  # the best were kept
+
+
+def test_a_merged_file_holds_no_pan_too_steep_for_use(produced):
+    """Grasps of a ball passed off as a pan's: in use only those with a low forearm stay, to hold it all do."""
+    hand, _, ball = produced
+    pan = replace(ball, objects=("pan/0",))
+    distal = hand_directions(hand(**pan.grasps(hand).parameters()).joints.detach())[1][:, 2].abs()
+    used = replace(pan, intent=np.full(len(pan), INTENTS.index("use")))
+    kept = kept_level(used, hand)
+    assert 0 < len(kept) < len(pan)
+    assert len(kept) == int((distal <= 0.776).sum())
+    assert len(kept_level(pan, hand)) == len(kept_level(replace(used, objects=("mug/0",)), hand)) == len(pan)
 
 
 def test_splits_are_by_object():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from core.generators.base import GraspRequest
 from core.generators.synthesis import Synthesis
 from core.hand import load_hand
 from core.objects import load_object, prepare_object, save_object, with_parts
+from core.synthesis.dataset import training_object
 from core.synthesis.intents import Purpose, hand_directions
 from core.synthesis.shapes import make_shape
 
@@ -96,8 +99,6 @@ def test_lifting_goes_for_the_middle(hammer):
 
 
 def test_a_fist_is_preferred_on_a_handle_that_says_no_more(hammer):
-    from dataclasses import replace
-
     from core.synthesis.taxonomy import TYPES
 
     plain = replace(hammer, parts=replace(hammer.parts, types=()))
@@ -107,10 +108,47 @@ def test_a_fist_is_preferred_on_a_handle_that_says_no_more(hammer):
 
 @pytest.mark.parametrize("intent", ["use", "handover"])
 def test_without_parts_there_is_a_sentence(hammer, hand, intent):
-    from dataclasses import replace
-
     with pytest.raises(LookupError, match="vertex group"):
         taken(replace(hammer, parts=None), hand, intent)
+
+
+def fist(wrist: tuple[float, float, float], knuckles: tuple[float, float, float]) -> torch.Tensor:
+    """(1, 21, 3) joints of which only the way of the palm counts."""
+    joints = torch.zeros(1, 21, 3)
+    joints[:, 0], joints[:, 1:] = torch.tensor(wrist), torch.tensor(knuckles)
+    joints[:, 1, 1] += 0.02
+    joints[:, 7, 1] -= 0.02
+    return joints
+
+
+@pytest.mark.parametrize(("rise", "level"), [(0.0, True), (0.10, True), (0.14, False), (-0.14, False), (9.0, False)])
+def test_a_pan_is_kept_level_by_a_forearm_that_is_nearly_so(rise, level):
+    """A wrist 0.1 m beside the knuckles: 45 degrees are well, 54 are not, from above or below."""
+    pan = training_object("pan/0")
+    purpose = Purpose(pan, "use")
+    steep = purpose.steep(fist((0.1, 0.0, rise), (0.0, 0.0, 0.0)))
+    assert (float(steep) == 0) == level
+    assert float(Purpose(pan, "hold").steep(fist((0.0, 0.0, 0.1), (0.0, 0.0, 0.0)))) == 0  # only in use
+    plain = Purpose(replace(pan, parts=replace(pan.parts, up=None)), "use")
+    assert float(plain.steep(fist((0.0, 0.0, 0.1), (0.0, 0.0, 0.0)))) == 0
+
+
+def test_up_is_stored_with_the_object(tmp_path):
+    iron = training_object("iron/0", tmp_path)
+    assert iron.parts.up == (0.0, 0.0, 1.0)
+    save_object(iron, tmp_path / "iron.npz")
+    assert load_object(tmp_path / "iron.npz").parts.up == iron.parts.up
+    old = replace(iron, parts=replace(iron.parts, up=None))
+    save_object(old, tmp_path / "iron_0.npz")  # as an earlier version left it in the cache
+    assert training_object("iron/0", tmp_path).parts.up == iron.parts.up
+
+
+def test_whoever_irons_keeps_the_forearm_low(hand):
+    iron = training_object("iron/0")
+    grasps = taken(iron, hand, "use", 4)
+    assert len(grasps) >= 4
+    _, distal = hand_directions(hand(**grasps.parameters()).joints.detach())
+    assert (distal[:, 2].abs() <= 0.767).all()
 
 
 def test_in_line_tells_a_hammer_from_a_saw(hammer):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,19 @@ def test_each_recipe_runs_stops_and_goes_on(windows, tmp_path, name):
         assert (tmp_path / f"{stage.name}.jsonl").exists()
     for value in recipe.network.state_dict().values():
         assert torch.isfinite(value).all()
+
+
+def test_grown_data_leaves_the_units_of_what_was_learned(windows, tmp_path):
+    hand = load_hand()
+    first, then = RECIPES["fastgrasp"](0.0001), RECIPES["fastgrasp"](0.0001)
+    run(first, windows, hand, tmp_path, 0.0, lambda line: None)
+    grown = replace(windows, grasps=replace(windows.grasps, transl=windows.grasps.transl * 1.1))
+    run(then, grown, hand, tmp_path, 0.0, lambda line: None)
+    assert torch.equal(then.network.code.mean, first.network.code.mean)
+    assert torch.equal(then.network.code.scale, first.network.code.scale)
+    fresh = RECIPES["fastgrasp"](0.0001)
+    run(fresh, grown, hand, tmp_path / "fresh", 0.0, lambda line: None)
+    assert not torch.equal(fresh.network.code.mean, first.network.code.mean)
 
 
 def test_hands_to_refine_are_seen_from_where_they_are(windows):
