@@ -5,10 +5,10 @@
     --minutes M          stop after so long; the same command goes on where it was
     --objects training:shape --limit 4 --count 16      what the rows are measured on, as in scripts/evaluate.py
 
-FastGrasp's Table 1: cvae, diffusion, diffusion_physical, whole. Its Table 4, of the auto-encoder alone:
-vertices_physical, vertices, parameters_physical, parameters. GraspTTA's Table 2: without_tta, with_tta. The frame:
-object_frame against without_tta. The surface-distance loss: no_surface against whole, cvae_no_surface against
-without_tta.
+FastGrasp's Table 1: cvae, diffusion, diffusion_physical, whole; unfelt is the whole with its adaptation as printed. Its
+Table 4, of the auto-encoder alone: vertices_physical, vertices, parameters_physical, parameters. GraspTTA's Table 2:
+without_tta, with_tta. The frame: object_frame against without_tta. The surface-distance loss: no_surface against
+whole, cvae_no_surface against without_tta.
 
 What rows have in common is trained once. A row's joint error is the mean distance of the 21 joints to those of
 held-out grasps, for hands proposed at the true frame with the true wishes (an auto-encoder's: for the hand it was
@@ -87,6 +87,8 @@ def rows() -> dict[str, Row]:
             scale, vertices=False, autoencoder=plain), 2, "parameters_physical", encoder[:1], True),
         "without_tta": Row(two, "without adaptation", lambda scale: grasptta(scale, steps=0), 1),
         "with_tta": Row(two, "with adaptation", grasptta, None, "without_tta", ("cvae",)),
+        "unfelt": Row(one, "whole pipeline, adaptation as Eq. 9 is printed", lambda scale: fastgrasp(
+            scale, feels=False, passes=1), None, "diffusion", prior),
         "object_frame": Row("the frame", "GraspCVAE in the papers' object frame", lambda scale: grasptta(
             scale, object_frame=True, steps=0), 1),
         "no_surface": Row("surface-distance loss", "FastGrasp's adaptation without it", lambda scale: fastgrasp(

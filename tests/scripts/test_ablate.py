@@ -62,7 +62,8 @@ def test_what_cannot_be_is_a_sentence(training, tmp_path, wish, sentence, script
     import ablate
 
     given = ["ablate.py", "--out", str(tmp_path), "--training", str(training), "--scale", "1e-6", "--limit", "1",
-             "--cache", str(training.parent / "cache"), "--windows", str(training.parent / "windows.npz"), *wish]
+             "--count", "2", "--cache", str(training.parent / "cache"), "--windows",
+             str(training.parent / "windows.npz"), *wish]
     monkeypatch.setattr(sys, "argv", given)
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(SystemExit, match=sentence):

@@ -81,9 +81,9 @@ def test_the_papers_frame_turns_anyhow(windows):
 
 
 @pytest.mark.parametrize("options, stages, terms", [
-    ({"adaptation": False}, ["reconstruction", "autoencoder", "diffusion"], set()),
+    ({"passes": 0}, ["reconstruction", "autoencoder", "diffusion"], set()),
     ({"diffusion": HandLoss()}, ["reconstruction", "autoencoder", "diffusion", "adaptation"], {"penetration", "noise"}),
-    ({"object_frame": True, "vertices": False, "adaptation": False}, ["reconstruction", "autoencoder", "diffusion"],
+    ({"object_frame": True, "vertices": False, "passes": 0}, ["reconstruction", "autoencoder", "diffusion"],
      set()),
 ])
 def test_the_ablations_variants_are_trained(windows, tmp_path, options, stages, terms):
