@@ -230,7 +230,7 @@ class JointDiffusion(Network):
 
     def __init__(self, side: int = 8, widths: tuple[int, ...] = (112, 160), context: tuple[int, ...] = (48, 80),
                  condition: int = 160, contacts: int = 224, *, folded: bool = True,
-                 proposing: tuple[int, float] = (10, 0.5), refining: tuple[int, float] = (5, 0.3),
+                 proposing: tuple[int, float] = (10, 0.2), refining: tuple[int, float] = (5, 0.3),
                  weight: float = 0.3) -> None:
         super().__init__()
         if side % 4 or side < 8:
