@@ -26,7 +26,7 @@ from core.generators.contact_losses import (
 from core.generators.handcode import BETAS, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
-from core.generators.pointnet import PointNet, Shortcut
+from core.generators.pointnet import PointNet, perceptron
 from core.generators.windows import Wishes, dropped
 
 if TYPE_CHECKING:
@@ -66,22 +66,20 @@ class GraspCVAE(nn.Module):
         super().__init__()
         self.latent = latent
         self.object = PointNet(6, (48, 96, object_width))
-        # A vertex is seen with its place at rest, or the maximum over vertices could not tell fingers apart.
-        self.hand = PointNet(6, (48, 96, hand_width), mean=True)
+        self.hand = PointNet(3, (48, 96, hand_width))
         self.wishes = Wishes(object_width)
-        self.encoder = Shortcut(self.hand.width + object_width, 512, 256, 2 * latent)
-        self.decoder = Shortcut(latent + object_width, 768, 256, SIZE)
+        self.encoder = perceptron(hand_width + object_width, 512, 256)
+        self.mean, self.log_variance = nn.Linear(256, latent), nn.Linear(256, latent)
+        self.decoder = perceptron(latent + object_width, 768, 256, SIZE)
 
     def condition(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
         """(N, object_width) what is known of the object and the wishes."""
         return self.object(window) + self.wishes(kind, intent)
 
-    def posterior(self, hand: SkinSample, skin: torch.Tensor, condition: torch.Tensor,
-                  ) -> tuple[torch.Tensor, torch.Tensor]:
-        """mu and log sigma^2 (N, latent) of Q(z | hand, object), of skin (N, V, 3) in metres."""
-        seen = torch.cat([skin, hand.template.expand_as(skin)], -1) / WINDOW
-        mu, log_variance = self.encoder(torch.cat([self.hand(seen), condition], 1)).chunk(2, 1)
-        return mu, log_variance.clamp(-12, 6)
+    def posterior(self, skin: torch.Tensor, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """mu and log sigma^2 (N, latent) of Q(z | hand, object), of skin (N, V, 3) over `WINDOW`."""
+        both = nn.functional.relu(self.encoder(torch.cat([self.hand(skin), condition], 1)))
+        return self.mean(both), self.log_variance(both).clamp(-12, 6)
 
 
 class ContactNet(nn.Module):
@@ -137,7 +135,7 @@ class GraspTTA(Network):
         with torch.no_grad():
             right = self.code.skin(hand, truth)
         c = self.cvae.condition(batch["window"], dropped(batch["kind"], rng), dropped(batch["intent"], rng))
-        mu, log_variance = self.cvae.posterior(hand, right.points, c)
+        mu, log_variance = self.cvae.posterior(right.points / WINDOW, c)
         z = mu + (0.5 * log_variance).exp() * torch.randn(mu.shape, generator=rng).to(mu)
         code = self.cvae.decoder(torch.cat([z, c], 1))
         skin = self.code.skin(hand, code)
@@ -190,8 +188,7 @@ class GraspTTA(Network):
         """
         cloud = window[..., :3] * WINDOW
         known = self.contact.of_object(window)
-        straight, bent = self.cvae.decoder.straight, self.cvae.decoder.bent
-        layers = [straight, *(layer for layer in bent if isinstance(layer, nn.Linear))]
+        layers = [layer for layer in self.cvae.decoder if isinstance(layer, nn.Linear)]
         if self.adapt == "decoder":
             moved = [value.detach()[None].repeat(len(before), *[1] * value.dim()).requires_grad_()
                      for layer in layers for value in (layer.weight, layer.bias)]
@@ -201,12 +198,11 @@ class GraspTTA(Network):
         def decoded() -> torch.Tensor:
             if self.adapt != "decoder":
                 return moved[0]
-            weights = list(zip(moved[::2], moved[1::2], strict=True))
             x = before
-            for number, layer in enumerate(weights[1:], 2):
-                x = applied(layer, x)
-                x = x if number == len(weights) else x.relu()
-            return applied(weights[0], before) + x
+            for number, (weight, bias) in enumerate(zip(moved[::2], moved[1::2], strict=True)):
+                x = torch.baddbmm(bias[:, None], x[:, None], weight.transpose(1, 2))[:, 0]
+                x = x if number == len(layers) - 1 else x.relu()
+            return x
 
         optimiser = torch.optim.Adam(moved, lr=self.rate if self.adapt == "decoder" else 20 * self.rate)
         with torch.enable_grad():
@@ -225,9 +221,3 @@ class GraspTTA(Network):
                     break
         with torch.no_grad():
             return decoded()
-
-
-def applied(layer: tuple[torch.Tensor, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """(N, M) of x (N, K), each row through its own linear layer: weights (N, M, K) and biases (N, M)."""
-    weight, bias = layer
-    return torch.baddbmm(bias[:, None], x[:, None], weight.transpose(1, 2))[:, 0]
