@@ -22,6 +22,7 @@ from core.rotations import axis_angle_to_matrix
 from core.synthesis.dataset import TYPE_NAMES, load_training, split_of
 from core.synthesis.intents import INTENTS
 from core.synthesis.optimise import Poses
+from core.synthesis.starts import other_fingers
 from core.synthesis.taxonomy import templates
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
     from core.synthesis.dataset import TrainingGrasps
 
-#: How far a copy is from what it is copied from: radians of the wrist and the fingers, metres.
-TURNED, BENT, MOVED = 0.15, 0.09, 0.005
+#: How far a copy is from what it is copied from: radians of the wrist, share of `other_fingers`, metres.
+TURNED, BENT, MOVED = 0.15, 0.75, 0.005
 #: Of a place carried over: share of the part's size by which it wanders, and what facing another way costs.
 WANDER, FACING = 0.08, 0.3
 #: What is grasped with no function in mind may start from any such grasp.
@@ -123,7 +124,7 @@ def _from_one(shape: Known, seeds: TrainingGrasps, obj: GraspObject, hand: HandM
     root = hand.rest(moved.betas)[1][:, 0]
     final = moved.transl + root - place
     wrist = place + (turn @ final[..., None])[..., 0] + MOVED * torch.randn(count, 3, generator=rng)
-    dofs = torch.from_numpy(seeds.dofs.astype(np.float32)) + BENT * torch.randn(count, 21, generator=rng)
+    dofs = torch.from_numpy(seeds.dofs.astype(np.float32)) + BENT * other_fingers(count, rng)
     dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
     types = tuple(TYPE_NAMES[kind] for kind in seeds.type)
     meant = []

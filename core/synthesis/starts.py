@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_SCORE = 1.6  # a start whose pads are farther than this (cm, and sunk spheres) seldom closes
 NO_WALL = 0.5  # metres: thickness where a ray through the object hits nothing
+#: How far fingers that differ from their template's bend all together, more toward one side, and spread; the thumb's
+#: joints. Radians, one standard deviation.
+TOGETHER, TO_ONE_SIDE, SPREAD, THUMB = 0.2, 0.14, 0.1, 0.12
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,14 @@ def outer_width(obj: GraspObject, reach: float = 0.15) -> torch.Tensor:
 
 
 class StartMaker:
-    """Finds starts on one object for one hand; surface points, rods and rims are found once."""
+    """Finds starts on one object for one hand; surface points, rods and rims are found once.
 
-    def __init__(self, obj: GraspObject, closer: Closer, request: GraspRequest, rng: torch.Generator) -> None:
-        self.obj, self.closer, self.request, self.rng = obj, closer, request, rng
+    With a `variety` each hand's fingers differ from its template by so many times `other_fingers`.
+    """
+
+    def __init__(self, obj: GraspObject, closer: Closer, request: GraspRequest, rng: torch.Generator,
+                 variety: float = 0.0) -> None:
+        self.obj, self.closer, self.request, self.rng, self.variety = obj, closer, request, rng, variety
         self.span = outer_width(obj)
         self.purpose = Purpose(obj, request.intent)
         self.places = self.purpose.allowed.nonzero()[:, 0]
@@ -269,6 +276,18 @@ class StartMaker:
         rows = torch.arange(count)
         limits = self.closer.limits
         template = knot.dofs.expand(count, -1)
+        if self.variety:
+            template = template + self.variety * other_fingers(count, self.rng)
         dofs = torch.minimum(torch.maximum(template + jitter[rows, best], limits[:, 0]), limits[:, 1])
         # The jittered posture is also what the fingers are drawn to: no two grasps of a type are the same hand.
         return score[rows, best], rotation[rows, best], wrist[rows, best], dofs, 0.5 * (dofs + template)
+
+
+def other_fingers(count: int, rng: torch.Generator) -> torch.Tensor:
+    """(count, 21) radians by which natural hands in one grasp differ: fingers move with their neighbours."""
+    side = torch.linspace(-1, 1, 4)  # from the index to the little finger
+    knuckle, knuckle_side, middle, middle_side, spread = torch.randn(5, count, 1, generator=rng)
+    bend = TOGETHER * knuckle + TO_ONE_SIDE * side * knuckle_side
+    pip = TOGETHER * middle + TO_ONE_SIDE * side * middle_side
+    fingers = torch.stack([bend, SPREAD * side * spread, pip, 2 / 3 * pip], 2).flatten(1)
+    return torch.cat([fingers, THUMB * torch.randn(count, 5, generator=rng)], 1)

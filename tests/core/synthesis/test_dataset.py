@@ -133,3 +133,13 @@ def test_the_plan_weighs_handles_and_takes_every_family_in_turn():
     assert "handover" in {task.intent for task in first}
     assert len(first) > len([task for task in tasks if task.object == "ball/0"])
     assert len({task.name for task in tasks}) == len(tasks)
+
+
+def test_later_shapes_have_two_slices_each_and_a_use_of_the_handle():
+    tasks = plan({"mug": 7, "ball": 7}, {"mug"})
+    for seed in range(3, 7):
+        for family in ("mug", "ball"):
+            mine = [task.intent for task in tasks if task.object == f"{family}/{seed}"]
+            assert len(mine) == 2
+            assert family == "ball" or mine.count("use") == 1
+    assert {"handover", "any", "hold", "lift"} <= {task.intent for task in tasks}

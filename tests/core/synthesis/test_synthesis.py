@@ -13,12 +13,13 @@ from core.generators.base import GraspRequest
 from core.generators.synthesis import LIKELY, STRICT_ROUNDS, Offered, Synthesis
 from core.grasps import Grasps
 from core.hand import load_hand
+from core.metrics.diversity import nearest_neighbour_degrees
 from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, frame_from, matrix_to_axis_angle
 from core.synthesis.checks import check, skin_through, wrench_residual
 from core.synthesis.optimise import Adam, Closer, Poses, Stage, best_of_each, through_wall
 from core.synthesis.probe import PARTS, HandProbe
-from core.synthesis.starts import StartMaker, outer_width
+from core.synthesis.starts import StartMaker, other_fingers, outer_width
 from core.synthesis.taxonomy import BY_NAME, TYPES, templates
 
 
@@ -194,6 +195,30 @@ def test_types_are_gated_by_width(hand, rod):
     assert "medium_wrap" in names
     assert "large_diameter" not in names
     assert "power_sphere" not in names
+
+
+def test_fingers_of_one_type_vary_where_variety_is_wanted(hand, rod):
+    closer = Closer(hand, HandProbe(hand), torch.zeros(10), rod)
+    request = GraspRequest(rod, hand, 32, type="medium_wrap")
+
+    def apart(variety: float) -> tuple[float, float]:
+        maker = StartMaker(rod, closer, request, torch.Generator().manual_seed(0), variety)
+        poses = maker.make(32, maker.usable())
+        assert ((poses.dofs >= closer.limits[:, 0]) & (poses.dofs <= closer.limits[:, 1])).all()
+        return tuple(float(nearest_neighbour_degrees(dofs).median()) for dofs in (poses.dofs, poses.template))
+
+    plain, varied = apart(0.0), apart(1.25)
+    assert varied[0] > 1.3 * plain[0]
+    assert varied[1] > 1.3 * plain[1]  # what the fingers are drawn to as well, or closing would undo it
+
+
+def test_other_fingers_move_with_their_neighbours():
+    fingers = other_fingers(4000, torch.Generator().manual_seed(0))[:, :16].unflatten(1, (4, 4))
+    knuckle = torch.corrcoef(fingers[:, :, 0].T)
+    assert knuckle[0, 1] > 0.7
+    assert knuckle[0, 3] < knuckle[0, 1]
+    assert torch.allclose(fingers[..., 3], 2 / 3 * fingers[..., 2])  # one tendon bends both
+    assert fingers.std(0)[:, 0].max() < 0.3
 
 
 def test_a_hollow_body_has_a_wall_and_a_whole_width():
