@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,9 +47,10 @@ def work(job: dict) -> dict:
         made = produce(task, obj, _HANDS["hand"], job["seed"], seeds, choose_device(job["device"]))
         made.save(Path(job["out"], f"{task.name}.npz"))
         record["count"] = len(made)
-    except (ObjectError, ValueError) as problem:
-        record["error"] = str(problem)
-        Path(job["out"], f"{task.name}.failed").write_text(str(problem), encoding="utf-8")
+    except Exception as problem:  # one slice must not end a run of hours
+        expected = isinstance(problem, ObjectError | ValueError)
+        record["error"] = str(problem) if expected else traceback.format_exc()
+        Path(job["out"], f"{task.name}.failed").write_text(record["error"], encoding="utf-8")
     record["seconds"] = time.perf_counter() - begin
     return record
 

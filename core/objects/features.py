@@ -91,7 +91,7 @@ def rims(obj: GraspObject, count: int, generator: torch.Generator) -> RimPoints:
     offset = middle[both[:, 1]] - middle[both[:, 0]]
     mean = np.stack([np.bincount(both[:, 0], weights=offset[:, i], minlength=len(thin)) for i in range(3)], 1)
     number = np.bincount(both[:, 0], minlength=len(thin))
-    mean /= np.maximum(number, 1)[:, None]
+    mean = mean / np.maximum(number, 1)[:, None]  # bincount of no pairs gives integers
     mean -= (mean * normal).sum(1, keepdims=True) * normal
     lopsided = np.linalg.norm(mean, axis=1)
     rows = np.flatnonzero((number >= 6) & (lopsided > 0.22 * reach))

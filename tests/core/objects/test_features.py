@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,15 @@ def test_rim_of_a_single_wall_bowl():
     assert len(found) >= 24
     assert found.points[:, 2].numpy() + obj.centroid[2] == pytest.approx(0, abs=3e-3)
     assert (found.outward[:, 2] > 0.75).all()
+
+
+def test_thin_places_far_from_each_other_have_no_rim():
+    obj = prepared(trimesh.creation.icosphere(4, 0.04))
+    axes = torch.cat([torch.eye(3), -torch.eye(3), torch.tensor([[1.0, 1, 1], [-1, -1, -1]]) / 3**0.5])
+    alone = (axes @ obj.points.T).argmax(1)
+    thickness = obj.thickness.clone()
+    thickness[alone] = 0.002
+    assert len(rims(replace(obj, thickness=thickness), 64, seeded())) == 0
 
 
 def test_solids_have_no_rims():
