@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
+#: proposals at once, from which a request draws no more than it fits
+MOST_DRAWN: Final = 256
 HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
 
 
@@ -78,15 +81,23 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
         At most `request.count` grasps.
     """
     if fit and not raw and not METHODS[method].fitted:
-        from core.fitting.choose import MORE, Share, fit_and_choose
+        from core.fitting.choose import Share, fit_and_choose
 
-        many = replace(request, count=MORE * request.count)
+        many = replace(request, count=to_draw(method, request.count))
         grasps, fields = propose_raw(many, method, seed, Share(progress, 0.0, 0.5), device)
         grasps = fit_and_choose(request, grasps.to("cpu"), progress, fields)
     else:
         grasps, _ = propose_raw(request, method, seed, progress, device)
     grasps = replace(grasps, method=method, seed=seed, hand=request.hand.side)
     return grasps[: request.count] if raw else best_that_differ(grasps, request.count)
+
+
+def to_draw(method: str, count: int) -> int:
+    """How many proposals are drawn where `count` grasps are asked for: most are not worth a fit."""
+    from core.fitting.choose import MORE
+
+    fitted = math.ceil(MORE * count)
+    return max(fitted, min(METHODS[method].drawn * fitted, MOST_DRAWN))
 
 
 def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,

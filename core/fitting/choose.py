@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ from core.generators.synthesis import DIFFERENT, holds
 from core.grasps import Grasps
 from core.metrics.distinct import Symmetry, most_different
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from core.synthesis.grip import firmness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
     Refiner = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
 
-#: proposals for each grasp that is asked for
-MORE: Final = 2
+#: hands fitted for each grasp that is asked for
+MORE: Final = 1.5
+#: metres of mean joint distance from a firmer proposal within which another waits for those that are unlike
+NEAR: Final = 0.015
 #: hands tried for each further one that is asked for around a given pose
 TRIES: Final = 1.5
 #: the share of them that a refiner makes
@@ -40,23 +44,45 @@ SEEN: Final = 1.0
 FAR: Final = 0.10
 
 
-def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:
-    """The best of the proposals, fitted: `request.count` of them where so many differ, those that hold first.
+def firmest(request: GraspRequest, proposed: Grasps, count: int) -> torch.Tensor:
+    """Rows, in order, of `count` proposals worth a fit: those that would grip when they close, unlike ones first."""
+    firm = firmness(request.object, request.hand, proposed)
+    with torch.no_grad():
+        joints = request.hand(**proposed.parameters()).joints
+    taken: list[int] = []
+    waiting: list[int] = []
+    for row in firm.argsort(descending=True, stable=True).tolist():
+        if len(taken) >= count:
+            break
+        apart = (joints[row] - joints[taken]).norm(dim=-1).mean(1)
+        (taken if bool((apart >= NEAR).all()) else waiting).append(row)
+    return torch.tensor(sorted((taken + waiting)[:count]), dtype=torch.long)
 
+
+def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:
+    """The best of the proposals, fitted: `request.count` of those that hold, unlike ones first, then others.
+
+    Fitted are those that would grip, `MORE` for each that is asked for.
     One with a bone through a wall is not offered, while there are others; then there may be fewer.
 
     Args:
         fields: what the proposals were predicted by, in which they lie.
     """
+    if len(proposed) > (wanted := math.ceil(MORE * request.count)):
+        rows = firmest(request, proposed, wanted)
+        proposed, fields = proposed[rows], None if fields is None else fields[rows]
     fitted = fit(request.object, request.hand, proposed, fields=fields, laid=True, progress=Share(progress, 0.5, 0.85))
     if not fitted.complete:
         return Grasps.empty(proposed.method, hand=request.hand.side)
     fitted, held = keep_holds(request, fitted, proposed, Share(progress, 0.85, 1.0))
     clean = (fitted.after.bones == 0).nonzero()[:, 0]
     rows = clean if len(clean) else torch.arange(len(fitted.grasps))
-    grasps = fitted.grasps[rows]
-    grasps = replace(grasps, score=grasps.score * torch.where(held[rows], 1.0, 0.5))
-    return grasps[different(request.hand, grasps, request.count, DIFFERENT)]
+    sure, dropped = rows[held[rows]], rows[~held[rows]]
+    grasps = fitted.grasps
+    grasps = replace(grasps, score=grasps.score * torch.where(held, 1.0, 0.5))
+    chosen = sure[different(request.hand, grasps[sure], request.count, DIFFERENT)]
+    spare = dropped[different(request.hand, grasps[dropped], request.count - len(chosen), DIFFERENT)]
+    return grasps[torch.cat([chosen, spare])]
 
 
 def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress) -> tuple[Fitted, torch.Tensor]:

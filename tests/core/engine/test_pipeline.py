@@ -7,7 +7,7 @@ import torch
 
 from core.generators import METHODS, make_generator
 from core.grasps import Grasps
-from core.pipeline import best_that_differ, check_wishes
+from core.pipeline import best_that_differ, check_wishes, to_draw
 
 
 def grasps(scores, types):
@@ -50,3 +50,10 @@ def test_weights_stay_loaded_between_requests(monkeypatch):
     first = generators.make_generator("fastgrasp")
     assert generators.make_generator("fastgrasp") is first
     assert sorted(read) == ["fastgrasp", "places"]
+
+
+def test_more_is_drawn_than_fitted_and_no_method_draws_without_end():
+    assert to_draw("fastgrasp", 16) == 8 * 24
+    assert to_draw("jointdiffusion", 16) == 4 * 24
+    assert to_draw("fastgrasp", 64) == 256
+    assert to_draw("fastgrasp", 1000) == 1500

@@ -114,6 +114,44 @@ def test_a_bone_through_a_wall_is_offered_only_where_there_is_nothing_else(monke
     assert offered([1, 2, 1]) == [90.0, 70.0, 50.0]
 
 
+def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
+    hand = load_hand()
+    given = grasps([0.0, 0.001, 0.1, 0.2, 0.3], [0.0] * 5)
+    firm = torch.tensor([5.0, 4.0, 3.0, 1.0, 2.0])
+    monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: firm[: len(some)])
+    request = GraspRequest(None, hand, 2)
+    assert choose.firmest(request, given, 3).tolist() == [0, 2, 4]
+    assert choose.firmest(request, given, 5).tolist() == [0, 1, 2, 3, 4]
+    assert choose.firmest(request, given[torch.tensor([0, 1])], 2).tolist() == [0, 1]
+
+    tried = []
+
+    def fit(obj, hand, some, fields=None, **_):
+        tried.append((some.transl[:, 0].tolist(), fields.tolist()))
+        return fitted(some, [True] * len(some))
+
+    monkeypatch.setattr(choose, "fit", fit)
+    monkeypatch.setattr(choose, "holds", lambda *_: True)
+    choose.fit_and_choose(request, given, lambda *_: True, torch.arange(5))
+    assert torch.allclose(torch.tensor(tried[0][0]), torch.tensor([0.0, 0.1, 0.3]))
+    assert tried[0][1] == [0, 2, 4]  # with the fields that they lie in
+
+
+def test_what_is_dropped_is_offered_only_where_too_few_hold(monkeypatch):
+    hand = load_hand()
+    given = grasps([0.0, 0.1, 0.101, 0.2], [90.0, 50.0, 40.0, 80.0])
+    monkeypatch.setattr(choose, "holds", lambda request, one: 0.05 < float(one.transl[0, 0]) < 0.15)
+    monkeypatch.setattr(choose, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
+
+    def offered(count):
+        found = choose.fit_and_choose(GraspRequest(None, hand, count), given, lambda *_: True)
+        return [round(float(x), 3) for x in found.transl[:, 0]], found.score.tolist()
+
+    monkeypatch.setattr(choose, "firmest", lambda request, some, count: torch.arange(len(some)))
+    assert offered(2) == ([0.1, 0.101], [50.0, 40.0])  # alike, and both hold
+    assert offered(3) == ([0.1, 0.101, 0.0], [50.0, 40.0, 45.0])
+
+
 def test_hands_near_a_pose_are_near_it_and_repeat():
     hand = load_hand()
     given = replace(grasps([0.0], [0.0]), hand_pose=hand.pose_from_dofs(torch.full((1, 21), 0.3)))

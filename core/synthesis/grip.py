@@ -1,0 +1,123 @@
+"""How firmly a closing hand would have the object: an elastic grip, cheap enough to judge every proposal by.
+
+The fingers close by so much; skin that comes to be pressed pushes like a bed of springs; the object, free to move,
+floats to where these forces balance. What is pressed even then is trapped. With its friction the trapped skin
+withstands a pull at the object's centre of mass; how stiffly it does so in the weakest direction is the grip. A wrench
+test says yes to nearly every hand that lies on the surface; the grip tells those that keep the object from those that
+squeeze it out.
+
+The bed of springs is the elastic foundation of K. L. Johnson, Contact Mechanics (1985), Sec. 4.3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from core.metrics.bones import bones_crossing
+from core.rotations import axis_angle_to_matrix
+from core.synthesis.optimise import vertex_area, vertex_normals
+
+if TYPE_CHECKING:
+    from core.grasps import Grasps
+    from core.hand import HandModel
+    from core.hand.model import HandOutput
+    from core.objects import GraspObject
+
+#: degrees by which fingers close, at knuckles, and at the middle joints and the thumb's last: as the hold test squeezes
+#: hands that lie on the surface, and for proposals, which do not yet
+SQUEEZE: Final = (2.0, 1.4)
+CLOSING: Final = (9.0, 6.3)
+#: what is left of a proposal's grip for each bone in the object: flesh behind a wall cannot close on it
+BLOCKED: Final = 0.2
+#: cm of depth beyond which sinking deeper does not count as pressing harder
+PRESSED: Final = 0.05
+#: metres of lever at which a turn counts as much as a shift
+LEVER: Final = 0.1
+FRICTION: Final = 0.6
+#: stiffness that is there without any contact, cm2: no grip is zero
+LOOSE: Final = 1e-3
+#: Newton's steps to the balance, and how much of each is taken
+STEPS, SHARE = 8, 0.8
+#: hands at once: more fall out of the cache
+CHUNK: Final = 32
+
+
+@torch.no_grad()
+def firmness(obj: GraspObject, hand: HandModel, grasps: Grasps, closing: tuple[float, float] = CLOSING) -> torch.Tensor:
+    """(N,) the grip, cm2 of trapped skin times cm of press, of N grasps whose fingers close by `closing` degrees.
+
+    Only skin that faces the surface presses on it, and each bone in the object leaves `BLOCKED` of the grip.
+    """
+    if not len(grasps):
+        return torch.zeros(0)
+    area, centre, found = vertex_area(hand), centre_of_mass(obj), []
+    for some in torch.arange(len(grasps)).split(CHUNK):
+        posed, moved = closed(hand, grasps[some], closing)
+        distance, outward = obj.grid.query(posed.vertices)
+        normals = torch.stack([vertex_normals(skin, hand.faces) for skin in posed.vertices])
+        facing = (-(normals * outward).sum(-1)).clamp_min(0)
+        firm = grip(posed.vertices - centre, 100 * distance, outward, 100 * moved, area * facing)
+        found.append(firm * BLOCKED ** torch.as_tensor(bones_crossing(obj, posed.joints)))
+    return torch.cat(found)
+
+
+def grip(skin: torch.Tensor, distance: torch.Tensor, outward: torch.Tensor, moved: torch.Tensor,
+         area: torch.Tensor) -> torch.Tensor:
+    """(B,) how stiffly skin that closes withstands a pull at the object's centre of mass, in the weakest direction.
+
+    Args:
+        skin: (B, V, 3) metres from the centre of mass. distance: (B, V) cm to the object.
+        outward: (B, V, 3) the object's normals. moved: (B, V, 3) cm by which the skin moves as the hand closes.
+        area: (B, V) cm2 of skin that presses at each vertex.
+    """
+    press = (-distance).clamp_max(PRESSED) - (moved * outward).sum(-1)
+    lever = skin / LEVER
+    along = torch.cat([outward, torch.linalg.cross(lever, outward)], -1)  # the object's travel toward each vertex
+    loose = LOOSE * torch.eye(6).to(skin)
+    place = torch.zeros(len(skin), 6).to(skin)
+    for _ in range(STEPS):
+        pressed = (press + (along @ place[..., None])[..., 0]).relu()
+        pull = (along * (area * pressed)[..., None]).sum(1) + (loose @ place[..., None])[..., 0]
+        stiff = (along * ((pressed > 0) * area)[..., None]).transpose(1, 2) @ along + loose
+        place = place - SHARE * torch.linalg.solve(stiff, pull)
+    force = area * (press + (along @ place[..., None])[..., 0]).relu()
+    travel = torch.cat([torch.eye(3).to(skin).expand(*skin.shape, 3), skew(lever)], -1)
+    # Pressed skin bears a travel by its normal, and, sideways, by friction.
+    stiff = (travel * (FRICTION**2 * force)[..., None, None]).flatten(1, 2).transpose(1, 2) @ travel.flatten(1, 2)
+    stiff = stiff + (along * ((1 - FRICTION**2) * force)[..., None]).transpose(1, 2) @ along + loose
+    yielding = torch.linalg.inv(stiff)[:, :3, :3]
+    return 1 / torch.linalg.eigvalsh(yielding)[:, -1]
+
+
+def closed(hand: HandModel, grasps: Grasps, closing: tuple[float, float]) -> tuple[HandOutput, torch.Tensor]:
+    """N posed hands, and (N, V, 3) metres by which their skin moves when the fingers bend by `closing` degrees."""
+    more = torch.zeros(len(hand.dof_names))
+    for index, name in enumerate(hand.dof_names):
+        if name.endswith("MCP bend"):
+            more[index] = closing[0]
+        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
+            more[index] = closing[1]
+    dofs = hand.dofs_from_pose(grasps.hand_pose)
+    zero = torch.zeros(len(grasps), 3)
+    start, end = (hand(zero, hand.pose_from_dofs(angles), zero, grasps.betas).vertices
+                  for angles in (dofs, dofs + torch.deg2rad(more)))
+    turn = axis_angle_to_matrix(grasps.global_orient).transpose(1, 2)
+    return hand(**grasps.parameters()), (end - start) @ turn
+
+
+def skew(vector: torch.Tensor) -> torch.Tensor:
+    """(..., 3, 3) of vectors r (..., 3): times w it is w x r."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(*vector.shape, 3)
+
+
+def centre_of_mass(obj: GraspObject) -> torch.Tensor:
+    """(3,) the middle of the cells that are inside the object; of its surface, where next to none is."""
+    grid = obj.grid
+    inside = (grid.values[..., 0] < 0).nonzero().float()
+    if len(inside) < 100:
+        return torch.zeros(3)
+    return grid.origin + grid.spacing * inside.mean(0)
