@@ -108,7 +108,8 @@ class GraspTTA(Network):
     """The whole of GraspTTA.
 
     Args:
-        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate.
+        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate. Ten keep the hold of the raw hands;
+            from 20 on some overlap goes and hold with it (`scripts/ablate.py --rows adaptation`).
         refresh: the target map is predicted anew every so many steps.
         adapt: what is moved, each candidate's "decoder" (the text) or its "parameters" (the published script).
         consistency, hand_centric, penetration: weights of L_refine, L_H and L_penetr in Eq. 3.
@@ -119,7 +120,7 @@ class GraspTTA(Network):
     #: 85 %, 0.3 mm deeper.
     guidance = 1.5
 
-    def __init__(self, steps: int = 40, rate: float = 2e-4, refresh: int = 10, *, consistency: float = 25.0,
+    def __init__(self, steps: int = 10, rate: float = 2e-4, refresh: int = 10, *, consistency: float = 25.0,
                  hand_centric: float = 2.0, penetration: float = 3.0, temperature: float = 1.0,
                  adapt: Literal["decoder", "parameters"] = "decoder") -> None:
         super().__init__()
