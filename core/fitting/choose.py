@@ -32,8 +32,12 @@ MORE: Final = 1.5
 NEAR: Final = 0.015
 #: hands tried for each further one that is asked for around a given pose
 TRIES: Final = 1.5
+#: how many are drawn near it for each that is fitted
+DRAWN: Final = 8
 #: the share of them that a refiner makes
 REFINED: Final = 0.5
+#: the share of the time that the fits take; the rest is for the test of the grip
+FITTED: Final = 0.85
 #: metres of mean joint distance from which two hands around one pose are different
 ALIKE: Final = 0.006
 #: how far hands around a pose are started from it: metres, radians of the wrist, radians of a finger angle
@@ -106,7 +110,8 @@ def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: P
 def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refiner | None = None) -> Grasps:
     """Grasps around `request.start`'s hands: first the fit of each, then the best of others that differ.
 
-    The others are fits of hands near them; with a refiner, `REFINED` of them are what it makes of the given hands.
+    The others are fits of those hands near them that would grip, those that hold first; with a refiner, `REFINED` of
+    them are what it makes of the given hands.
 
     Args:
         refiner: of hands and a generator: refined hands, and the fields in which they lie.
@@ -119,19 +124,35 @@ def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refine
     rng = torch.Generator().manual_seed(seed)
     given, tries = len(start), round(TRIES * max(0, request.count - len(start)))
     refined = round(REFINED * tries) if refiner else 0
-    ends = [given / (given + tries), (given + tries - refined) / (given + tries), 1.0]
+    ends = [FITTED * given / (given + tries), FITTED * (given + tries - refined) / (given + tries), FITTED]
     first = fit(obj, hand, start, progress=Share(progress, 0.0, ends[0]))
     if not first.complete:
         return Grasps.empty("fit", hand=hand.side)
     progress.accepted(first.grasps)
     pools = []
     if tries > refined:
-        near = nearby(hand, start, tries - refined, rng)
+        near = nearby(hand, start, DRAWN * (tries - refined), rng)
+        near = near[firmest(request, near, tries - refined)]
         pools.append(fit(obj, hand, near, progress=Share(progress, ends[0], ends[1])))
     if refined and progress(ends[1], "Refining the hand"):
         hands, fields = refiner(start[torch.arange(refined) % given], rng)
         pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, ends[1], ends[2])))
-    return chosen_around(hand, first, [pool for pool in pools if pool.complete], request.count)
+    pools = [pool for pool in pools if pool.complete]
+    pools = [dropped_last(request, pool, Share(progress, FITTED + (1 - FITTED) * place / len(pools),
+                                               FITTED + (1 - FITTED) * (place + 1) / len(pools)))
+             for place, pool in enumerate(pools)]
+    return chosen_around(hand, first, pools, request.count)
+
+
+def dropped_last(request: GraspRequest, fitted: Fitted, progress: Progress) -> Fitted:
+    """The same with half the score for those that do not hold; once `progress` says no, the rest is not tested."""
+    score, touching = fitted.grasps.score.clone(), touches(fitted.after)
+    for row in range(len(score)):
+        if not progress(row / len(score), "Testing the grip"):
+            break
+        if not touching[row] or not holds(request, fitted.grasps[row]):
+            score[row] *= 0.5
+    return replace(fitted, grasps=replace(fitted.grasps, score=score))
 
 
 def chosen_around(hand: HandModel, first: Fitted, others: list[Fitted], count: int) -> Grasps:

@@ -87,16 +87,26 @@ def test_a_refiner_makes_half_of_the_others(monkeypatch):
         def __call__(self, fraction, stage):
             return True
 
+    def firmest(request, some, count):
+        drawn.append(len(some))
+        return torch.arange(count)
+
+    drawn = []
     monkeypatch.setattr(choose, "fit", fit)
+    monkeypatch.setattr(choose, "firmest", firmest)
+    monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) > 0)
     request, watch = GraspRequest(None, hand, 5, start=given), Watch()
     found = choose.around(request, 0, watch, refiner)
     assert calls == [(1, None, False), (3, None, False), (3, "fields", True)]
     assert torch.equal(watch.seen.transl, given.transl)
     assert torch.equal(found.transl[0], given.transl[0])
-    assert found.score[1:4].tolist() == [90.0] * 3
+    held = (found.transl[1:4, 0] > 0).tolist()
+    assert found.score[1:4].tolist() == [90.0 if one else 45.0 for one in held]
+    assert held == [True, True, False]  # those that hold first
     calls.clear()
     choose.around(request, 0, watch)
     assert calls == [(1, None, False), (6, None, False)]
+    assert drawn == [3 * choose.DRAWN, 6 * choose.DRAWN]  # of many hands near the given one those that would grip
 
 
 def test_a_bone_through_a_wall_is_offered_only_where_there_is_nothing_else(monkeypatch):
