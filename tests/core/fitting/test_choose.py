@@ -94,13 +94,13 @@ def test_a_refiner_makes_half_of_the_others(monkeypatch):
     drawn = []
     monkeypatch.setattr(choose, "fit", fit)
     monkeypatch.setattr(choose, "firmest", firmest)
-    monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) > 0)
+    monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) < 0.16)
     request, watch = GraspRequest(None, hand, 5, start=given), Watch()
     found = choose.around(request, 0, watch, refiner)
     assert calls == [(1, None, False), (3, None, False), (3, "fields", True)]
     assert torch.equal(watch.seen.transl, given.transl)
     assert torch.equal(found.transl[0], given.transl[0])
-    held = (found.transl[1:4, 0] > 0).tolist()
+    held = (found.transl[1:4, 0] < 0.16).tolist()
     assert found.score[1:4].tolist() == [90.0 if one else 45.0 for one in held]
     assert held == [True, True, False]  # those that hold first
     calls.clear()
