@@ -302,6 +302,7 @@ def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, gr
     yield 1.5
     shot(setup, "8_posed")
     posed = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
+    bpy.context.scene.grasp.method = "jointdiffusion"  # half of the candidates are what it makes of the pose
     press(bpy.ops.grasp.fit)
     step("Refine Grasp starts", status.work is not None)
     until = time.monotonic() + 120
