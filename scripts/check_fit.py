@@ -190,29 +190,33 @@ def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
 
 def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of what refines: joints and contact against the truth, overlap by the strict protocol."""
+    return [{"method": method, **compared(everything, hand, refine, options.seed)}
+            for method, refine in refiners().items()]
+
+
+def compared(everything: Things, hand: HandModel, refine: Callable[[GraspObject, HandModel, Grasps], Grasps],
+             seed: int) -> dict[str, Any]:
+    """What comes of true grasps under the paper's noise: joints and contact against the truth, overlap."""
     from core.metrics.strict import strict_measures
     from core.metrics.truth import contact_scores, joint_error_mm
     from core.training.noise import PAPER, perturbed
 
-    rows = []
-    for method, refine in refiners().items():
-        columns: dict[str, list[torch.Tensor]] = {}
-        for number, (obj, grasps) in enumerate(everything.values()):
-            if grasps is None:
-                continue
-            rng = torch.Generator().manual_seed(options.seed + number)
-            refined = refine(obj, hand, perturbed(hand, grasps, PAPER, rng))
-            with torch.no_grad():
-                mine, truth = hand(**refined.parameters()), hand(**grasps.parameters())
-            plain, relative = joint_error_mm(mine.joints, truth.joints)
-            found = {"MPJPE mm": plain, "R-MPJPE mm": relative,
-                     "overlap cm3": strict_measures(obj, hand, refined, hold=False)["volume_cm3"],
-                     **contact_scores(obj, hand, mine.vertices, truth.vertices)}
-            for key, value in found.items():
-                columns.setdefault(key, []).append(value)
-        rows.append({"method": method, "grasps": sum(map(len, columns["f1"])),
-                     **{key: float(torch.cat(value).mean()) for key, value in columns.items()}})
-    return rows
+    columns: dict[str, list[torch.Tensor]] = {}
+    for number, (obj, grasps) in enumerate(everything.values()):
+        if grasps is None:
+            continue
+        rng = torch.Generator().manual_seed(seed + number)
+        refined = refine(obj, hand, perturbed(hand, grasps, PAPER, rng))
+        with torch.no_grad():
+            mine, truth = hand(**refined.parameters()), hand(**grasps.parameters())
+        plain, relative = joint_error_mm(mine.joints, truth.joints)
+        found = {"MPJPE mm": plain, "R-MPJPE mm": relative,
+                 "overlap cm3": strict_measures(obj, hand, refined, hold=False)["volume_cm3"],
+                 **contact_scores(obj, hand, mine.vertices, truth.vertices)}
+        for key, value in found.items():
+            columns.setdefault(key, []).append(value)
+    return {"grasps": sum(map(len, columns["f1"])),
+            **{key: float(torch.cat(value).mean()) for key, value in columns.items()}}
 
 
 def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -247,6 +247,11 @@ class JointDiffusion(Network):
         self.register_buffer("field_mean", torch.full((side**3,), 0.6))
         self.register_buffer("field_scale", torch.tensor(0.15))
 
+    @property
+    def size(self) -> int:
+        """Numbers of z_t."""
+        return self.side**3 + GAUSSIANS
+
     # What the network sees: fields and Gaussians in units of about one.
 
     def volumes(self, field: torch.Tensor) -> torch.Tensor:
@@ -368,8 +373,7 @@ class JointDiffusion(Network):
         obj, y = self.context(window, kind, intent, noisy)
         steps, temperature = self.sampling["propose" if noisy is None else "refine"]
         x = self.schedule.sample(lambda x, t: self.schedule.noise_of(x, t, self.velocity(x, t, obj, y)),
-                                 (len(window), self.side**3 + GAUSSIANS), rng, steps,
-                                 temperature=temperature, go_on=go_on)
+                                 (len(window), self.size), rng, steps, temperature=temperature, go_on=go_on)
         return self.out_of_units(x)
 
     def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,

@@ -13,6 +13,7 @@ from core.generators.fastgrasp import FastGrasp, HandLoss
 from core.generators.grasptta import CvaeLoss, GraspTTA
 from core.generators.heading import Frames, object_frames
 from core.generators.jointdiffusion import JointDiffusion
+from core.generators.keypoints import KeypointDiffusion
 from core.generators.places import PlaceScorer
 from core.hand.skin import SkinSample
 from core.training.loop import Course, train
@@ -138,6 +139,15 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
         Stage("surface", parts, lambda hand, batch, rng: network.loss(hand, batch, rng, SURFACE),
               Course(steps(6000, scale), rate=4e-4), 32),
     ))
+
+
+def keypoints(scale: float = 1.0) -> Recipe:
+    """CHOIR's keypoint baseline (App. B.3), for the ablation: as many steps as JointDiffusion's first stage."""
+    network = KeypointDiffusion()
+    parts = ("object_context", "noisy_context", "wishes", "time", "into", "layers", "out")
+    return Recipe(network, (
+        Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
+              network.standardise),))
 
 
 RECIPES = {"places": places, "fastgrasp": fastgrasp, "grasptta": grasptta, "jointdiffusion": jointdiffusion}

@@ -50,6 +50,23 @@ def test_rows_share_and_go_on(training, tmp_path, script):
     assert kept == {path: path.stat().st_mtime_ns for path in (home / "grasps").rglob("*.npz")}
 
 
+def test_choirs_rows_refine_noisy_hands(training, tmp_path, script):
+    names = ["perturbed", "keypoints", "bps", "bps_contacts", "keypoints_fit", "bps_fit"]
+    script("ablate.py", "--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache", "--scale",
+           1e-6, "--limit", 1, "--count", 2, "--batch", 2, "--rows", *names)
+    rows = json.loads((tmp_path / "out" / "ablations.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == names
+    found = {row["name"]: row for row in rows}
+    assert all(row["grasps"] == 2 for row in rows)
+    assert [found[name]["steps"] for name in names] == ["", *["joint 1"] * 5]
+    assert len({row["MPJPE mm"] for row in rows}) == 6  # every row does something else to the same hands
+    home = tmp_path / "out" / "scale_1e-06_2" / "trained"
+    for one, other in (("keypoints", "keypoints_fit"), ("bps", "bps_fit")):
+        assert (home / one / "joint.jsonl").read_text() == (home / other / "joint.jsonl").read_text()
+    assert found["bps_fit"]["overlap cm3"] <= found["bps"]["overlap cm3"]
+    assert "| + BPS + contacts |" in (tmp_path / "out" / "ablations.md").read_text()
+
+
 @pytest.mark.parametrize("wish, sentence", [
     (["--rows", "magic"], "There is no row magic"),
     (["--rows", "whole"], "whole shares stages with diffusion"),
