@@ -180,7 +180,8 @@ def ways_out(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
     steps = torch.cat([torch.zeros_like(steps[:, :1]), steps], 1)
     distance = obj.grid.query(flesh[:, :, None] + steps[:, None, :, None])[0]
     deep = 100 * (0.8 * probe.radii - distance).relu()
-    bones = bones_crossing(obj, (joints[:, :, None] + steps[:, None, :, None]).flatten(0, 2)).reshape(deep.shape[:3])
+    there = (joints[:, :, None] + steps[:, None, :, None]).flatten(0, 2)
+    bones = bones_crossing(obj, there, palm=True).reshape(deep.shape[:3])
     far = (100 * steps).square().sum(-1)[:, None]
     cost = deep.square().sum(-1) + 4.0 * bones + 0.25 * far + 3 * shares.square()[None, :, None]
     best, rows, width = cost.flatten(1).argmin(1), torch.arange(count), steps.shape[1]

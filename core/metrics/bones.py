@@ -18,11 +18,13 @@ BONES: Final = (
     (10, 11), (11, 12), (12, 19),
     (13, 14), (14, 15), (15, 16),
 )  # fmt: skip
+#: (5, 2) the palm: wrist to every knuckle; through a wall it is as wrong, but the protocol counts fingers alone
+PALM: Final = ((0, 1), (0, 4), (0, 7), (0, 10), (0, 13))
 #: a tip is a point of the skin; its bone ends in the flesh, so that a fingertip pressing head-on is no crossing
 FLESH: Final = 0.002
 
 
-def bones_crossing(obj: GraspObject, joints: torch.Tensor) -> torch.Tensor:
+def bones_crossing(obj: GraspObject, joints: torch.Tensor, palm: bool = False) -> torch.Tensor:
     """How many of a hand's fifteen finger bones cross the object's surface or lie inside the object.
 
     Bones are the straight lines between consecutive joints of each finger, the last one ending `FLESH` before the
@@ -31,12 +33,13 @@ def bones_crossing(obj: GraspObject, joints: torch.Tensor) -> torch.Tensor:
     Args:
         obj: the object.
         joints: (N, 21, 3) metres, object frame.
+        palm: the five lines from the wrist to the knuckles count as well.
 
     Returns:
-        (N,) int64, 0 to 15.
+        (N,) int64, 0 to 15, or to 20.
     """
     places = joints.detach().cpu().double().numpy()
-    pairs = np.array(BONES)
+    pairs = np.array((*BONES, *PALM) if palm else BONES)
     start, end = places[:, pairs[:, 0]], places[:, pairs[:, 1]].copy()
     along = end - start
     length = np.linalg.norm(along, axis=-1, keepdims=True)
@@ -44,7 +47,7 @@ def bones_crossing(obj: GraspObject, joints: torch.Tensor) -> torch.Tensor:
     end -= np.where(last, np.minimum(FLESH / np.maximum(length, 1e-12), 0.5), 0.0) * along
     start, end = start.reshape(-1, 3), end.reshape(-1, 3)
     crossing = _hits(obj, start, end) | _hits(obj, end, start) | obj.surface.inside((start + end) / 2)
-    return torch.from_numpy(crossing.reshape(len(places), len(BONES)).sum(1).astype(np.int64))
+    return torch.from_numpy(crossing.reshape(len(places), len(pairs)).sum(1).astype(np.int64))
 
 
 def _hits(obj: GraspObject, start: np.ndarray, end: np.ndarray) -> np.ndarray:

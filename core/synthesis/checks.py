@@ -86,7 +86,7 @@ def measure(obj: GraspObject, closer: Closer, skin: torch.Tensor, joints: torch.
     parts = torch.stack([((distance < TOUCH) & (hand.parts == part)).any(1) for part in range(6)], 1)
     overlap = (closer.vertex_area * depth * 100).sum(1)
     residual = torch.tensor([wrench_residual(skin[i], distance[i], normal[i], hand.parts) for i in range(len(skin))])
-    return Surface(depth.amax(1) * 1000, overlap, parts, residual, torch.as_tensor(bones_crossing(obj, joints)),
+    return Surface(depth.amax(1) * 1000, overlap, parts, residual, bones_crossing(obj, joints, palm=True),
                    skin_through(obj, closer, skin, distance))
 
 

@@ -59,7 +59,7 @@ def firmness(obj: GraspObject, hand: HandModel, grasps: Grasps, closing: tuple[f
         normals = torch.stack([vertex_normals(skin, hand.faces) for skin in posed.vertices])
         facing = (-(normals * outward).sum(-1)).clamp_min(0)
         firm = grip(posed.vertices - centre, 100 * distance, outward, 100 * moved, area * facing)
-        found.append(firm * BLOCKED ** torch.as_tensor(bones_crossing(obj, posed.joints)))
+        found.append(firm * BLOCKED ** torch.as_tensor(bones_crossing(obj, posed.joints, palm=True)))
     return torch.cat(found)
 
 

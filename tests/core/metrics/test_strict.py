@@ -119,6 +119,15 @@ def test_a_bone_through_a_thin_bowl(bowl):
     assert bones_crossing(bowl, inside).tolist() == [0]
 
 
+def test_a_palm_through_a_wall_counts_where_it_is_asked_for(bowl):
+    down = torch.tensor([0, 0, -0.0395]) - torch.from_numpy(bowl.centroid).float()
+    joints = down + torch.tensor([0, 0, 0.02]) + 0.002 * torch.arange(21)[None, :, None] / 21  # in the bowl, all of it
+    assert bones_crossing(bowl, joints, palm=True).tolist() == [0]
+    joints[0, 0] = down - torch.tensor([0, 0, 0.02])  # but for the wrist
+    assert bones_crossing(bowl, joints).tolist() == [0]
+    assert bones_crossing(bowl, joints, palm=True).tolist() == [5]
+
+
 def test_bones_in_a_solid(ball):
     ending = hand_with_bone([0, 0, 0.05], [0.001, 0.001, 0.0])
     assert bones_crossing(ball, ending).tolist()[0] >= 1
