@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-#: proposals at once, from which a request draws no more than it fits
+#: proposals from which on a request draws no more than it may fit
 MOST_DRAWN: Final = 256
 HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
 
@@ -94,10 +94,10 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
 
 def to_draw(method: str, count: int) -> int:
     """How many proposals are drawn where `count` grasps are asked for: most are not worth a fit."""
-    from core.fitting.choose import MORE
+    from core.fitting.choose import FIRST, MOST
 
-    fitted = math.ceil(MORE * count)
-    return max(fitted, min(METHODS[method].drawn * fitted, MOST_DRAWN))
+    fitted = math.ceil(FIRST * count)
+    return max(math.ceil(MOST * count), min(METHODS[method].drawn * fitted, MOST_DRAWN))
 
 
 def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Refiner = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
 
-#: hands fitted for each grasp that is asked for
-MORE: Final = 1.5
+#: hands fitted for each grasp that is asked for: at first, at a time while too few hold, and at most
+FIRST, NEXT, MOST = 1.25, 0.5, 2.5
 #: metres of mean joint distance from a firmer proposal within which another waits for those that are unlike
 NEAR: Final = 0.015
 #: hands tried for each further one that is asked for around a given pose
@@ -49,7 +49,7 @@ FAR: Final = 0.10
 
 
 def firmest(request: GraspRequest, proposed: Grasps, count: int) -> torch.Tensor:
-    """Rows, in order, of `count` proposals worth a fit: those that would grip when they close, unlike ones first."""
+    """Rows of at most `count` proposals, best first: those that would grip when they close, unlike ones first."""
     firm = firmness(request.object, request.hand, proposed)
     with torch.no_grad():
         joints = request.hand(**proposed.parameters()).joints
@@ -60,32 +60,45 @@ def firmest(request: GraspRequest, proposed: Grasps, count: int) -> torch.Tensor
             break
         apart = (joints[row] - joints[taken]).norm(dim=-1).mean(1)
         (taken if bool((apart >= NEAR).all()) else waiting).append(row)
-    return torch.tensor(sorted((taken + waiting)[:count]), dtype=torch.long)
+    return torch.tensor((taken + waiting)[:count], dtype=torch.long)
 
 
 def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:
     """The best of the proposals, fitted: `request.count` of those that hold, unlike ones first, then others.
 
-    Fitted are those that would grip, `MORE` for each that is asked for.
-    One with a bone through a wall is not offered, while there are others; then there may be fewer.
+    The firmest are fitted first; while too few of them hold, more are. One with a bone through a wall is not offered,
+    while there are others; then there may be fewer.
 
     Args:
         fields: what the proposals were predicted by, in which they lie.
     """
-    if len(proposed) > (wanted := math.ceil(MORE * request.count)):
-        rows = firmest(request, proposed, wanted)
-        proposed, fields = proposed[rows], None if fields is None else fields[rows]
-    fitted = fit(request.object, request.hand, proposed, fields=fields, laid=True, progress=Share(progress, 0.5, 0.85))
-    if not fitted.complete:
+    count = request.count
+    rows = firmest(request, proposed, math.ceil(MOST * count))
+    parts: list[Grasps] = []
+    holding: list[torch.Tensor] = []
+    clean: list[torch.Tensor] = []
+    done, size = 0, math.ceil(FIRST * count)
+    while done < len(rows) and (not done or int((torch.cat(holding) & torch.cat(clean)).sum()) < count):
+        some = rows[done : done + size]
+        ends = [0.5 + 0.5 * place / len(rows) for place in (done, done + 0.7 * len(some), done + len(some))]
+        given = proposed[some]
+        fitted = fit(request.object, request.hand, given, fields=None if fields is None else fields[some], laid=True,
+                     progress=Share(progress, *ends[:2]))
+        if not fitted.complete:
+            break
+        fitted, held = keep_holds(request, fitted, given, Share(progress, *ends[1:]))
+        parts.append(fitted.grasps)
+        holding.append(held)
+        clean.append(fitted.after.bones == 0)
+        done, size = done + len(some), math.ceil(NEXT * count)
+    if not parts:
         return Grasps.empty(proposed.method, hand=request.hand.side)
-    fitted, held = keep_holds(request, fitted, proposed, Share(progress, 0.85, 1.0))
-    clean = (fitted.after.bones == 0).nonzero()[:, 0]
-    rows = clean if len(clean) else torch.arange(len(fitted.grasps))
-    sure, dropped = rows[held[rows]], rows[~held[rows]]
-    grasps = fitted.grasps
+    grasps, held, sound = Grasps.cat(parts), torch.cat(holding), torch.cat(clean)
     grasps = replace(grasps, score=grasps.score * torch.where(held, 1.0, 0.5))
-    chosen = sure[different(request.hand, grasps[sure], request.count, DIFFERENT)]
-    spare = dropped[different(request.hand, grasps[dropped], request.count - len(chosen), DIFFERENT)]
+    offered = sound if sound.any() else torch.ones_like(sound)
+    sure, dropped = (offered & held).nonzero()[:, 0], (offered & ~held).nonzero()[:, 0]
+    chosen = sure[different(request.hand, grasps[sure], count, DIFFERENT)]
+    spare = dropped[different(request.hand, grasps[dropped], count - len(chosen), DIFFERENT)]
     return grasps[torch.cat([chosen, spare])]
 
 

@@ -114,6 +114,7 @@ def test_a_bone_through_a_wall_is_offered_only_where_there_is_nothing_else(monke
     given = grasps([0.0, 0.1, 0.2], [90.0, 50.0, 70.0])
     whole = fitted(given, [True, True, True])
     monkeypatch.setattr(choose, "holds", lambda *_: True)
+    monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: torch.arange(3.0).flip(0))
 
     def offered(bones):
         after = replace(whole.after, bones=torch.tensor(bones))
@@ -131,7 +132,7 @@ def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
     monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: firm[: len(some)])
     request = GraspRequest(None, hand, 2)
     assert choose.firmest(request, given, 3).tolist() == [0, 2, 4]
-    assert choose.firmest(request, given, 5).tolist() == [0, 1, 2, 3, 4]
+    assert choose.firmest(request, given, 5).tolist() == [0, 2, 4, 3, 1]
     assert choose.firmest(request, given[torch.tensor([0, 1])], 2).tolist() == [0, 1]
 
     tried = []
@@ -145,6 +146,14 @@ def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
     choose.fit_and_choose(request, given, lambda *_: True, torch.arange(5))
     assert torch.allclose(torch.tensor(tried[0][0]), torch.tensor([0.0, 0.1, 0.3]))
     assert tried[0][1] == [0, 2, 4]  # with the fields that they lie in
+    assert len(tried) == 1
+
+    told = []
+    monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) in (0.0, 1.0))
+    choose.fit_and_choose(request, given, lambda fraction, stage: told.append(fraction) or True, torch.arange(5))
+    assert [rows for _, rows in tried[1:]] == [[0, 2, 4], [3], [1]]  # too few hold, so more are fitted
+    assert told == sorted(told)
+    assert 0.5 <= told[0] < told[-1] <= 1.0
 
 
 def test_what_is_dropped_is_offered_only_where_too_few_hold(monkeypatch):
@@ -157,7 +166,7 @@ def test_what_is_dropped_is_offered_only_where_too_few_hold(monkeypatch):
         found = choose.fit_and_choose(GraspRequest(None, hand, count), given, lambda *_: True)
         return [round(float(x), 3) for x in found.transl[:, 0]], found.score.tolist()
 
-    monkeypatch.setattr(choose, "firmest", lambda request, some, count: torch.arange(len(some)))
+    monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: torch.arange(4.0))
     assert offered(2) == ([0.1, 0.101], [50.0, 40.0])  # alike, and both hold
     assert offered(3) == ([0.1, 0.101, 0.0], [50.0, 40.0, 45.0])
 
