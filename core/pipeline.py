@@ -94,10 +94,9 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
 
 def to_draw(method: str, count: int) -> int:
     """How many proposals are drawn where `count` grasps are asked for: most are not worth a fit."""
-    from core.fitting.choose import FIRST, MOST
+    from core.fitting.choose import LEAST, MOST
 
-    fitted = math.ceil(FIRST * count)
-    return max(math.ceil(MOST * count), min(METHODS[method].drawn * fitted, MOST_DRAWN))
+    return max(LEAST, math.ceil(MOST * count), min(METHODS[method].drawn * count, MOST_DRAWN))
 
 
 def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,

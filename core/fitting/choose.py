@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Refiner = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
 
-#: hands fitted for each grasp that is asked for: at first, at a time while too few hold, and at most
-FIRST, NEXT, MOST = 1.25, 0.5, 2.5
+#: hands fitted for each grasp that is asked for: at a time, so that the first are seen soon, and at most; and at least
+PIECE, MOST, LEAST = 0.5, 2.5, 4
 #: metres of mean joint distance from a firmer proposal within which another waits for those that are unlike
 NEAR: Final = 0.015
 #: hands tried for each further one that is asked for around a given pose
@@ -66,18 +66,18 @@ def firmest(request: GraspRequest, proposed: Grasps, count: int) -> torch.Tensor
 def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:
     """The best of the proposals, fitted: `request.count` of those that hold, unlike ones first, then others.
 
-    The firmest are fitted first; while too few of them hold, more are. One with a bone through a wall is not offered,
-    while there are others; then there may be fewer.
+    The firmest are fitted first; while too few hold, more are, and those that hold are shown at once. One with a bone
+    through a wall is not offered, while there are others; then there may be fewer.
 
     Args:
         fields: what the proposals were predicted by, in which they lie.
     """
     count = request.count
-    rows = firmest(request, proposed, math.ceil(MOST * count))
+    rows = firmest(request, proposed, max(LEAST, math.ceil(MOST * count)))
     parts: list[Grasps] = []
     holding: list[torch.Tensor] = []
     clean: list[torch.Tensor] = []
-    done, size = 0, math.ceil(FIRST * count)
+    done, size = 0, max(LEAST, math.ceil(PIECE * count))
     while done < len(rows) and (not done or int((torch.cat(holding) & torch.cat(clean)).sum()) < count):
         some = rows[done : done + size]
         ends = [0.5 + 0.5 * place / len(rows) for place in (done, done + 0.7 * len(some), done + len(some))]
@@ -90,7 +90,9 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
         parts.append(fitted.grasps)
         holding.append(held)
         clean.append(fitted.after.bones == 0)
-        done, size = done + len(some), math.ceil(NEXT * count)
+        if (good := held & clean[-1]).any():
+            progress.accepted(fitted.grasps[good])
+        done += len(some)
     if not parts:
         return Grasps.empty(proposed.method, hand=request.hand.side)
     grasps, held, sound = Grasps.cat(parts), torch.cat(holding), torch.cat(clean)

@@ -25,7 +25,7 @@ class Method:
         fields: whether it predicts CHOIR's fields beside the grasps, which the fit then aims at.
         on_gpu: whether a graphics card helps; others compute on the processor.
         fitted: whether its grasps lie on the surface as they come, so that they need no fit.
-        drawn: how many are drawn for each that is fitted: as many as cost a fraction of the fit.
+        drawn: how many are drawn for each that is asked for: as many as cost a fraction of the fit.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Method:
     fitted: bool = False
     learned: bool = False
     fields: bool = False
-    drawn: int = 4
+    drawn: int = 5
 
 
 METHODS: Final = {
@@ -46,7 +46,7 @@ METHODS: Final = {
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
                "core.generators.synthesis", "Synthesis", on_gpu=False, fitted=True),
         Method("fastgrasp", "FastGrasp", "Latent diffusion over hands, adapted to the surface in one pass.",
-               "core.generators.fastgrasp", "FastGrasp", learned=True, drawn=8),
+               "core.generators.fastgrasp", "FastGrasp", learned=True, drawn=10),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
                "core.generators.grasptta", "GraspTTA", learned=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",

@@ -53,7 +53,8 @@ def test_weights_stay_loaded_between_requests(monkeypatch):
 
 
 def test_more_is_drawn_than_fitted_and_no_method_draws_without_end():
-    assert to_draw("fastgrasp", 16) == 8 * 20
-    assert to_draw("jointdiffusion", 16) == 4 * 20
+    assert to_draw("fastgrasp", 16) == 160
+    assert to_draw("jointdiffusion", 16) == 80
     assert to_draw("fastgrasp", 64) == 256
     assert to_draw("fastgrasp", 1000) == 2500
+    assert to_draw("fastgrasp", 1) == 10

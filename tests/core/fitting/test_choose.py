@@ -30,6 +30,21 @@ def fitted(given: Grasps, touching: list[bool]) -> Fitted:
     return Fitted(given, torch.zeros(count), torch.ones(count, dtype=torch.bool), surface, surface)
 
 
+class Watch:
+    """A `Progress` that remembers."""
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+        self.shown: list[Grasps] = []
+
+    def __call__(self, fraction: float, stage: str) -> bool:
+        self.told.append(fraction)
+        return True
+
+    def accepted(self, some: Grasps) -> None:
+        self.shown.append(some)
+
+
 def test_the_best_of_those_that_differ_then_the_rest():
     hand = load_hand()
     given = grasps([0.0, 0.001, 0.1, 0.101, 0.2], [50.0, 60.0, 30.0, 20.0, 10.0])
@@ -119,7 +134,7 @@ def test_a_bone_through_a_wall_is_offered_only_where_there_is_nothing_else(monke
     def offered(bones):
         after = replace(whole.after, bones=torch.tensor(bones))
         monkeypatch.setattr(choose, "fit", lambda *_, **__: replace(whole, after=after))
-        return choose.fit_and_choose(GraspRequest(None, hand, 3), given, lambda *_: True).score.tolist()
+        return choose.fit_and_choose(GraspRequest(None, hand, 3), given, Watch()).score.tolist()
 
     assert offered([1, 0, 0]) == [70.0, 50.0]
     assert offered([1, 2, 1]) == [90.0, 70.0, 50.0]
@@ -143,17 +158,21 @@ def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
 
     monkeypatch.setattr(choose, "fit", fit)
     monkeypatch.setattr(choose, "holds", lambda *_: True)
-    choose.fit_and_choose(request, given, lambda *_: True, torch.arange(5))
-    assert torch.allclose(torch.tensor(tried[0][0]), torch.tensor([0.0, 0.1, 0.3]))
-    assert tried[0][1] == [0, 2, 4]  # with the fields that they lie in
+    monkeypatch.setattr(choose, "LEAST", 2)
+    watch = Watch()
+    choose.fit_and_choose(request, given, watch, torch.arange(5))
+    assert torch.allclose(torch.tensor(tried[0][0]), torch.tensor([0.0, 0.1]))
+    assert tried[0][1] == [0, 2]  # with the fields that they lie in
     assert len(tried) == 1
+    assert [some.transl[:, 0].tolist() for some in watch.shown] == [tried[0][0]]
 
-    told = []
-    monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) in (0.0, 1.0))
-    choose.fit_and_choose(request, given, lambda fraction, stage: told.append(fraction) or True, torch.arange(5))
-    assert [rows for _, rows in tried[1:]] == [[0, 2, 4], [3], [1]]  # too few hold, so more are fitted
-    assert told == sorted(told)
-    assert 0.5 <= told[0] < told[-1] <= 1.0
+    watch = Watch()
+    monkeypatch.setattr(choose, "holds", lambda request, one: round(float(one.transl[0, 0]), 3) in (0.0, 0.2))
+    choose.fit_and_choose(request, given, watch, torch.arange(5))
+    assert [rows for _, rows in tried[1:]] == [[0, 2], [4, 3]]  # too few hold, so more are fitted, and then enough do
+    assert [round(float(some.transl[0, 0]), 3) for some in watch.shown] == [0.0, 0.2]
+    assert watch.told == sorted(watch.told)
+    assert 0.5 <= watch.told[0] < watch.told[-1] <= 1.0
 
 
 def test_what_is_dropped_is_offered_only_where_too_few_hold(monkeypatch):
@@ -163,7 +182,7 @@ def test_what_is_dropped_is_offered_only_where_too_few_hold(monkeypatch):
     monkeypatch.setattr(choose, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
 
     def offered(count):
-        found = choose.fit_and_choose(GraspRequest(None, hand, count), given, lambda *_: True)
+        found = choose.fit_and_choose(GraspRequest(None, hand, count), given, Watch())
         return [round(float(x), 3) for x in found.transl[:, 0]], found.score.tolist()
 
     monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: torch.arange(4.0))
