@@ -353,16 +353,17 @@ def test_a_posed_hand_is_refined(real_engine, mug, side, times):
     assert bpy.ops.grasp.fit() == {"FINISHED"}
     assert [c.own for c in rig.grasp.candidates] == [True, False, False]
 
-    def outside(points):
+    def outside(points, height):
         local = (points - np.array(mug.matrix_world.translation)) / times
-        return (np.linalg.norm(local[:, :2], axis=1) - 0.04)[np.abs(local[:, 2]) < 0.05]
+        return (np.linalg.norm(local[:, :2], axis=1) - 0.04)[np.abs(local[:, 2]) < height]
 
     for place in (2, 3):
         bpy.ops.grasp.show(candidate=place)
         points = evaluated(rig)
         assert np.linalg.norm(points - mine, axis=1).mean() < 0.06 * times
-        assert -0.004 < outside(points).min() < 0.001
-        assert (outside(points) < 0.003).sum() > 20
+        assert outside(points, 0.045).min() > -0.004  # farther up and down the mug's edges are round
+        assert outside(points, 0.05).min() < 0.001
+        assert (outside(points, 0.05) < 0.003).sum() > 20
         assert rig.grasp.candidates[place - 1].measures["contacts"].value >= 2
     bpy.ops.grasp.show(candidate=1)
     assert np.abs(evaluated(rig) - mine).max() < 1e-5 * times
