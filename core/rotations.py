@@ -8,12 +8,17 @@ import torch
 def axis_angle_to_matrix(vectors: torch.Tensor) -> torch.Tensor:
     """(..., 3, 3) rotations of (..., 3) axis-angle vectors (Rodrigues' formula), smooth at zero."""
     angle = vectors.square().sum(-1, keepdim=True).add(1e-16).sqrt()
-    x, y, z = (vectors / angle).unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape[:-1], 3, 3)
+    cross = cross_matrix(vectors / angle)
     angle = angle[..., None]
     identity = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
     return identity + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+
+
+def cross_matrix(vectors: torch.Tensor) -> torch.Tensor:
+    """(..., 3, 3) of vectors r (..., 3): times w it is r x w."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape, 3)
 
 
 def matrix_to_axis_angle(rotation: torch.Tensor) -> torch.Tensor:

@@ -95,8 +95,8 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
         done += len(some)
     if not parts:
         return Grasps.empty(proposed.method, hand=request.hand.side)
-    grasps, held, sound = Grasps.cat(parts), torch.cat(holding), torch.cat(clean)
-    grasps = replace(grasps, score=grasps.score * torch.where(held, 1.0, 0.5))
+    held, sound = torch.cat(holding), torch.cat(clean)
+    grasps = lowered(Grasps.cat(parts), held)
     offered = sound if sound.any() else torch.ones_like(sound)
     sure, dropped = (offered & held).nonzero()[:, 0], (offered & ~held).nonzero()[:, 0]
     chosen = sure[different(request.hand, grasps[sure], count, DIFFERENT)]
@@ -110,16 +110,30 @@ def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: P
     It is not where a bone was in the object or the overlap was more than `SEEN`: what holds by that does not grasp.
     Once `progress` says no, the grasps from there on count as held.
     """
-    held, undo = torch.ones(len(given), dtype=torch.bool), torch.zeros(len(given), dtype=torch.bool)
-    touching, before = touches(fitted.after), fitted.before
-    sound = fitted.changed & touches(before) & (before.bones == 0) & (before.overlap_cm3 <= SEEN)
-    for row in range(len(given)):
-        if not progress(row / len(given), "Testing the grip"):
+    held, before = tested(request, fitted, progress), fitted.before
+    lost = fitted.changed & ~held & touches(before) & (before.bones == 0) & (before.overlap_cm3 <= SEEN)
+    undo = torch.zeros_like(held)
+    for row in lost.nonzero()[:, 0].tolist():
+        if not progress(1.0, "Testing the grip"):
+            break
+        undo[row] = holds(request, given[row])
+    return (fitted.undone(given, undo) if undo.any() else fitted), held | undo
+
+
+def tested(request: GraspRequest, fitted: Fitted, progress: Progress) -> torch.Tensor:
+    """(N,) bool: the fitted grasps that hold; once `progress` says no, those from there on count as holding."""
+    touching = touches(fitted.after)
+    held = torch.ones_like(touching)
+    for row in range(len(held)):
+        if not progress(row / len(held), "Testing the grip"):
             break
         held[row] = bool(touching[row]) and holds(request, fitted.grasps[row])
-        if sound[row] and not held[row]:
-            held[row] = undo[row] = holds(request, given[row])
-    return (fitted.undone(given, undo) if undo.any() else fitted), held
+    return held
+
+
+def lowered(grasps: Grasps, held: torch.Tensor) -> Grasps:
+    """The grasps with half the score for those that do not hold (N,)."""
+    return replace(grasps, score=grasps.score * torch.where(held, 1.0, 0.5))
 
 
 def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refiner | None = None) -> Grasps:
@@ -153,21 +167,10 @@ def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refine
         hands, fields = refiner(start[torch.arange(refined) % given], rng)
         pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, ends[1], ends[2])))
     pools = [pool for pool in pools if pool.complete]
-    pools = [dropped_last(request, pool, Share(progress, FITTED + (1 - FITTED) * place / len(pools),
-                                               FITTED + (1 - FITTED) * (place + 1) / len(pools)))
-             for place, pool in enumerate(pools)]
+    for place, pool in enumerate(pools):
+        share = Share(progress, *(FITTED + (1 - FITTED) * end / len(pools) for end in (place, place + 1)))
+        pools[place] = replace(pool, grasps=lowered(pool.grasps, tested(request, pool, share)))
     return chosen_around(hand, first, pools, request.count)
-
-
-def dropped_last(request: GraspRequest, fitted: Fitted, progress: Progress) -> Fitted:
-    """The same with half the score for those that do not hold; once `progress` says no, the rest is not tested."""
-    score, touching = fitted.grasps.score.clone(), touches(fitted.after)
-    for row in range(len(score)):
-        if not progress(row / len(score), "Testing the grip"):
-            break
-        if not touching[row] or not holds(request, fitted.grasps[row]):
-            score[row] *= 0.5
-    return replace(fitted, grasps=replace(fitted.grasps, score=score))
 
 
 def chosen_around(hand: HandModel, first: Fitted, others: list[Fitted], count: int) -> Grasps:

@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from core.metrics.bones import bones_crossing
-from core.rotations import axis_angle_to_matrix
+from core.metrics.hold import squeeze
+from core.rotations import cross_matrix
 from core.synthesis.optimise import vertex_area, vertex_normals
 
 if TYPE_CHECKING:
     from core.grasps import Grasps
     from core.hand import HandModel
-    from core.hand.model import HandOutput
     from core.objects import GraspObject
 
-#: degrees by which fingers close, at knuckles, and at the middle joints and the thumb's last: as the hold test squeezes
-#: hands that lie on the surface, and for proposals, which do not yet
-SQUEEZE: Final = (2.0, 1.4)
+#: degrees by which fingers close, in the form of `core.metrics.hold.SQUEEZE`; more, for proposals are not there yet
 CLOSING: Final = (9.0, 6.3)
 #: what is left of a proposal's grip for each bone in the object: flesh behind a wall cannot close on it
 BLOCKED: Final = 0.2
@@ -54,7 +52,9 @@ def firmness(obj: GraspObject, hand: HandModel, grasps: Grasps, closing: tuple[f
         return torch.zeros(0)
     area, centre, found = vertex_area(hand), centre_of_mass(obj), []
     for some in torch.arange(len(grasps)).split(CHUNK):
-        posed, moved = closed(hand, grasps[some], closing)
+        given = grasps[some].parameters()
+        posed = hand(**given)
+        moved = hand(**given | {"hand_pose": squeeze(hand, given["hand_pose"], closing)}).vertices - posed.vertices
         distance, outward = obj.grid.query(posed.vertices)
         normals = torch.stack([vertex_normals(skin, hand.faces) for skin in posed.vertices])
         facing = (-(normals * outward).sum(-1)).clamp_min(0)
@@ -83,35 +83,12 @@ def grip(skin: torch.Tensor, distance: torch.Tensor, outward: torch.Tensor, move
         stiff = (along * ((pressed > 0) * area)[..., None]).transpose(1, 2) @ along + loose
         place = place - SHARE * torch.linalg.solve(stiff, pull)
     force = area * (press + (along @ place[..., None])[..., 0]).relu()
-    travel = torch.cat([torch.eye(3).to(skin).expand(*skin.shape, 3), skew(lever)], -1)
+    travel = torch.cat([torch.eye(3).to(skin).expand(*skin.shape, 3), cross_matrix(lever).transpose(-1, -2)], -1)
     # Pressed skin bears a travel by its normal, and, sideways, by friction.
     stiff = (travel * (FRICTION**2 * force)[..., None, None]).flatten(1, 2).transpose(1, 2) @ travel.flatten(1, 2)
     stiff = stiff + (along * ((1 - FRICTION**2) * force)[..., None]).transpose(1, 2) @ along + loose
     yielding = torch.linalg.inv(stiff)[:, :3, :3]
     return 1 / torch.linalg.eigvalsh(yielding)[:, -1]
-
-
-def closed(hand: HandModel, grasps: Grasps, closing: tuple[float, float]) -> tuple[HandOutput, torch.Tensor]:
-    """N posed hands, and (N, V, 3) metres by which their skin moves when the fingers bend by `closing` degrees."""
-    more = torch.zeros(len(hand.dof_names))
-    for index, name in enumerate(hand.dof_names):
-        if name.endswith("MCP bend"):
-            more[index] = closing[0]
-        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
-            more[index] = closing[1]
-    dofs = hand.dofs_from_pose(grasps.hand_pose)
-    zero = torch.zeros(len(grasps), 3)
-    start, end = (hand(zero, hand.pose_from_dofs(angles), zero, grasps.betas).vertices
-                  for angles in (dofs, dofs + torch.deg2rad(more)))
-    turn = axis_angle_to_matrix(grasps.global_orient).transpose(1, 2)
-    return hand(**grasps.parameters()), (end - start) @ turn
-
-
-def skew(vector: torch.Tensor) -> torch.Tensor:
-    """(..., 3, 3) of vectors r (..., 3): times w it is w x r."""
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(*vector.shape, 3)
 
 
 def centre_of_mass(obj: GraspObject) -> torch.Tensor:

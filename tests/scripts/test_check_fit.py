@@ -21,3 +21,14 @@ def test_tables_of_held_out_grasps(tmp_path, script):
     assert fitted["overlap cm3"] <= rough["overlap cm3"] + 0.3
     text = (tmp_path / "check_fit.md").read_text()
     assert "| perturbed input | 3 |" in text
+
+
+def test_what_foretells_a_hold(tmp_path, script):
+    common = ("--out", tmp_path, "--parts", "grip", "--limit", 1, "--count", 8)
+    assert "--methods" in script("check_fit.py", *common, fails=True)
+    script("check_fit.py", *common, "--methods", "fastgrasp")
+    row, = json.loads((tmp_path / "check_fit.json").read_text())["grip"]
+    assert row["method"] == "fastgrasp"
+    assert row["grasps"] == 8
+    for name in ("held", "held of the firmest quarter", "palm in the object"):
+        assert 0 <= row[name] <= 1
