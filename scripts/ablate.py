@@ -199,7 +199,8 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
         if row.rebuilt:
             code = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
-            code = network.propose(window, windows.kind[held], windows.intent[held], skin, rng, lambda fraction: True)
+            code = network.propose(window, windows.kind[held], windows.intent[held], truth.betas, skin, rng,
+                                   lambda fraction: True)
         found = network.code.grasps(hand, code, frames, "ablation")
         joints = [hand(**grasps.parameters()).joints for grasps in (found, truth)]
     return float(1000 * (joints[0] - joints[1]).norm(dim=-1).mean())

@@ -20,6 +20,8 @@ NEAR: Final = 0.01
 BEHIND, DEEPEST = 0.5, 0.015
 #: The surface-distance loss looks at skin within this of the object.
 CLOSE: Final = 0.012
+#: Skin is no deeper than this in anything, metres; two surfaces face away from each other from this cosine on.
+DEEP, OTHER_SIDE = -0.03, 0.2
 
 
 def nearest_skin(points: torch.Tensor, skin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,21 +67,26 @@ def hand_centric(points: torch.Tensor, skin: Skin) -> torch.Tensor:
     return (distance.square() * near).sum(1) / near.sum(1).clamp_min(1)
 
 
-def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor,
-                     truth: torch.Tensor) -> torch.Tensor:
+def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor, truth: torch.Tensor,
+                     deeper: float = 4.0) -> torch.Tensor:
     """(N,) metres: how wrong the distance of the skin to the local surface is, and depth beyond the true one's.
 
-    Not in any of the papers: measured here to say more about a grasp than their physical losses.
+    Not in any of the papers: measured here to say more about a grasp than their physical losses. Skin that came out on
+    the other side of a wall, where its nearest surface faces away from the true one's, is behind that one.
 
     Args:
         cloud, facing: (N, P, 3) the object's points and outward normals. skin, truth: (N, V, 3) predicted and true.
+        deeper: how much more depth that the true hand does not have counts, a point.
     """
     with torch.no_grad():
-        right = plane_distance(cloud, facing, truth)
+        right, front = nearest_plane(cloud, facing, truth)
         matters = (right.abs() < CLOSE).float()
-    mine = plane_distance(cloud, facing, skin)
+    mine, side = nearest_plane(cloud, facing, skin)
+    behind = right + ((skin - truth) * front).sum(-1)
+    through = ((side * front).sum(-1) < -OTHER_SIDE) & (behind.detach() < 0) & (matters > 0)
+    mine = torch.where(through, behind.clamp_min(DEEP), mine)
     wrong = ((mine - right).abs() * matters).sum(1) / matters.sum(1).clamp_min(1)
-    return wrong + (right.clamp_max(0) - mine).relu().mean(1) * 4
+    return wrong + deeper * (right.clamp_max(0) - mine).relu().mean(1)
 
 
 def plane_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
@@ -98,4 +105,4 @@ def nearest_plane(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor)
     height = ((skin - there) * normal).sum(-1)
     # Beside a thin wall's rim the plane runs on where the wall does not: what is far from every point is outside.
     beside = height.detach().abs() < 0.5 * far
-    return torch.where(beside, far, height).clamp(-0.03, 0.05), normal
+    return torch.where(beside, far, height).clamp(DEEP, 0.05), normal

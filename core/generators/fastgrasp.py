@@ -50,7 +50,7 @@ class HandLoss:
     Attributes:
         param: lambda_1, of the codes (Eq. 2). mesh: lambda_2, Chamfer distance of the skins (Eq. 3). contact: lambda_3
             (Eq. 5). penetration: lambda_4 (Eq. 6). consistency: lambda_5, of the contact maps (Eq. 4).
-        surface: weight of `surface_distance`, per centimetre; 0 is the paper.
+        surface: weight of `surface_distance`, per centimetre; 0 is the paper. deeper: of depth in it.
         vertices: weight of the squared distance between the same vertices of both hands; 0 is the paper.
     """
 
@@ -60,16 +60,21 @@ class HandLoss:
     penetration: float = 0.5
     consistency: float = 1.0
     surface: float = 1.0
+    deeper: float = 4.0
     vertices: float = 0.3
 
     def __call__(self, hand: SkinSample, network: Network, code: torch.Tensor, batch: dict[str, torch.Tensor],
                  ) -> dict[str, torch.Tensor]:
-        """Eq. 7 of predicted codes (N, 61) against `batch["code"]`, on its `window`."""
+        """Eq. 7 of predicted codes (N, 61) against `batch["code"]`, on its `window`.
+
+        Skins have `batch["betas"]`, as the hands shown will have the animator's: a loss that sees the predicted betas
+        makes hands thin instead of taking them out of the object.
+        """
         truth, cloud = batch["code"], batch["window"][..., :3] * WINDOW
         terms = {"param": (code - truth).square().mean()}
         physical = self.mesh or self.contact or self.penetration or self.consistency or self.surface
         if physical or self.vertices:
-            mine = network.code.skin(hand, code)
+            mine = network.code.skin(hand, code, batch["betas"])
             with torch.no_grad():
                 right = network.code.skin(hand, truth)
             terms["vertices"] = CM2 * (mine.points - right.points).square().sum(-1).mean()
@@ -81,8 +86,8 @@ class HandLoss:
             terms["penetration"] = CM2 * penetration(cloud, mine).mean()
             terms["consistency"] = object_centric(cloud, mine, prior_map(cloud, right)).mean()
             if self.surface:
-                terms["surface"] = 100 * surface_distance(cloud, batch["window"][..., 3:], mine.points,
-                                                          right.points).mean()
+                terms["surface"] = 100 * surface_distance(cloud, batch["window"][..., 3:], mine.points, right.points,
+                                                          self.deeper).mean()
         terms["loss"] = sum(getattr(self, name) * value for name, value in terms.items())
         return terms
 
@@ -166,8 +171,9 @@ class FastGrasp(Network):
         vertices: E reads hand vertices, not parameters. temperature: of the noise sampling starts from.
         feels: f_adapt is given the distance and the normal of the surface nearest to each point of the skin of D(z1),
             beside z1 and P(o_m): what it has to mend, which one vector for all of the object tells too roughly. If
-            not, the paper's Eq. 9. passes: of f_adapt, each on what the one before has mended; the paper has one;
-            0 leaves hands as the diffusion gives them (Table 1).
+            not, the paper's Eq. 9.
+        passes: of f_adapt, each on what the one before has mended; the paper has one; 0 leaves hands as the diffusion
+            gives them (Table 1).
         adapt_until: f_adapt is trained on estimates from steps 1 to this of 1000: from later ones the one-call estimate
             is an average of hands, which inference never hands over.
     """
@@ -202,23 +208,24 @@ class FastGrasp(Network):
         """D: codes (N, 61) of standardised latents (N, latent)."""
         return self.autoencoder.decoder(z * self.latent_scale + self.latent_mean)
 
-    def adapted(self, z1: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
+    def adapted(self, z1: torch.Tensor, window: torch.Tensor, betas: torch.Tensor, hand: SkinSample) -> torch.Tensor:
         """Eq. 9 and 10: h_p = D(z1 + z2), z2 = f_adapt(z1, o_m)."""
         o_m = self.adapt_object(window)
         for _ in range(self.passes):
-            z1 = self.mended(z1, o_m, window, hand)
+            z1 = self.mended(z1, o_m, window, betas, hand)
         return self.decoded(z1)
 
-    def mended(self, z: torch.Tensor, o_m: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
+    def mended(self, z: torch.Tensor, o_m: torch.Tensor, window: torch.Tensor, betas: torch.Tensor,
+               hand: SkinSample) -> torch.Tensor:
         """z1 + f_adapt(z1, o_m), of P(o_m) (N, 256)."""
-        known = [z, o_m, self.felt(z, window, hand)] if self.feels else [z, o_m]
+        known = [z, o_m, self.felt(z, window, betas, hand)] if self.feels else [z, o_m]
         return z + self.adapt(torch.cat(known, 1))
 
-    def felt(self, z: torch.Tensor, window: torch.Tensor, hand: SkinSample) -> torch.Tensor:
-        """(N, 4 V) signed centimetres from each point of the skin of D(z) to the surface, and the normal there."""
+    def felt(self, z: torch.Tensor, window: torch.Tensor, betas: torch.Tensor, hand: SkinSample) -> torch.Tensor:
+        """(N, 4 V) of the skin of D(z), a hand of betas (N, 10): signed cm to the surface, and the normals there."""
         cloud, facing = window[..., :3] * WINDOW, window[..., 3:]
         with torch.no_grad():
-            skin = self.code.skin(hand, self.decoded(z)).points
+            skin = self.code.skin(hand, self.decoded(z), betas).points
             distance, normal = nearest_plane(cloud, facing, skin)
         return torch.cat([100 * distance, normal.flatten(1)], 1)
 
@@ -277,13 +284,14 @@ class FastGrasp(Network):
             z = self.schedule.estimate(z_t, t, self.denoiser(z_t, t, c))
         o_m, sums = self.adapt_object(batch["window"]), {}
         for _ in range(self.passes):
-            z = self.mended(z.detach(), o_m, batch["window"], hand)
+            z = self.mended(z.detach(), o_m, batch["window"], batch["betas"], hand)
             for name, value in weights(hand, self, self.decoded(z), batch).items():
                 sums[name] = sums.get(name, 0) + value / self.passes
         return sums
 
-    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
+    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool],
+                guidance: float = 1.0) -> torch.Tensor:
         """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder."""
         c = self.condition(window, kind, intent)
         shape = (len(window), len(self.latent_mean))
@@ -294,7 +302,7 @@ class FastGrasp(Network):
 
         plain = None if guidance == 1 else self.condition(window, 0 * kind, intent)
         z1 = self.schedule.sample(noise, shape, rng, self.steps, temperature=self.temperature, go_on=go_on)
-        return self.adapted(z1, window, hand)
+        return self.adapted(z1, window, betas, hand)
 
 
 def imagined(code: torch.Tensor, rng: torch.Generator, off: float = 0.3) -> torch.Tensor:

@@ -4,7 +4,8 @@ Symbols and numbers are the paper's (Sec. 2.1-2.3): Omega contact maps, L_R, L_K
 objects are in the heading frame. Differences from the published code: contact regions come from the hand model; a
 candidate's decoder is its own copy, so that a candidate does not depend on how many were asked for; the published
 script moves the 61 parameters instead (`adapt="parameters"`); it ties ContactNet to the order of its points, the text
-does not, and neither does this.
+does not, and neither does this. Betas are predicted, but what is judged is the hand that was given: a loss that sees
+predicted ones makes hands thin instead of taking them out of the object.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ class GraspTTA(Network):
         mu, log_variance = self.cvae.posterior(right.points / WINDOW, c)
         z = mu + (0.5 * log_variance).exp() * torch.randn(mu.shape, generator=rng).to(mu)
         code = self.cvae.decoder(torch.cat([z, c], 1))
-        skin = self.code.skin(hand, code)
+        skin = self.code.skin(hand, code, batch["betas"])
         error = (code - truth).square()
         terms = {
             "vertices": CM2 * (skin.points - right.points).square().sum(-1).mean(),
@@ -165,8 +166,9 @@ class GraspTTA(Network):
         found = self.contact(self.contact.of_object(batch["window"]), seen)
         return {"loss": (found - omega).square().mean()}
 
-    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
+    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool],
+                guidance: float = 1.0) -> torch.Tensor:
         """Sec. 2.3: z from a Gaussian, the decoder, and `steps` steps of adaptation.
 
         Guidance moves the condition: away from that without a type, in what the decoder is given.
@@ -178,14 +180,14 @@ class GraspTTA(Network):
         before = torch.cat([z, c], 1)
         if not self.steps:
             return self.cvae.decoder(before)
-        return self.adapted(before, window, hand, go_on)
+        return self.adapted(before, window, betas, hand, go_on)
 
-    def adapted(self, before: torch.Tensor, window: torch.Tensor, hand: SkinSample,
+    def adapted(self, before: torch.Tensor, window: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
                 go_on: Callable[[float], bool]) -> torch.Tensor:
         """Codes (N, 61) after minimising L_TTA (Eq. 3), each candidate for itself.
 
         Args:
-            before: (N, latent + object_width) what the decoder is given. window: (N, P, 6).
+            before: (N, latent + object_width) what the decoder is given. window: (N, P, 6). betas: (N, 10).
         """
         cloud = window[..., :3] * WINDOW
         known = self.contact.of_object(window)
@@ -208,7 +210,7 @@ class GraspTTA(Network):
         optimiser = torch.optim.Adam(moved, lr=self.rate if self.adapt == "decoder" else 20 * self.rate)
         with torch.enable_grad():
             for step in range(self.steps):
-                skin = self.code.skin(hand, decoded())
+                skin = self.code.skin(hand, decoded(), betas)
                 if step % self.refresh == 0:
                     with torch.no_grad():
                         omega = self.contact(known, skin.points / WINDOW)

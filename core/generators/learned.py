@@ -45,9 +45,9 @@ class Network(nn.Module):
         super().__init__()
         self.code = HandCode()
 
-    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
-        """(N, 61) codes of right hands for windows (N, points, 6) and wishes (N,)."""
+    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+        """(N, 61) codes of right hands of shapes (N, 10) for windows (N, points, 6) and wishes (N,)."""
         raise NotImplementedError
 
 
@@ -107,10 +107,12 @@ class Learned:
         reach = math.inf if self.object_frame else WINDOW
         window = window_cloud(obj.points, obj.normals, frames, self.network.points, rng, reach).to(self.device)
         intent = torch.full_like(kind, wish_index(request)[1])
+        betas = torch.zeros(10) if request.betas is None else request.betas
         asked = request.type != "any" and self.network.guidance != 1
         options = {"guidance": self.network.guidance} if asked else {}
         return self.network.propose(window, kind.to(self.device), intent.to(self.device),
-                                    embedded_skin(str(self.device)), rng, go_on, **options).cpu()
+                                    betas.to(window).expand(len(kind), -1), embedded_skin(str(self.device)), rng,
+                                    go_on, **options).cpu()
 
 
 @lru_cache(maxsize=4)

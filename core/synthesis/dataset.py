@@ -45,7 +45,7 @@ class TrainingGrasps:
         type: index into the taxonomy's types. intent: index into `INTENTS`.
         part: index of the object's part that is touched most, -1 where parts are unknown.
         touching: a bit for each of the six hand parts within 2 mm (thumb first, palm last).
-        held_share: share of the contact area on the object's held parts.
+        held_share: share of the contact area on the object's held parts; by handover, on what is left free of them.
         score: 0 to 100. depth_mm, overlap_cm3: of skin in the object. residual: of the wrench test.
         slices: names of the slices of work (`core.synthesis.production.Task`) that it was put together from.
     """

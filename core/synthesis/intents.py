@@ -27,6 +27,8 @@ WORKING: Final = frozenset({"head", "blade", "jaws", "tip", "bristles", "nozzle"
 SHARP: Final = frozenset({"edge", "tip", "spout", "mouth", "lens", "screen", "sole"})
 
 USED_SHARE, FREE_SHARE, TOUCHED = 0.6, 0.1, 0.05
+# Of an object's surface that is no handle: less cannot be taken to hand it over.
+ROOM = 0.25
 # A pistol's grip ends under its body: the hand leans on it.
 USED_SHARE_PISTOL, TOUCHED_PISTOL = 0.45, 0.35
 TOUCH = 0.002  # metres
@@ -42,7 +44,7 @@ THUMB_SIDE = 0.3  # cosine between the handle's working end and the hand's thumb
 
 @dataclass(frozen=True)
 class Contact:
-    """Shares of N grasps' contact area: on held parts, on working parts, on sharp ones, (N,); its centre (N, 3)."""
+    """Shares of N grasps' contact area: on what a user holds, on working parts, on sharp ones, (N,); centre (N, 3)."""
 
     held: torch.Tensor
     working: torch.Tensor
@@ -79,6 +81,8 @@ class Purpose:
             raise LookupError(
                 "to use this object the engine must know its parts: give its mesh vertex groups named for example "
                 "'handle', 'blade', 'trigger' or 'mouth', or choose another intent")
+        #: what somebody who uses it holds: by use the hand's, by handover the other person's
+        self.theirs = self._left_free() if intent == "handover" else self.held
         self.allowed = self._allowed()
         self.toward = self._toward()
         level = intent == "use" and parts is not None and parts.up is not None
@@ -91,10 +95,20 @@ class Purpose:
         if self.intent == "any":
             return everywhere
         if self.intent == "handover":
-            return ~self.held & ~self.edge
+            return ~self.theirs & ~self.edge
         if self.intent == "use" and self.held.any():
             return self.held
         return ~self.sharp & (~self.working if self.intent == "use" else everywhere)
+
+    def _left_free(self) -> torch.Tensor:
+        """(4096,) bool: what is held in use; of what is nearly all handle (a pen), the half by the working end."""
+        if (~self.held & ~self.edge).float().mean() > ROOM:
+            return self.held
+        points = self.obj.points
+        middle = points[self.held].mean(0)
+        axis = torch.linalg.svd(points[self.held] - middle, full_matrices=False)[2][0]
+        other = points[~self.held].mean(0) - middle if (~self.held).any() else axis
+        return self.held & (((points - middle) @ axis) * (other @ axis) > 0)
 
     def _toward(self) -> torch.Tensor | None:
         """(3,) centre of the working end, where it says how a hand lies on what is held."""
@@ -171,7 +185,7 @@ class Purpose:
             return (weight * (mask[part.clamp_min(0)] & touching)).sum(1) / total
 
         centre = (weight[..., None] * skin).sum(1) / total[:, None]
-        return Contact(share(self.held), share(self.working), share(self.sharp), centre, part)
+        return Contact(share(self.theirs), share(self.working), share(self.sharp), centre, part)
 
     def met(self, skin: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
             types: tuple[str, ...]) -> torch.Tensor:

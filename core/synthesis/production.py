@@ -151,7 +151,7 @@ def rows(task: Task, obj: GraspObject, grasps: Grasps, dofs: torch.Tensor, hand:
         with torch.no_grad():
             skin = hand(**grasps.parameters()).vertices
         distance = obj.grid.query(skin)[0]
-        purpose = Purpose(obj, "any")
+        purpose = Purpose(obj, task.intent)
         contact = purpose.contact(skin, distance, closer.vertex_area)
         share = contact.held
         near = torch.stack([((distance < 0.002) & (hand.parts == k)).any(1) for k in range(6)], 1)

@@ -98,8 +98,8 @@ class Windows:
                 seen from the heading frame of the noisy hand, since nobody knows the true one's.
 
         Returns:
-            window (n, points, 6), as the network sees it, positions over `WINDOW`; code (n, 61); contacts
-            (n, 32, 9), contact Gaussians; kind, intent (n,).
+            window (n, points, 6), as the network sees it, positions over `WINDOW`; code (n, 61); betas (n, 10);
+            contacts (n, 32, 9), contact Gaussians; kind, intent (n,).
             With `noisy` also given (n,) bool, which rows those are, and noisy (n, 61), the codes of their noisy hands.
         """
         frames = self.jittered(rows, rng)
@@ -115,7 +115,7 @@ class Windows:
             refined = {"given": given.to(rows.device), "noisy": code.encode(hand, rough, frames).detach()}
         return refined | {
             "window": window_cloud(self.points[of].float(), self.normals[of].float(), frames, points, rng, reach),
-            "code": code.encode(hand, self.grasps[rows], frames).detach(),
+            "code": code.encode(hand, self.grasps[rows], frames).detach(), "betas": self.grasps.betas[rows],
             "contacts": turned_gaussians(self.contacts[rows].float(), frames.axes),
             "kind": self.kind[rows], "intent": self.intent[rows],
         }

@@ -55,7 +55,7 @@ def mug_batch(mug_grasps, hand):
         count = len(grasps)
         return SkinSample(hand), {
             "window": window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0)),
-            "code": network.code.encode(hand, grasps, frames),
+            "code": network.code.encode(hand, grasps, frames), "betas": grasps.betas,
             "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long)}
 
     return make

@@ -81,6 +81,20 @@ def test_too_deep_costs_more_than_too_high():
     assert deep == pytest.approx(5 * high, rel=1e-2)
 
 
+def test_skin_on_the_wrong_side_of_a_thin_wall_is_behind_it():
+    """Near the other side's surface, and outside of it, and yet through the wall."""
+    wall = torch.cat([plate(), plate() - torch.tensor([0.0, 0.0, 0.003])], 1)
+    up = torch.tensor([0.0, 0.0, 1.0]).expand_as(plate())
+    facing, truth = torch.cat([up, -up], 1), skin_at(0.001).points
+    beyond = skin_at(-0.005).points.requires_grad_()
+    lost = surface_distance(wall, facing, beyond, truth, deeper=0)
+    assert float(lost.detach()) == pytest.approx(0.006, rel=1e-2)
+    lost.sum().backward()
+    assert (beyond.grad[..., 2] < 0).all()  # downhill is back through the wall
+    before = float(surface_distance(wall, facing, skin_at(0.002).points, truth, deeper=0))
+    assert before == pytest.approx(0.001, rel=1e-2)  # on its own side nothing is different
+
+
 def test_gradients_pull_the_skin_out():
     points = skin_at(-0.004).points.requires_grad_()
     skin = Skin(points, skin_at(0.0).normals, torch.tensor([1]))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss, imagined
+from core.generators.handcode import BETAS
 from core.hand.skin import COUNT
 from core.training.loop import Course, train
 
@@ -39,7 +40,7 @@ def test_an_untrained_adaptation_and_decoder_have_the_papers_shapes(batch):
     network, skin, data = batch
     z = network.latents(skin, data["code"])
     assert z.shape == (len(data["code"]), 16)
-    assert network.adapted(z, data["window"], skin).shape == (len(z), 61)
+    assert network.adapted(z, data["window"], data["betas"], skin).shape == (len(z), 61)
     assert Denoiser(16, 32)(z, torch.ones(len(z), dtype=torch.long), torch.zeros(len(z), 32)).shape == z.shape
 
 
@@ -56,16 +57,39 @@ def test_adaptation_feels_where_the_surface_is(batch, monkeypatch):
     z = network.latents(skin, data["code"])
     assert len(skin.rows) == COUNT
     monkeypatch.setattr(network, "decoded", lambda z: data["code"])
-    felt = network.felt(z, data["window"], skin)
+    felt = network.felt(z, data["window"], data["betas"], skin)
     assert felt.shape == (len(z), 4 * COUNT)
     touching = (felt[:, :COUNT].abs() < 0.5).sum(1)
     assert (touching >= 3).float().mean() > 0.9
     away = data["window"].clone()
     away[..., 2] -= 3
-    assert (network.felt(z, away, skin)[:, :COUNT].abs() > 2).all()
+    assert (network.felt(z, away, data["betas"], skin)[:, :COUNT].abs() > 2).all()
     monkeypatch.undo()
     blind = FastGrasp(latent=16, feels=False)
-    assert blind.adapted(z, data["window"], skin).shape == (len(z), 61)
+    assert blind.adapted(z, data["window"], data["betas"], skin).shape == (len(z), 61)
+
+
+@pytest.mark.parametrize("predicted", [0.0, 4.0])
+def test_the_hand_that_is_given_counts_whatever_betas_are_predicted(batch, predicted):
+    """A thin hand in the code would else seem to be out of the object, and the one that is shown would not be."""
+    network, skin, data = batch
+    code = data["code"].clone()
+    code[:, BETAS] = predicted
+    terms, true = HandLoss()(skin, network, code, data), HandLoss()(skin, network, data["code"], data)
+    for name in ("vertices", "mesh", "contact", "penetration", "consistency", "surface"):
+        assert float(terms[name]) == pytest.approx(float(true[name]), abs=1e-6), name
+
+
+def test_adaptation_feels_with_the_hand_that_is_given(batch, monkeypatch):
+    network, skin, data = batch
+    z, thin = network.latents(skin, data["code"]), data["code"].clone()
+    thin[:, BETAS] = 3.0
+    monkeypatch.setattr(network, "decoded", lambda z: data["code"])
+    felt = network.felt(z, data["window"], data["betas"], skin)
+    monkeypatch.setattr(network, "decoded", lambda z: thin)
+    assert torch.allclose(network.felt(z, data["window"], data["betas"], skin)[:, :COUNT], felt[:, :COUNT], atol=1e-4)
+    other = network.felt(z, data["window"], data["betas"] + 3, skin)
+    assert (other[:, :COUNT] - felt[:, :COUNT]).abs().mean() > 0.01
 
 
 def test_imagined_hands_are_near_true_ones_and_differ(batch):
@@ -84,7 +108,7 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
 
     def proposed() -> torch.Tensor:
         with torch.no_grad():
-            return network.propose(data["window"], data["kind"], data["intent"], skin,
+            return network.propose(data["window"], data["kind"], data["intent"], data["betas"], skin,
                                    torch.Generator().manual_seed(0), lambda fraction: True)
 
     whole, asked = proposed(), []
@@ -104,7 +128,7 @@ def test_candidates_go_through_the_denoiser_together(batch, count, monkeypatch):
     monkeypatch.setattr(network.denoiser, "forward", lambda z, t, c: (sizes.append(len(z)), denoise(z, t, c))[1])
     rows = torch.arange(count) % len(data["code"])
     with torch.no_grad():
-        network.propose(data["window"][rows], data["kind"][rows], data["intent"][rows], skin,
+        network.propose(data["window"][rows], data["kind"][rows], data["intent"][rows], data["betas"][rows], skin,
                         torch.Generator().manual_seed(0), lambda fraction: True)
     assert sizes == [count] * network.steps
 
@@ -143,9 +167,8 @@ def test_it_learns_one_object(batch, tmp_path):
     log = [json.loads(line)["loss"] for line in (tmp_path / "diffusion.jsonl").read_text().splitlines()]
     assert log[-1] < 0.9 * log[0]
     with torch.no_grad():
-        code = network.propose(data["window"], data["kind"], data["intent"], skin, torch.Generator().manual_seed(1),
-                               lambda fraction: True)
-        again = network.propose(data["window"], data["kind"], data["intent"], skin, torch.Generator().manual_seed(1),
-                                lambda fraction: True)
+        code, again = (network.propose(
+            data["window"], data["kind"], data["intent"], data["betas"], skin, torch.Generator().manual_seed(1),
+            lambda fraction: True) for _ in range(2))
     assert torch.isfinite(code).all()
     assert torch.equal(code, again)

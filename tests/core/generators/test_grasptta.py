@@ -5,6 +5,7 @@ import torch
 
 from core.generators.contact_losses import object_centric
 from core.generators.grasptta import CvaeLoss, GraspTTA
+from core.generators.handcode import BETAS
 from core.generators.heading import WINDOW
 
 
@@ -67,23 +68,39 @@ def test_adaptation_lowers_its_loss_and_leaves_the_network_alone(setting, adapt,
                         "penetration": 0.0}.items():
         monkeypatch.setattr(network, name, value)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    start, window = given(network, data, 4), data["window"][:4]
+    start, window, betas = given(network, data, 4), data["window"][:4], data["betas"][:4]
     with torch.no_grad():
         first = network.cvae.decoder(start)
-        omega = network.contact(network.contact.of_object(window), network.code.skin(skin, first).points / WINDOW)
-    after = network.adapted(start, window, skin, going_on)
+        points = network.code.skin(skin, first, betas).points
+        omega = network.contact(network.contact.of_object(window), points / WINDOW)
+    after = network.adapted(start, window, betas, skin, going_on)
 
     def loss(code):
-        return float(object_centric(window[..., :3] * WINDOW, network.code.skin(skin, code), omega).sum().detach())
+        lying = network.code.skin(skin, code, betas)
+        return float(object_centric(window[..., :3] * WINDOW, lying, omega).sum().detach())
 
     assert loss(after) < loss(first)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_adaptation_judges_the_hand_that_is_given(setting, monkeypatch):
+    """Making the predicted hand thin mends nothing, for it is not the one that is shown."""
+    network, skin, data = setting
+    monkeypatch.setattr(network, "adapt", "parameters")
+    start, window, betas = given(network, data, 3), data["window"][:3], data["betas"][:3]
+    with torch.no_grad():
+        first = network.cvae.decoder(start)
+    after = network.adapted(start, window, betas, skin, going_on)
+    assert torch.equal(after[:, BETAS], first[:, BETAS])
+    assert (after - first)[:, BETAS.stop:].abs().amax() > 1e-3
+    other = network.adapted(start, window, betas + 3, skin, going_on)
+    assert (after - other).abs().amax() > 1e-3
+
+
 def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting):
     network, skin, data = setting
-    few = network.adapted(given(network, data, 2), data["window"][:2], skin, going_on)
-    more = network.adapted(given(network, data, 5), data["window"][:5], skin, going_on)
+    few = network.adapted(given(network, data, 2), data["window"][:2], data["betas"][:2], skin, going_on)
+    more = network.adapted(given(network, data, 5), data["window"][:5], data["betas"][:5], skin, going_on)
     # Adam makes much of the last digit; a hundredth of a unit would be a third of a millimetre.
     assert torch.allclose(few, more[:2], atol=2e-3)
 
@@ -92,8 +109,8 @@ def test_without_steps_it_is_the_decoder(setting, monkeypatch):
     network, skin, data = setting
     monkeypatch.setattr(network, "steps", 0)
     with torch.no_grad():
-        code = network.propose(data["window"], data["kind"], data["intent"], skin, torch.Generator().manual_seed(3),
-                               going_on)
+        code = network.propose(data["window"], data["kind"], data["intent"], data["betas"], skin,
+                               torch.Generator().manual_seed(3), going_on)
     z = torch.randn(len(data["code"]), network.cvae.latent, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         c = network.cvae.condition(data["window"], data["kind"], data["intent"])
@@ -109,12 +126,13 @@ def test_candidates_are_adapted_together(setting, count, monkeypatch):
     monkeypatch.setattr(network.contact, "forward", lambda known, hand: (sizes.append(len(hand)),
                                                                          criticise(known, hand))[1])
     rows = torch.arange(count) % len(data["code"])
-    network.adapted(given(network, data, count), data["window"][rows], skin, going_on)
+    network.adapted(given(network, data, count), data["window"][rows], data["betas"][rows], skin, going_on)
     assert sizes == [count] * (network.steps // network.refresh)
 
 
 def test_adaptation_stops_when_told(setting):
     network, skin, data = setting
     told = []
-    network.adapted(given(network, data, 2), data["window"][:2], skin, lambda fraction: told.append(fraction) or False)
+    network.adapted(given(network, data, 2), data["window"][:2], data["betas"][:2], skin,
+                    lambda fraction: told.append(fraction) or False)
     assert len(told) == 1

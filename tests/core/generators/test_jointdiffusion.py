@@ -128,6 +128,7 @@ def test_shapes_and_seeds(known, folded):
     assert torch.equal(one[0], two[0])
     assert not torch.equal(one[0], other[0])
     assert (one[0] >= 0).all()
+    args = (*args, torch.zeros(3, 10))
     code = network.propose(*args, skin, torch.Generator().manual_seed(1), go_on)
     assert code.shape == (3, 61)
     assert torch.equal(code, network.propose(*args, skin, torch.Generator().manual_seed(1), go_on))

@@ -79,11 +79,11 @@ def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monke
     assert drawn == {}
     assert asked == {"guidance": network.guidance}
     assert network.guidance > 1
-    window, kind, intent, skin, _, go_on = args
+    window, kind, intent, betas, skin, _, go_on = args
 
     def codes(kind: torch.Tensor, guidance: float) -> torch.Tensor:
         with torch.no_grad():
-            return propose(window, kind, intent, skin, torch.Generator().manual_seed(1), go_on, guidance)
+            return propose(window, kind, intent, betas, skin, torch.Generator().manual_seed(1), go_on, guidance)
 
     plain, one, small, two = codes(0 * kind, 1), codes(kind, 1), codes(kind, 1.001), codes(kind, 2)
     assert (small - one).abs().max() < 0.05 * (two - one).abs().max()
