@@ -1,7 +1,7 @@
 """The training grasps' card: `python scripts/describe_training.py [--training FILE] [--renders 60] --out FOLDER`.
 
-Counts, shares and variety as Markdown (card.md), their distributions (distributions.png), random grasps
-(renders.jpg) and the synergy basis fitted on them (synergies.npz).
+Counts, shares and variety go into FOLDER's README.md between two marks (and to the screen); their distributions are
+drawn (distributions.png), and random grasps (renders.jpg); a synergy basis is fitted on them (synergies.npz).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
+#: Between these marks a card's figures stand.
+BEGIN, END = "<!-- figures: scripts/describe_training.py -->", "<!-- end of figures -->"
 #: Postures of each type between which files of different sizes are compared.
 ALIKE_OF = 100
 
@@ -41,6 +43,77 @@ def listed(apart: dict[str, Any]) -> str:
     return ", ".join(f"{name} {float(value.median()):.1f}" for name, value in apart.items())
 
 
+def figures(data: Any) -> str:
+    """Counts and shares, as Markdown."""
+    from core.synthesis.dataset import TYPE_NAMES
+    from core.synthesis.intents import INTENTS, USED_SHARE
+    from core.synthesis.shapes import FAMILIES
+
+    total, share = len(data), data.held_share.astype(float)
+    families, per_family = np.unique(data.families, return_counts=True)
+    types = np.bincount(data.type, minlength=len(TYPE_NAMES)) / total
+    used = (data.intent == INTENTS.index("use")) & (share > 0)
+    over = data.intent == INTENTS.index("handover")
+    able = np.unique(data.families[used])  # whose shapes have a part to hold
+    below = used & (share < USED_SHARE)
+    counts = {intent: {family: int((mask & (data.families == family)).sum()) for family in able}
+              for intent, mask in (("use", used), ("handover", over))}
+
+    def fewest(intent: str) -> str:
+        family = min(counts[intent], key=counts[intent].get)
+        return f"{family} has fewest, {counts[intent][family]}"
+
+    lines = [
+        f"{total} grasps of {len(np.unique(data.object))} objects in {len(families)} of {len(FAMILIES)} families "
+        f"(train {len(data.split('train'))}, held-out shapes {len(data.split('shape'))}, held-out families "
+        f"{len(data.split('family'))}).", "",
+        f"- most of one type {100 * types.max():.1f} % ({TYPE_NAMES[types.argmax()]}), most of one family "
+        f"{100 * per_family.max() / total:.1f} % ({families[per_family.argmax()]})",
+        f"- depth of the hand in the object: mean {data.depth_mm.astype(float).mean():.2f} mm, overlap: mean "
+        f"{data.overlap_cm3.astype(float).mean():.3f} cm3",
+        f"- hands of other shapes: {100 * (np.abs(data.betas.astype(float)).max(1) > 0).mean():.0f} %"]
+    if len(able):
+        pistols = f" ({', '.join(np.unique(data.families[below]))}: the rest is on the trigger and what is over the " \
+            f"grip, at least {100 * share[below].min():.0f} % on the grip)" if below.any() else ""
+        lines += [
+            f"- {len(able)} families have a part to hold: in `use` {100 * share[used].mean():.0f} % of the contact is "
+            f"on it, and in {100 * (1 - below.sum() / used.sum()):.1f} % of these grasps at least "
+            f"{100 * USED_SHARE:.0f} %{pistols}; {fewest('use')}",
+            f"- `handover` leaves it free: {100 * share[over].mean() if over.any() else 0:.1f} % of the contact is on "
+            f"it; {fewest('handover')}"]
+    return "\n".join(lines)
+
+
+def variety(data: Any, seed: int) -> str:
+    """How far postures of a type lie apart, as Markdown."""
+    import torch
+
+    from core.metrics.diversity import nearest_neighbour_degrees
+    from core.synthesis.dataset import TYPE_NAMES
+
+    dofs = torch.from_numpy(data.dofs.astype(np.float32))
+    near, alike = {}, {}
+    for row, name in enumerate(TYPE_NAMES):
+        mine = np.flatnonzero(data.type == row)
+        if len(mine) > 1:
+            near[name] = nearest_neighbour_degrees(dofs[mine])
+            some = np.random.default_rng(seed).permutation(mine)[:ALIKE_OF]
+            alike[name] = nearest_neighbour_degrees(dofs[some])
+    return ("Root-mean-square angle from each posture to the most alike of its type, degrees (median): " + listed(near)
+            + f".\n\nThe same among {ALIKE_OF} drawn of each type, which more grasps do not bring nearer: "
+            + listed(alike) + ".\n")
+
+
+def put(card: Path, text: str) -> None:
+    """Puts `text` between the marks of a card; a card without them gets both at its end."""
+    from core.files import save_text
+
+    known = card.read_text(encoding="utf-8") if card.exists() else "# The training grasps\n"
+    before, _, rest = known.partition(BEGIN)
+    after = rest.partition(END)[2]
+    save_text(card, f"{before.rstrip()}\n\n{BEGIN}\n{text}{END}{after or chr(10)}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--training", type=Path, default=TRAINING)
@@ -54,10 +127,8 @@ def main() -> int:
     from PIL import Image, ImageDraw, ImageFont
 
     from core.hand import load_hand
-    from core.metrics.diversity import nearest_neighbour_degrees
     from core.synthesis.dataset import TYPE_NAMES, load_training, training_object
     from core.synthesis.intents import INTENTS
-    from core.synthesis.shapes import FAMILIES
     from core.synthesis.synergies import fit_synergies
 
     torch.set_num_threads(1)
@@ -67,40 +138,14 @@ def main() -> int:
     families, per_family = np.unique(data.families, return_counts=True)
     types = np.bincount(data.type, minlength=len(TYPE_NAMES)) / total
     intents = np.bincount(data.intent, minlength=len(INTENTS)) / total
-    dofs = torch.from_numpy(data.dofs.astype(np.float32))
-    near, alike = {}, {}
-    for row, name in enumerate(TYPE_NAMES):
-        mine = np.flatnonzero(data.type == row)
-        if len(mine) > 1:
-            near[name] = nearest_neighbour_degrees(dofs[mine])
-            some = np.random.default_rng(options.seed).permutation(mine)[:ALIKE_OF]
-            alike[name] = nearest_neighbour_degrees(dofs[some])
     weight = 1 / np.bincount(data.type, minlength=len(TYPE_NAMES)).clip(1)
     synergies = fit_synergies(data.dofs.astype(np.float64), weight[data.type])
     synergies.save(options.out / "synergies.npz")
-
-    used = data.intent == INTENTS.index("use")
-    over = data.intent == INTENTS.index("handover")
-    with_part = used & (data.held_share > 0)
-    lines = [
-        f"{total} grasps of {len(np.unique(data.object))} objects in {len(families)} of {len(FAMILIES)} families "
-        f"(train {len(data.split('train'))}, held-out shapes {len(data.split('shape'))}, held-out families "
-        f"{len(data.split('family'))}).", "",
-        f"- most of one type {100 * types.max():.1f} % ({TYPE_NAMES[types.argmax()]}), most of one family "
-        f"{100 * per_family.max() / total:.1f} % ({families[per_family.argmax()]})",
-        f"- depth of the hand in the object: mean {data.depth_mm.astype(float).mean():.2f} mm, overlap: mean "
-        f"{data.overlap_cm3.astype(float).mean():.3f} cm3",
-        f"- `use` on objects with a part to hold: {100 * data.held_share[with_part].astype(float).mean():.0f} % of the "
-        f"contact on it, at least {100 * data.held_share[with_part].astype(float).min():.0f} %; `handover`: "
-        f"{100 * data.held_share[over].astype(float).mean() if over.any() else 0:.1f} % on it",
-        f"- hands of other shapes: {100 * (np.abs(data.betas.astype(float)).max(1) > 0).mean():.0f} %",
-        f"- six synergies explain {100 * synergies.explained[5]:.0f} % of the finger angles' variance", "",
-        "Root-mean-square angle from each posture to the most alike of its type, degrees (median): "
-        + listed(near) + ".", "",
-        f"The same among {ALIKE_OF} drawn of each type, which more grasps do not bring nearer: " + listed(alike) + ".",
-        ""]
-    (options.out / "card.md").write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    text = figures(data)
+    text += f"\n- six synergies explain {100 * synergies.explained[5]:.0f} % of the finger angles' variance\n"
+    text += "\n" + variety(data, options.seed)
+    print(text)
+    put(options.out / "README.md", text)
 
     font = ImageFont.load_default(11)
     chart = Image.new("RGB", (1240, 420), (244, 245, 247))
