@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -24,7 +23,7 @@ def held_out(hand):
     """(object, grasps) of two shapes that no training split holds, six grasps each."""
     data = load_training(TRAINING).split("shape")
     found = []
-    for name in [data.objects[number] for number in np.unique(data.object)][:2]:
+    for name in ("apple/5", "ball/5"):
         mine = data[data.object == data.objects.index(name)][:6]
         found.append((training_object(name), mine.grasps(hand)))
     return found
