@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
+if TYPE_CHECKING:
     from core.grasps import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -38,6 +38,11 @@ class GraspRequest:
     start: Grasps | None = None
     place: torch.Tensor | None = None
     approach: torch.Tensor | None = None
+
+    @property
+    def shape(self) -> torch.Tensor:
+        """(10,) the hand's shape, zeros where none is given."""
+        return torch.zeros(10) if self.betas is None else self.betas
 
 
 class Progress(Protocol):

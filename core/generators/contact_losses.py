@@ -20,8 +20,10 @@ NEAR: Final = 0.01
 BEHIND, DEEPEST = 0.5, 0.015
 #: The surface-distance loss looks at skin within this of the object.
 CLOSE: Final = 0.012
-#: Skin is no deeper than this in anything, metres; two surfaces face away from each other from this cosine on.
-DEEP, OTHER_SIDE = -0.03, 0.2
+#: Signed distances to a plane are cut at these, metres.
+LOWEST, HIGHEST = -0.03, 0.05
+#: Two surfaces whose normals' cosine is below this are the two sides of a wall.
+OTHER_SIDE: Final = -0.2
 
 
 def nearest_skin(points: torch.Tensor, skin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,19 +85,14 @@ def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tens
         matters = (right.abs() < CLOSE).float()
     mine, side = nearest_plane(cloud, facing, skin)
     behind = right + ((skin - truth) * front).sum(-1)
-    through = ((side * front).sum(-1) < -OTHER_SIDE) & (behind.detach() < 0) & (matters > 0)
-    mine = torch.where(through, behind.clamp_min(DEEP), mine)
+    through = ((side * front).sum(-1) < OTHER_SIDE) & (behind.detach() < 0) & (matters > 0)
+    mine = torch.where(through, behind.clamp_min(LOWEST), mine)
     wrong = ((mine - right).abs() * matters).sum(1) / matters.sum(1).clamp_min(1)
     return wrong + deeper * (right.clamp_max(0) - mine).relu().mean(1)
 
 
-def plane_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
-    """(N, V) signed metres from skin (N, V, 3) to the plane of the nearest surface point, cut at -3 and 5 cm."""
-    return nearest_plane(cloud, facing, skin)[0]
-
-
 def nearest_plane(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`plane_distance`, and the outward normals (N, V, 3) of those planes."""
+    """Signed metres (N, V) from skin (N, V, 3) to the nearest surface point's plane, and its normal (N, V, 3)."""
     with torch.no_grad():
         apart = torch.cdist(skin, cloud)
         rows = apart.argmin(2)
@@ -105,4 +102,4 @@ def nearest_plane(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor)
     height = ((skin - there) * normal).sum(-1)
     # Beside a thin wall's rim the plane runs on where the wall does not: what is far from every point is outside.
     beside = height.detach().abs() < 0.5 * far
-    return torch.where(beside, far, height).clamp(DEEP, 0.05), normal
+    return torch.where(beside, far, height).clamp(LOWEST, HIGHEST), normal

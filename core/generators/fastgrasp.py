@@ -6,7 +6,8 @@ the heading frame. Differences from the published code, each an argument here: c
 it takes whole objects; latents of `latent` numbers and a U-Net of linear layers over them where it reads 768 numbers as
 256 points; the denoiser is told the step t that it is at, where the published sampler counts it up from 1; the
 auto-encoder has straight paths beside its bent ones and learns hands that nobody made too; f_adapt is told where the
-object's surface is as seen from the hand of z1 (`feels`).
+object's surface is as seen from the hand of z1 (`feels`). Betas are predicted, but no loss sees a skin made of them:
+the hand that is shown has the animator's.
 """
 
 from __future__ import annotations
@@ -65,10 +66,9 @@ class HandLoss:
 
     def __call__(self, hand: SkinSample, network: Network, code: torch.Tensor, batch: dict[str, torch.Tensor],
                  ) -> dict[str, torch.Tensor]:
-        """Eq. 7 of predicted codes (N, 61) against `batch["code"]`, on its `window`.
+        """Eq. 7 of predicted codes (N, 61) against `batch["code"]`, on its `window`, of hands with its `betas`.
 
-        Skins have `batch["betas"]`, as the hands shown will have the animator's: a loss that sees the predicted betas
-        makes hands thin instead of taking them out of the object.
+        A loss that sees the betas predicted makes hands thin instead of taking them out of the object.
         """
         truth, cloud = batch["code"], batch["window"][..., :3] * WINDOW
         terms = {"param": (code - truth).square().mean()}

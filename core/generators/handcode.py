@@ -85,18 +85,14 @@ class HandCode(nn.Module):
         rotation = axis_angle_to_matrix(plain[:, TURN]) @ self.rotation
         return plain[:, BETAS], rotation, plain[:, POSE], plain[:, PLACE] - rotation @ self.centre
 
-    def shaped(self, code: torch.Tensor, betas: torch.Tensor) -> torch.Tensor:
-        """Codes (N, 61) with betas (N, 10) in the place of those predicted: the hand is given, not chosen."""
-        return torch.cat([(betas - self.mean[BETAS]) / self.scale[BETAS], code[:, BETAS.stop:]], 1)
-
     def skin(self, sample: SkinSample, code: torch.Tensor, betas: torch.Tensor | None = None) -> Skin:
         """Some of the skin of the hands of codes (N, 61), in their frames, metres; differentiable.
 
         Args:
             betas: (N, 10) of the hands; those of the codes when None.
         """
-        code = code if betas is None else self.shaped(code, betas)
-        betas, rotation, pose, wrist = self.unpack(code)
+        predicted, rotation, pose, wrist = self.unpack(code)
+        betas = predicted if betas is None else betas
         root = sample.hand.rest_joints(betas)[:, 0]
         return sample(rotation, pose, wrist - root, betas)
 

@@ -107,12 +107,11 @@ class Learned:
         reach = math.inf if self.object_frame else WINDOW
         window = window_cloud(obj.points, obj.normals, frames, self.network.points, rng, reach).to(self.device)
         intent = torch.full_like(kind, wish_index(request)[1])
-        betas = torch.zeros(10) if request.betas is None else request.betas
         asked = request.type != "any" and self.network.guidance != 1
         options = {"guidance": self.network.guidance} if asked else {}
         return self.network.propose(window, kind.to(self.device), intent.to(self.device),
-                                    betas.to(window).expand(len(kind), -1), embedded_skin(str(self.device)), rng,
-                                    go_on, **options).cpu()
+                                    request.shape.to(window).expand(len(kind), -1),
+                                    embedded_skin(str(self.device)), rng, go_on, **options).cpu()
 
 
 @lru_cache(maxsize=4)

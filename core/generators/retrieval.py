@@ -63,7 +63,7 @@ class Retrieval:
             distance.append(best.values)
             nearest.append(best.indices)
         apart, rows = torch.cat(distance), torch.cat(nearest)
-        betas = torch.zeros(10) if request.betas is None else request.betas
+        betas = request.shape
         every = out_of_frames(request.hand, frames, self.rotation[rows], self.wrist[rows], self.hand_pose[rows],
                               betas.expand(len(rows), -1), self.name)
         chosen: list[int] = []

@@ -68,7 +68,7 @@ class Synthesis:
 
     def _fill(self, request: GraspRequest, rng: torch.Generator, progress: Progress, offered: Offered) -> None:
         """Rounds of closing and checking until enough hold, the rounds are over, or the work should stop."""
-        betas = torch.zeros(10) if request.betas is None else request.betas
+        betas = request.shape
         closer = Closer(request.hand, HandProbe(request.hand, betas), betas, request.object)
         there = closer.to(self.device)
         maker = StartMaker(request.object, closer, request, rng)

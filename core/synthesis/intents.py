@@ -44,7 +44,7 @@ THUMB_SIDE = 0.3  # cosine between the handle's working end and the hand's thumb
 
 @dataclass(frozen=True)
 class Contact:
-    """Shares of N grasps' contact area: on what a user holds, on working parts, on sharp ones, (N,); centre (N, 3)."""
+    """Shares of N grasps' contact area: on the handle, on working parts, on sharp ones, (N,); centre (N, 3)."""
 
     held: torch.Tensor
     working: torch.Tensor
@@ -81,8 +81,8 @@ class Purpose:
             raise LookupError(
                 "to use this object the engine must know its parts: give its mesh vertex groups named for example "
                 "'handle', 'blade', 'trigger' or 'mouth', or choose another intent")
-        #: what somebody who uses it holds: by use the hand's, by handover the other person's
-        self.theirs = self._left_free() if intent == "handover" else self.held
+        #: what belongs in the hand of somebody who uses it: to be held in use, and left free to hand it over
+        self.handle = self._left_free() if intent == "handover" else self.held
         self.allowed = self._allowed()
         self.toward = self._toward()
         level = intent == "use" and parts is not None and parts.up is not None
@@ -95,7 +95,7 @@ class Purpose:
         if self.intent == "any":
             return everywhere
         if self.intent == "handover":
-            return ~self.theirs & ~self.edge
+            return ~self.handle & ~self.edge
         if self.intent == "use" and self.held.any():
             return self.held
         return ~self.sharp & (~self.working if self.intent == "use" else everywhere)
@@ -104,11 +104,16 @@ class Purpose:
         """(4096,) bool: what is held in use; of what is nearly all handle (a pen), the half by the working end."""
         if (~self.held & ~self.edge).float().mean() > ROOM:
             return self.held
-        points = self.obj.points
-        middle = points[self.held].mean(0)
-        axis = torch.linalg.svd(points[self.held] - middle, full_matrices=False)[2][0]
-        other = points[~self.held].mean(0) - middle if (~self.held).any() else axis
-        return self.held & (((points - middle) @ axis) * (other @ axis) > 0)
+        middle, _, (axis, *_) = self._lying
+        other = self.obj.points[~self.held].mean(0) - middle if (~self.held).any() else axis
+        return self.held & (((self.obj.points - middle) @ axis) * (other @ axis) > 0)
+
+    @cached_property
+    def _lying(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Middle (3,), spread (3,) and principal axes (3, 3), longest first, of what is held."""
+        held = self.obj.points[self.held]
+        middle = held.mean(0)
+        return middle, *torch.linalg.svd(held - middle, full_matrices=False)[1:]
 
     def _toward(self) -> torch.Tensor | None:
         """(3,) centre of the working end, where it says how a hand lies on what is held."""
@@ -166,9 +171,7 @@ class Purpose:
         """Whether the working end lies along what is held (a hammer), not beside it (a saw, a mug)."""
         if self.toward is None or not self.held.any():
             return False
-        held = self.obj.points[self.held]
-        middle = held.mean(0)
-        _, values, axes = torch.linalg.svd(held - middle, full_matrices=False)
+        middle, values, axes = self._lying
         way = torch.nn.functional.normalize(self.toward - middle, dim=0)
         return bool(values[0] > 1.7 * values[1] and (axes[0] @ way).abs() > 0.75)
 
@@ -185,7 +188,7 @@ class Purpose:
             return (weight * (mask[part.clamp_min(0)] & touching)).sum(1) / total
 
         centre = (weight[..., None] * skin).sum(1) / total[:, None]
-        return Contact(share(self.theirs), share(self.working), share(self.sharp), centre, part)
+        return Contact(share(self.handle), share(self.working), share(self.sharp), centre, part)
 
     def met(self, skin: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
             types: tuple[str, ...]) -> torch.Tensor:

@@ -8,10 +8,10 @@ import torch
 from core.generators.contact_losses import (
     contact_map,
     hand_centric,
+    nearest_plane,
     nearest_skin,
     object_centric,
     penetration,
-    plane_distance,
     prior_map,
     surface_distance,
 )
@@ -66,10 +66,10 @@ def test_maps_of_the_true_hand_agree():
 
 def test_distance_to_the_local_plane_has_a_sign_and_an_edge():
     up = torch.tensor([0.0, 0.0, 1.0]).expand_as(plate())
-    assert torch.allclose(plane_distance(plate(), up, skin_at(0.005).points), torch.tensor(0.005), atol=1e-6)
-    assert torch.allclose(plane_distance(plate(), up, skin_at(-0.004).points), torch.tensor(-0.004), atol=1e-6)
+    assert torch.allclose(nearest_plane(plate(), up, skin_at(0.005).points)[0], torch.tensor(0.005), atol=1e-6)
+    assert torch.allclose(nearest_plane(plate(), up, skin_at(-0.004).points)[0], torch.tensor(-0.004), atol=1e-6)
     beside = torch.tensor([[[0.08, 0.0, -0.001]]])
-    assert float(plane_distance(plate(), up, beside)) > 0.04  # past the rim nothing is inside
+    assert float(nearest_plane(plate(), up, beside)[0]) > 0.04  # past the rim nothing is inside
 
 
 def test_too_deep_costs_more_than_too_high():

@@ -191,15 +191,15 @@ def test_scissors_are_taken_through_a_loop(hand):
 def test_of_what_is_all_handle_the_half_by_the_working_end_stays_free(family):
     obj = training_object(f"{family}/0")
     purpose, use = Purpose(obj, "handover"), Purpose(obj, "use")
-    share = purpose.theirs.float().mean() / use.held.float().mean()
+    share = purpose.handle.float().mean() / use.held.float().mean()
     assert 0.3 < float(share) < 0.7
-    assert not (purpose.theirs & purpose.allowed).any()
-    assert (use.theirs == use.held).all()
+    assert not (purpose.handle & purpose.allowed).any()
+    assert (use.handle == use.held).all()
     work = obj.points[~use.held].mean(0)
-    near, far = ((obj.points[use.held & mask] - work).norm(dim=1).mean() for mask in (purpose.theirs, ~purpose.theirs))
+    near, far = ((obj.points[use.held & mask] - work).norm(dim=1).mean() for mask in (purpose.handle, ~purpose.handle))
     assert near < far
 
 
 def test_a_hammers_whole_handle_stays_free():
     purpose = Purpose(training_object("hammer/0"), "handover")
-    assert (purpose.theirs == purpose.held).all()
+    assert (purpose.handle == purpose.held).all()
