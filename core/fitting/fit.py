@@ -14,10 +14,11 @@ import torch
 
 from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
 from core.fitting.field import hands_in_field
-from core.fitting.mend import SECOND, STAGES, Mender, ways_in, ways_out
+from core.fitting.mend import SECOND, STAGES, Gripper, Mender, looseness, ways_in, ways_out
 from core.grasps import Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.checks import Surface, measure, score
+from core.synthesis.grip import firmness
 from core.synthesis.optimise import Closer, Poses
 from core.synthesis.probe import HandProbe
 
@@ -36,8 +37,11 @@ CHUNK: Final = 16
 FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
 #: cm3 by which a fit may make the overlap larger, where it makes something else better
 MORE_OVERLAP: Final = 0.3
-#: mm by which it may sink deeper, where it makes something else better
-MORE_DEPTH: Final = 0.7
+#: what a grip may lack (`looseness`) before the hand is closed better
+SLACK: Final = 0.7
+#: mm by which it may sink deeper, where it makes something else better, and mm that are never too deep: a hand that
+#: floats is not in the object at all
+MORE_DEPTH, SHALLOW = 0.7, 1.0
 
 
 @dataclass(frozen=True)
@@ -132,16 +136,20 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
     best, after, complete = start, before, go_on(0.02)
     changed = torch.zeros(len(grasps), dtype=torch.bool)
     for begin, end, these in ((0.03, 0.65, stages), (0.68, 0.97, SECOND)):
-        rows = (~fine(after)).nonzero()[:, 0]
+        second = these is SECOND
+        loose = looseness(firmness(obj, hand, closer.grasps(best, "", 0))) if second else torch.zeros(len(grasps))
+        rows = (~fine(after) | (loose > SLACK)).nonzero()[:, 0]
         if not complete or not len(rows):
-            break
-        meant = pads[rows] if these is stages else contacts_to_hold(obj, probe, closer.points(best[rows]))
-        mender = Mender(hand, probe, betas, obj, best[rows], meant)
+            continue
+        meant = contacts_to_hold(obj, probe, closer.points(best[rows])) if second else pads[rows]
+        mender = (Gripper if second else Mender)(hand, probe, betas, obj, best[rows], meant)
         poses, _ = mender.run(ways_out(mender, obj, ways_in(mender, obj, best[rows])), these,
                               lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done), keep=1.0)
         complete = go_on(end)
-        found = measured(obj, closer, poses)
-        take = better(found, after[rows]) & ~worse(found, before[rows])
+        found, firmer = measured(obj, closer, poses), torch.zeros(len(rows))
+        if second:
+            firmer = loose[rows] - looseness(firmness(obj, hand, closer.grasps(poses, "", 0)))
+        take = better(found, after[rows], firmer) & ~worse(found, before[rows])
         after = Surface.where(take, found, after[rows]).put_into(after, rows)
         best = best.with_rows(rows[take], poses[take.nonzero()[:, 0]])
         changed[rows[take]] = True
@@ -192,16 +200,21 @@ def fine(found: Surface) -> torch.Tensor:
             & (found.overlap_cm3 <= FINE_OVERLAP) & (found.residual < FINE_RESIDUAL))
 
 
-def better(after: Surface, before: Surface) -> torch.Tensor:
-    """(N,) bool: the fit made the grasp better on the exact surface, and nothing that counts much worse."""
-    return ~fine(before) & ~worse(after, before) & (badness(after) < badness(before))
+def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) -> torch.Tensor:
+    """(N,) bool: the fit made the grasp better, and nothing that counts on the exact surface much worse.
+
+    Args:
+        firmer: (N,) by how much less a grip lacks now (`looseness`).
+    """
+    told = ~fine(before) | (torch.as_tensor(firmer) > 0)
+    return told & ~worse(after, before) & (badness(after) - firmer < badness(before))
 
 
 def worse(after: Surface, before: Surface) -> torch.Tensor:
     """(N,) bool: more bones in the object, contact lost, much more overlap, or much deeper."""
     return ((after.bones > before.bones) | (touches(before) & ~touches(after))
             | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
-            | (after.depth_mm > before.depth_mm + MORE_DEPTH))
+            | (after.depth_mm > (before.depth_mm + MORE_DEPTH).clamp_min(SHALLOW)))
 
 
 def badness(found: Surface) -> torch.Tensor:

@@ -9,21 +9,29 @@ import torch
 
 from core.fitting.contacts import patch_weights
 from core.metrics.bones import bones_crossing
+from core.metrics.hold import flexion
 from core.rotations import axis_angle_to_matrix
+from core.synthesis.grip import CLOSING, LOOSE, STEPS, centre_of_mass, settled
 from core.synthesis.optimise import THIN, Closer, Poses, Stage
+from core.synthesis.probe import HandProbe
 
 if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
-    from core.synthesis.probe import HandProbe
 
 STAGES: Final = (
     Stage(12, 0.02, 0.10, 0.0),
     Stage(30, 0.014, 0.05, 0.035),
     Stage(60, 0.004, 0.02, 0.010, whole_skin=True, memory=0.99),
 )
-#: a second go for those that lie badly after the first
-SECOND: Final = (Stage(24, 0.014, 0.05, 0.035), Stage(36, 0.005, 0.022, 0.011, whole_skin=True, memory=0.99))
+#: a second go for those that lie badly after the first, or would not grip
+SECOND: Final = (Stage(40, 0.015, 0.07, 0.04), Stage(30, 0.005, 0.02, 0.011, whole_skin=True, memory=0.99))
+#: the grip, in `core.synthesis.grip`'s units, from which a hand is firm, and the weight of what it lacks (a log ratio)
+FIRM, GRIP = 0.5, 3.0
+#: points of skin that the grip is reckoned with while hands move
+GRIPPING: Final = 600
+#: Newton's steps to the balance from where it was a step of the hands before
+FEW: Final = 2
 #: cm inside the surface where contact is aimed, and what the last stage lets pass: soft skin that holds
 AIM, GIVE = 0.08, 0.06
 AIM_THIN, GIVE_THIN = 0.03, 0.03
@@ -122,6 +130,38 @@ class Mender(Closer):
         turned = (poses.rotation - self.start.rotation).square().sum((1, 2))
         moved = (poses.rotation @ self.centre + poses.wrist) - (self.start.rotation @ self.centre + self.start.wrist)
         return super().naturalness(poses) + self.stay * (25 * turned + (100 * moved).square().sum(1))
+
+
+class Gripper(Mender):
+    """`Mender`, whose hands shall grip when they close, too."""
+
+    def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, obj: GraspObject, start: Poses,
+                 pads: torch.Tensor, stay: float = STAY) -> None:
+        super().__init__(hand, probe, betas, obj, start, pads, stay)
+        self._skin = HandProbe(hand, betas, GRIPPING).gripping_skin()
+        self._place: torch.Tensor | None = None
+        self._middle, self._closing = centre_of_mass(obj), flexion(hand, CLOSING)
+
+    def naturalness(self, poses: Poses) -> torch.Tensor:
+        return super().naturalness(poses) + GRIP * looseness(self.firmness(poses))
+
+    def firmness(self, poses: Poses) -> torch.Tensor:
+        """(B,) the grip of poses, of fewer points than `core.synthesis.grip.firmness` has; differentiable."""
+        turn, bones = poses.rotation.transpose(1, 2), self.transforms(poses.dofs)
+        local = self._skin.skin_points(bones)
+        normals = self._skin.normals_under(bones) @ turn
+        moved = (self._skin.skin_points(Closer.transforms(self, poses.dofs + self._closing)) - local) @ turn
+        points = local @ turn + poses.wrist[:, None]
+        distance, outward = Closer._distance(self, points)
+        facing = (-(normals * outward).sum(-1)).clamp_min(0)
+        area, steps = self._skin.skin_area * facing, STEPS if self._place is None else FEW
+        firm, self._place = settled(points - self._middle, distance, outward, 100 * moved, area, self._place, steps)
+        return firm
+
+
+def looseness(firm: torch.Tensor) -> torch.Tensor:
+    """(B,) what a grip (B,) lacks to be firm, 0 for one that is: the logarithm of the ratio."""
+    return (FIRM / firm.clamp_min(LOOSE)).log().relu()
 
 
 def thin_there(obj: GraspObject, places: torch.Tensor, pads: torch.Tensor) -> torch.Tensor:

@@ -108,17 +108,23 @@ def squeeze(hand: HandModel, hand_pose: torch.Tensor, degrees: tuple[float, floa
     """
     from scipy.spatial.transform import Rotation
 
-    more = torch.zeros(1, len(hand.dof_names))
-    for index, name in enumerate(hand.dof_names):
-        if name.endswith("MCP bend"):
-            more[0, index] = np.deg2rad(degrees[0])
-        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
-            more[0, index] = np.deg2rad(degrees[1])
+    more = flexion(hand, degrees)[None]
     turn = hand.pose_from_dofs(more.to(hand_pose)).detach().cpu().double().numpy().reshape(15, 3)
     count = len(hand_pose)
     own = Rotation.from_rotvec(hand_pose.detach().cpu().double().numpy().reshape(-1, 3))
     turned = Rotation.from_rotvec(np.tile(turn, (count, 1))) * own
     return torch.from_numpy(turned.as_rotvec().reshape(count, 45)).to(hand_pose)
+
+
+def flexion(hand: HandModel, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
+    """(21,) radians by which the finger angles grow in a squeeze: degrees[0] at the MCPs, degrees[1] at PIPs and IP."""
+    more = torch.zeros(len(hand.dof_names))
+    for index, name in enumerate(hand.dof_names):
+        if name.endswith("MCP bend"):
+            more[index] = np.deg2rad(degrees[0])
+        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
+            more[index] = np.deg2rad(degrees[1])
+    return more
 
 
 class Bench:

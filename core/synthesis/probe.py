@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -17,6 +17,9 @@ PARTS = (*FINGERS, "palm")
 FIRST_JOINT = {"index": 1, "middle": 4, "little": 7, "ring": 10, "thumb": 13}
 # The degree of freedom that bends each of the 15 joints, in the order of `HandModel.dof_names`.
 BEND_DOF = {1: 0, 2: 2, 3: 3, 4: 4, 5: 6, 6: 7, 10: 8, 11: 10, 12: 11, 7: 12, 8: 14, 9: 15, 13: 18, 14: 19, 15: 20}
+
+#: skin whose normal at rest has this much of the way that the back of the hand faces is not of the palm's side
+BACK_OF_HAND: Final = 0.4
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,17 @@ class HandProbe:
         for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
                 setattr(other, name, value.to(device))
+        return other
+
+    def gripping_skin(self) -> HandProbe:
+        """The same with skin alone, without the hand's back, which presses on nothing."""
+        other = copy.copy(self)
+        first, normals = self.skin.start, self.normals[self.pads.stop:]
+        rows = (normals[:, 1] < BACK_OF_HAND).nonzero()[:, 0]
+        other.rest, other.weights, other.normals = self.rest[first + rows], self.weights[first + rows], normals[rows]
+        other.facing_weights, other.skin_area = other.weights, self.skin_area[rows]
+        other.pads = other.spheres = slice(0, 0)
+        other.skin = slice(0, len(rows))
         return other
 
     def skin_points(self, transforms: torch.Tensor) -> torch.Tensor:

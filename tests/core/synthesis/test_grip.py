@@ -16,7 +16,7 @@ from core.metrics.hold import SQUEEZE
 from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.dataset import load_training, training_object
-from core.synthesis.grip import BLOCKED, CLOSING, FRICTION, LOOSE, centre_of_mass, firmness, grip
+from core.synthesis.grip import BLOCKED, CLOSING, FRICTION, LOOSE, centre_of_mass, firmness, grip, settled
 
 TRAINING = Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz"
 
@@ -53,6 +53,32 @@ def test_sinking_deeper_does_not_count_as_pressing_harder():
     skin, distance, outward, moved, area = plates((0.05, 0.05))
     deep, deeper = (float(grip(skin, distance - depth, outward, moved, area)) for depth in (0.05, 0.5))
     assert deep == pytest.approx(deeper)
+
+
+def test_from_where_it_rested_the_balance_is_found_in_few_steps():
+    skin, distance, outward, moved, area = plates((0.10, -0.04))  # one plate comes to bear only as the object shifts
+    firm, place = settled(skin, distance, outward, moved, area, steps=20)
+    again, there = settled(skin, distance, outward, 1.02 * moved, area, place, 1)
+    exact, _ = settled(skin, distance, outward, 1.02 * moved, area, steps=20)
+    far, _ = settled(skin, distance, outward, 1.02 * moved, area, steps=0)
+    assert float(again) == pytest.approx(float(exact), rel=1e-3)
+    assert abs(float(far) - float(exact)) > abs(float(again) - float(exact))
+    assert float(firm) != float(exact)
+    assert there.shape == (1, 6)
+
+
+def test_the_gradient_tells_how_the_grip_grows():
+    skin, distance, outward, moved, area = (value.double() for value in plates((0.06, 0.04)))
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+
+    def firm(scale: torch.Tensor) -> torch.Tensor:
+        return settled(skin, distance, outward, scale * moved, area, steps=30)[0].sum()
+
+    (slope,) = torch.autograd.grad(firm(scale), scale)
+    with torch.no_grad():
+        found = (firm(scale + 1e-4) - firm(scale - 1e-4)) / 2e-4
+    assert float(slope) == pytest.approx(float(found), rel=1e-3)
+    assert float(slope) > 0
 
 
 @pytest.fixture(scope="module")
