@@ -64,6 +64,16 @@ class HandLoss:
     deeper: float = 4.0
     vertices: float = 0.3
 
+    @property
+    def judges_object(self) -> bool:
+        """Whether it matters where the object is."""
+        return bool(self.mesh or self.contact or self.penetration or self.consistency or self.surface)
+
+    @property
+    def judges_skin(self) -> bool:
+        """Whether it matters where the skin is."""
+        return self.judges_object or bool(self.vertices)
+
     def __call__(self, hand: SkinSample, network: Network, code: torch.Tensor, batch: dict[str, torch.Tensor],
                  ) -> dict[str, torch.Tensor]:
         """Eq. 7 of predicted codes (N, 61) against `batch["code"]`, on its `window`, of hands with its `betas`.
@@ -72,22 +82,25 @@ class HandLoss:
         """
         truth, cloud = batch["code"], batch["window"][..., :3] * WINDOW
         terms = {"param": (code - truth).square().mean()}
-        physical = self.mesh or self.contact or self.penetration or self.consistency or self.surface
-        if physical or self.vertices:
+        if self.judges_skin:
             mine = network.code.skin(hand, code, batch["betas"])
             with torch.no_grad():
                 right = network.code.skin(hand, truth)
+        if self.vertices:
             terms["vertices"] = CM2 * (mine.points - right.points).square().sum(-1).mean()
-        if physical:
+        if self.mesh:
             there, _ = nearest_skin(mine.points, right.points)
             back, _ = nearest_skin(right.points, mine.points)
             terms["mesh"] = CM2 * (there.square().mean() + back.square().mean())
+        if self.contact:
             terms["contact"] = CM2 * hand_centric(cloud, mine).mean()
+        if self.penetration:
             terms["penetration"] = CM2 * penetration(cloud, mine).mean()
+        if self.consistency:
             terms["consistency"] = object_centric(cloud, mine, prior_map(cloud, right)).mean()
-            if self.surface:
-                terms["surface"] = 100 * surface_distance(cloud, batch["window"][..., 3:], mine.points, right.points,
-                                                          self.deeper).mean()
+        if self.surface:
+            terms["surface"] = 100 * surface_distance(cloud, batch["window"][..., 3:], mine.points, right.points,
+                                                      self.deeper).mean()
         terms["loss"] = sum(getattr(self, name) * value for name, value in terms.items())
         return terms
 
@@ -174,8 +187,8 @@ class FastGrasp(Network):
             not, the paper's Eq. 9.
         passes: of f_adapt, each on what the one before has mended; the paper has one; 0 leaves hands as the diffusion
             gives them (Table 1).
-        adapt_until: f_adapt is trained on estimates from steps 1 to this of 1000: from later ones the one-call estimate
-            is an average of hands, which inference never hands over.
+        judge_until: hands are made, and judged by Eq. 7, of one-call estimates from steps 1 to this of 1000: from later
+            ones an estimate is an average of hands, which inference never hands over.
     """
 
     #: Of grasps asked to be of a type 62 and 67 % were (held-out shapes, families); with 2, 88 and 92 %, 0.8 mm deeper.
@@ -184,14 +197,15 @@ class FastGrasp(Network):
     latent_scale: torch.Tensor
 
     def __init__(self, latent: int = 64, condition: int = 256, steps: int = 20, *, vertices: bool = True,
-                 temperature: float = 0.5, feels: bool = True, passes: int = 2, adapt_until: int = 400) -> None:
+                 temperature: float = 0.5, feels: bool = True, passes: int = 2, judge_until: int = 400) -> None:
         super().__init__()
-        self.steps, self.temperature, self.adapt_until = steps, temperature, adapt_until
+        self.steps, self.temperature, self.judge_until = steps, temperature, judge_until
         self.feels, self.passes = feels, passes
         self.autoencoder = Autoencoder(latent, vertices=vertices)
         self.object = PointNet(6, (48, 96, 256))  # P of Eq. 8
         self.into = nn.Linear(256, condition)
         self.wishes = Wishes(condition)
+        self.shape = nn.Linear(10, condition)
         self.denoiser = Denoiser(latent, condition)
         self.adapt_object = PointNet(6, (48, 96, 256))
         seen = latent + 256 + 4 * COUNT * feels
@@ -200,9 +214,10 @@ class FastGrasp(Network):
         self.register_buffer("latent_mean", torch.zeros(latent))
         self.register_buffer("latent_scale", torch.ones(latent))
 
-    def condition(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
-        """(N, condition) what the denoiser is told of the object and the wishes."""
-        return self.into(self.object(window)) + self.wishes(kind, intent)
+    def condition(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                  ) -> torch.Tensor:
+        """(N, condition) what the denoiser is told of the object, the wishes and the hand."""
+        return self.into(self.object(window)) + self.wishes(kind, intent) + self.shape(betas)
 
     def decoded(self, z: torch.Tensor) -> torch.Tensor:
         """D: codes (N, 61) of standardised latents (N, latent)."""
@@ -235,7 +250,7 @@ class FastGrasp(Network):
 
         Without the physical terms the object does not matter, and hands that nobody made are as good as true ones.
         """
-        if not (weights.mesh or weights.contact or weights.penetration or weights.consistency or weights.surface):
+        if not weights.judges_object:
             batch = batch | {"code": imagined(batch["code"], rng)}
         z = self.autoencoder.encode(hand, self, batch["code"])
         noise = 0.05 * torch.randn(z.shape, generator=rng).to(z)
@@ -259,18 +274,20 @@ class FastGrasp(Network):
         z0 = self.latents(hand, batch["code"])
         t = torch.randint(1, until + 1, (len(z0),), generator=rng).to(z0.device)
         noise = torch.randn(z0.shape, generator=rng).to(z0)
-        c = self.condition(batch["window"], dropped(batch["kind"], rng), dropped(batch["intent"], rng))
+        c = self.condition(batch["window"], dropped(batch["kind"], rng), dropped(batch["intent"], rng), batch["betas"])
         return self.schedule.noised(z0, t, noise), t, noise, c
 
     def diffusion_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
                        weights: HandLoss | None = None) -> dict[str, torch.Tensor]:
-        """Eq. 8; with `weights`, Eq. 7 on the one-call estimate too ("diffusion with physical loss" of Table 1)."""
+        """Eq. 8; with `weights`, Eq. 7 on the one-call estimates too ("diffusion with physical loss" of Table 1)."""
         z_t, t, noise, c = self.noised(hand, batch, rng, self.schedule.steps)
         found = self.denoiser(z_t, t, c)
         plain = (found - noise).square().mean()
-        if weights is None:
-            return {"loss": plain}
-        terms = weights(hand, self, self.decoded(self.schedule.estimate(z_t, t, found).clamp(-4, 4)), batch)
+        judged = t <= self.judge_until
+        if weights is None or not judged.any():
+            return {"noise": plain, "loss": plain}
+        z0 = self.schedule.estimate(z_t, t, found)[judged].clamp(-4, 4)
+        terms = weights(hand, self, self.decoded(z0), {name: value[judged] for name, value in batch.items()})
         return terms | {"noise": plain, "loss": plain + 0.1 * terms["loss"]}
 
     def adaptation_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
@@ -280,7 +297,7 @@ class FastGrasp(Network):
         Each pass is judged by itself, on what the one before has left; the mean of all is what is learned from.
         """
         with torch.no_grad():
-            z_t, t, _, c = self.noised(hand, batch, rng, self.adapt_until)
+            z_t, t, _, c = self.noised(hand, batch, rng, self.judge_until)
             z = self.schedule.estimate(z_t, t, self.denoiser(z_t, t, c))
         o_m, sums = self.adapt_object(batch["window"]), {}
         for _ in range(self.passes):
@@ -293,14 +310,14 @@ class FastGrasp(Network):
                 hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool],
                 guidance: float = 1.0) -> torch.Tensor:
         """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder."""
-        c = self.condition(window, kind, intent)
+        c = self.condition(window, kind, intent, betas)
         shape = (len(window), len(self.latent_mean))
 
         def noise(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             found = self.denoiser(z, t, c)
             return found if guidance == 1 else found + (guidance - 1) * (found - self.denoiser(z, t, plain))
 
-        plain = None if guidance == 1 else self.condition(window, 0 * kind, intent)
+        plain = None if guidance == 1 else self.condition(window, 0 * kind, intent, betas)
         z1 = self.schedule.sample(noise, shape, rng, self.steps, temperature=self.temperature, go_on=go_on)
         return self.adapted(z1, window, betas, hand)
 

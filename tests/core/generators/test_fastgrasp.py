@@ -9,6 +9,7 @@ from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss, imagined
 from core.generators.handcode import BETAS
 from core.hand.skin import COUNT
 from core.training.loop import Course, train
+from core.training.recipes import SKIN
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,42 @@ def test_adaptation_moves_nothing_of_the_prior(batch):
     assert moved == {"adapt", "adapt_object"}
     network.requires_grad_(True)
     network.zero_grad(set_to_none=True)
+
+
+def test_the_denoiser_is_told_the_hands_shape(batch):
+    network, _, data = batch
+
+    def proposed(betas: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return network.condition(data["window"], data["kind"], data["intent"], betas)
+
+    assert (proposed(data["betas"] + 2) - proposed(data["betas"])).abs().mean() > 0.01
+
+
+def test_hands_are_judged_in_the_diffusion_where_the_estimate_is_one_hand(batch, monkeypatch):
+    """The estimate from much noise is an average of hands; its skin says nothing of any of them."""
+    network, skin, data = batch
+    judged = []
+
+    def judge(hand, network, code, some):
+        judged.append((len(code), {len(value) for value in some.values()}))
+        return SKIN(hand, network, code, some)
+
+    terms = network.diffusion_loss(skin, data, torch.Generator().manual_seed(0), judge)
+    t = network.noised(skin, data, torch.Generator().manual_seed(0), network.schedule.steps)[1]
+    few = int((t <= network.judge_until).sum())
+    assert 0 < few < len(t)
+    assert judged == [(few, {few})]
+    assert float(terms["loss"].detach()) > float(terms["noise"].detach())
+    monkeypatch.setattr(network, "judge_until", 0)
+    terms = network.diffusion_loss(skin, data, torch.Generator().manual_seed(0), judge)
+    assert len(judged) == 1
+    assert float(terms["loss"].detach()) == float(terms["noise"].detach())
+
+
+def test_only_what_is_weighed_is_reckoned(batch):
+    network, skin, data = batch
+    assert set(SKIN(skin, network, data["code"], data)) == {"param", "vertices", "surface", "loss"}
 
 
 def test_it_learns_one_object(batch, tmp_path):
