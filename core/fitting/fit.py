@@ -136,20 +136,25 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
     best, after, complete = start, before, go_on(0.02)
     changed = torch.zeros(len(grasps), dtype=torch.bool)
     for begin, end, these in ((0.03, 0.65, stages), (0.68, 0.97, SECOND)):
+        if not complete:
+            break
         second = these is SECOND
-        loose = looseness(firmness(obj, hand, closer.grasps(best, "", 0))) if second else torch.zeros(len(grasps))
+
+        def lacking(poses: Poses, second: bool = second) -> torch.Tensor:
+            """(B,) what the grips of poses lack, where this go minds it."""
+            return looseness(firmness(obj, hand, closer.grasps(poses, "", 0))) if second else torch.zeros(len(poses))
+
+        loose = lacking(best)
         rows = (~fine(after) | (loose > SLACK)).nonzero()[:, 0]
-        if not complete or not len(rows):
+        if not len(rows):
             continue
         meant = contacts_to_hold(obj, probe, closer.points(best[rows])) if second else pads[rows]
         mender = (Gripper if second else Mender)(hand, probe, betas, obj, best[rows], meant)
         poses, _ = mender.run(ways_out(mender, obj, ways_in(mender, obj, best[rows])), these,
                               lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done), keep=1.0)
         complete = go_on(end)
-        found, firmer = measured(obj, closer, poses), torch.zeros(len(rows))
-        if second:
-            firmer = loose[rows] - looseness(firmness(obj, hand, closer.grasps(poses, "", 0)))
-        take = better(found, after[rows], firmer) & ~worse(found, before[rows])
+        found = measured(obj, closer, poses)
+        take = better(found, after[rows], loose[rows] - lacking(poses)) & ~worse(found, before[rows])
         after = Surface.where(take, found, after[rows]).put_into(after, rows)
         best = best.with_rows(rows[take], poses[take.nonzero()[:, 0]])
         changed[rows[take]] = True
@@ -206,8 +211,8 @@ def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) 
     Args:
         firmer: (N,) by how much less a grip lacks now (`looseness`).
     """
-    told = ~fine(before) | (torch.as_tensor(firmer) > 0)
-    return told & ~worse(after, before) & (badness(after) - firmer < badness(before))
+    wanting = ~fine(before) | (torch.as_tensor(firmer) > 0)
+    return wanting & ~worse(after, before) & (badness(after) - firmer < badness(before))
 
 
 def worse(after: Surface, before: Surface) -> torch.Tensor:

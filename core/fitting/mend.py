@@ -150,6 +150,7 @@ class Gripper(Mender):
         turn, bones = poses.rotation.transpose(1, 2), self.transforms(poses.dofs)
         local = self._skin.skin_points(bones)
         normals = self._skin.normals_under(bones) @ turn
+        # `Closer`'s own: `Mender` keeps the bones of one posture a step, and knows its spheres by their rows.
         moved = (self._skin.skin_points(Closer.transforms(self, poses.dofs + self._closing)) - local) @ turn
         points = local @ turn + poses.wrist[:, None]
         distance, outward = Closer._distance(self, points)
