@@ -14,7 +14,7 @@ import torch
 
 from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
 from core.fitting.field import hands_in_field
-from core.fitting.mend import SECOND, STAGES, Gripper, Mender, looseness, ways_in, ways_out
+from core.fitting.mend import SECOND, STAGES, Gripper, Mender, looseness, ways_there, ways_to_grip
 from core.grasps import Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.checks import Surface, measure, score
@@ -133,43 +133,80 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
         points = local @ turn + start.wrist[:, None]
         pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
                 else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
-    best, after, complete = start, before, go_on(0.02)
-    changed = torch.zeros(len(grasps), dtype=torch.bool)
-    for begin, end, these in ((0.03, 0.65, stages), (0.68, 0.97, SECOND)):
-        if not complete:
-            break
-        second = these is SECOND
+    best = Best(obj, closer, start, before)
+    rough, begun, complete = (~fine(before)).nonzero()[:, 0], start, go_on(0.02)
 
-        def lacking(poses: Poses, second: bool = second) -> torch.Tensor:
-            """(B,) what the grips of poses lack, where this go minds it."""
-            return looseness(firmness(obj, hand, closer.grasps(poses, "", 0))) if second else torch.zeros(len(poses))
+    def brought_near(rows: torch.Tensor, told: Callable[[float], bool]) -> Poses:
+        mender = Mender(hand, probe, betas, obj, start[rows], pads[rows])
+        return mender.run(ways_there(mender, obj, start[rows]), stages[:-1], told)[0]
 
-        loose = lacking(best)
-        rows = (~fine(after) | (loose > SLACK)).nonzero()[:, 0]
-        if not len(rows):
-            continue
-        meant = contacts_to_hold(obj, probe, closer.points(best[rows])) if second else pads[rows]
-        mender = (Gripper if second else Mender)(hand, probe, betas, obj, best[rows], meant)
-        poses, _ = mender.run(ways_out(mender, obj, ways_in(mender, obj, best[rows])), these,
-                              lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done), keep=1.0)
-        complete = go_on(end)
-        found = measured(obj, closer, poses)
-        take = better(found, after[rows], loose[rows] - lacking(poses)) & ~worse(found, before[rows])
-        after = Surface.where(take, found, after[rows]).put_into(after, rows)
-        best = best.with_rows(rows[take], poses[take.nonzero()[:, 0]])
-        changed[rows[take]] = True
+    def laid_on(rows: torch.Tensor, told: Callable[[float], bool]) -> Poses:
+        mender = Mender(hand, probe, betas, obj, start[rows], pads[rows])
+        return mender.run(begun[rows], stages[-1:], told, keep=1.0)[0]
+
+    def gripping(poses: Poses, told: Callable[[float], bool], way: Callable[..., Poses]) -> Poses:
+        def gripper(poses: Poses) -> Gripper:
+            return Gripper(hand, probe, betas, obj, poses, contacts_to_hold(obj, probe, closer.points(poses)))
+
+        poses = way(gripper(poses), obj, poses)
+        return gripper(poses).run(poses, SECOND, told, keep=1.0)[0]
+
+    goes = (
+        (0.70, lambda: (best.lacking(begun) > SLACK).nonzero()[:, 0],
+         lambda rows, told: gripping(begun[rows], told, ways_to_grip)),
+        (0.85, lambda: rough[~fine(best.surface)[rough]], laid_on),
+        (0.97, lambda: amiss(best.surface).nonzero()[:, 0],
+         lambda rows, told: gripping(best.poses[rows], told, ways_there)),
+    )
+    if complete and len(rough):
+        begun = start.with_rows(rough, brought_near(rough, lambda done: go_on(0.02 + 0.28 * done)))
+        complete = go_on(0.3)
+    begin = 0.3
+    for end, which, go in goes:
+        rows = which() if complete else rough[:0]
+        if len(rows):
+            poses = go(rows, lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done))
+            complete = go_on(end)
+            best.take(rows, poses)
+        begin = end
     if not complete:
         still = torch.zeros(len(grasps))
         return Fitted(grasps, still, still.bool(), before, before, complete=False)
-    fitted = closer.grasps(best, grasps.method, grasps.seed)
+    fitted = closer.grasps(best.poses, grasps.method, grasps.seed)
     with torch.no_grad():
         joints = hand(**fitted.parameters()).joints
-    turned = torch.rad2deg((best.dofs - start.dofs).square().mean(1).sqrt())
-    chosen = replace(scored(grasps, after, turned),
-                     **{name: torch.where(changed[:, None], value, getattr(grasps, name))
+    turned = torch.rad2deg((best.poses.dofs - start.dofs).square().mean(1).sqrt())
+    chosen = replace(scored(grasps, best.surface, turned),
+                     **{name: torch.where(best.changed[:, None], value, getattr(grasps, name))
                         for name, value in fitted.parameters().items()})
     moved = 1000 * (joints - posed.joints).norm(dim=-1).mean(1)
-    return Fitted(chosen, moved * changed, changed, before, after)
+    return Fitted(chosen, moved * best.changed, best.changed, before, best.surface)
+
+
+class Best:
+    """Of each of B grasps of one hand the best pose so far.
+
+    Attributes:
+        poses: B of them. surface: how they lie. loose: (B,) what their grips lack (`looseness`).
+        changed: (B,) bool: it is not the pose that was given.
+    """
+
+    def __init__(self, obj: GraspObject, closer: Closer, given: Poses, surface: Surface) -> None:
+        self._obj, self._closer, self._given = obj, closer, surface
+        self.poses, self.surface, self.loose = given, surface, self.lacking(given)
+        self.changed = torch.zeros(len(given), dtype=torch.bool)
+
+    def lacking(self, poses: Poses) -> torch.Tensor:
+        """(B,) what the grips of poses lack."""
+        return looseness(firmness(self._obj, self._closer.hand, self._closer.grasps(poses, "", 0)))
+
+    def take(self, rows: torch.Tensor, poses: Poses) -> None:
+        """Takes those of `poses`, for grasps `rows`, that are better, and not much worse than what was given."""
+        found, loose, was = measured(self._obj, self._closer, poses), self.lacking(poses), self.surface[rows]
+        take = better(found, was, self.loose[rows] - loose) & ~worse(found, self._given[rows])
+        self.surface = Surface.where(take, found, was).put_into(self.surface, rows)
+        self.poses = self.poses.with_rows(rows[take], poses[take.nonzero()[:, 0]])
+        self.loose[rows[take]], self.changed[rows[take]] = loose[take], True
 
 
 def scored(grasps: Grasps, found: Surface, turned: torch.Tensor) -> Grasps:
@@ -203,6 +240,11 @@ def fine(found: Surface) -> torch.Tensor:
     """(N,) bool: on the surface, through no wall, touching, and able to hold."""
     return ((found.bones == 0) & (found.through == 0) & touches(found) & (found.depth_mm <= FINE_DEPTH)
             & (found.overlap_cm3 <= FINE_OVERLAP) & (found.residual < FINE_RESIDUAL))
+
+
+def amiss(found: Surface) -> torch.Tensor:
+    """(N,) bool: with bones in the object, through a wall, or not touching as it must."""
+    return (found.bones > 0) | (found.through > 0) | ~touches(found)
 
 
 def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from core.metrics.hold import flexion
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.grip import CLOSING, LOOSE, STEPS, centre_of_mass, settled
 from core.synthesis.optimise import THIN, Closer, Poses, Stage
-from core.synthesis.probe import HandProbe
+from core.synthesis.probe import FINGERS, HandProbe
 
 if TYPE_CHECKING:
     from core.hand import HandModel
@@ -27,7 +28,7 @@ STAGES: Final = (
 #: a second go for those that lie badly after the first, or would not grip
 SECOND: Final = (Stage(40, 0.015, 0.07, 0.04), Stage(30, 0.005, 0.02, 0.011, whole_skin=True, memory=0.99))
 #: the grip, in `core.synthesis.grip`'s units, from which a hand is firm, and the weight of what it lacks (a log ratio)
-FIRM, GRIP = 0.5, 3.0
+FIRM, GRIP = 0.5, 10.0
 #: points of skin that the grip is reckoned with while hands move
 GRIPPING: Final = 600
 #: Newton's steps to the balance from where it was a step of the hands before
@@ -46,6 +47,13 @@ AFLOAT: Final = 0.01
 #: what a way out is made of: metres of a step, and the share by which fingers are opened
 BACK: Final = (0.006, 0.012, 0.02, 0.03, 0.045)
 OPEN: Final = (0.0, 0.2, 0.4, 0.65)
+
+#: metres along the hand's back and its side, and radians about its side, by which a better grip is looked for
+NUDGES: Final = tuple(itertools.product((-0.015, 0.0, 0.012, 0.024), (-0.015, 0.0, 0.015), (-0.25, 0.0, 0.25)))
+#: metres at which a tilt counts as a way
+TILT_ARM: Final = 0.08
+#: how far fingers are opened, and closed, while that is done, in `finger_closings`, and in how many steps
+OPENING, CLOSINGS = 0.9, 13
 
 
 class Mender(Closer):
@@ -142,6 +150,10 @@ class Gripper(Mender):
         self._place: torch.Tensor | None = None
         self._middle, self._closing = centre_of_mass(obj), flexion(hand, CLOSING)
 
+    def forget(self) -> None:
+        """The next hands are others: where the object rested in the last ones is of no use."""
+        self._place = None
+
     def naturalness(self, poses: Poses) -> torch.Tensor:
         return super().naturalness(poses) + GRIP * looseness(self.firmness(poses))
 
@@ -185,6 +197,63 @@ def parts_that_must(probe: HandProbe, distance: torch.Tensor) -> torch.Tensor:
     for rank in range(2):
         must[rows, 1 + nearest[:, 1:5].argsort(1)[:, rank]] = True
     return must
+
+
+def ways_there(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
+    """Hands that float brought to the object, hands that are in it out of it."""
+    return ways_out(closer, obj, ways_in(closer, obj, poses))
+
+
+@torch.no_grad()
+def ways_to_grip(gripper: Gripper, obj: GraspObject, poses: Poses) -> Poses:
+    """Each pose, or one near it from which its fingers can close on the object so that they grip it better.
+
+    All of `NUDGES` are tried. There each finger is closed, from well open, until it would go into the object, or left
+    as it was where it meets nothing. The best is that which lacks least of a grip for the least flesh and bones in the
+    object and the least way, in the units of `ways_out`.
+    """
+    probe, count, nudges = gripper.probe, len(poses), torch.tensor(NUDGES)
+    tilt = torch.zeros(len(nudges), 3)
+    tilt[:, 2] = nudges[:, 2]
+    turned = poses.rotation[:, None] @ axis_angle_to_matrix(tilt)
+    way = nudges[:, :2] @ poses.rotation[:, :, 1:].transpose(1, 2)
+    centre = poses.rotation @ gripper.centre + poses.wrist
+    wrist = centre[:, None] - turned @ gripper.centre + way
+    low, high = gripper.hand.dof_limits.unbind(1)
+    shares = torch.linspace(-OPENING, OPENING, CLOSINGS)
+    closing = finger_closings(gripper.hand)
+    dofs = poses.dofs[:, None] + shares[:, None] * closing.sum(0)
+    flesh = probe.skin_points(Closer.transforms(gripper, dofs.clamp(low, high).flatten(0, 1)))[:, probe.spheres]
+    there = flesh.reshape(count, 1, -1, 3) @ turned.transpose(-1, -2) + wrist[:, :, None]
+    gap = (obj.grid.query(there)[0].unflatten(2, (CLOSINGS, -1)) - 0.85 * probe.radii) > -0.0008
+    dofs = poses.dofs[:, None].repeat(1, len(nudges), 1)
+    for part, closes in enumerate(closing):
+        free = gap[..., probe.sphere_parts == part].all(-1).int().cumprod(-1).sum(-1)
+        dofs += torch.where(free < CLOSINGS, shares[(free - 1).clamp_min(0)], 0.0)[..., None] * closes
+    dofs = dofs.clamp(low, high)
+    bent = (dofs - poses.dofs[:, None]).square().sum(-1)
+    many = Poses(turned.flatten(0, 1), wrist.flatten(0, 1), dofs.flatten(0, 1), dofs.flatten(0, 1),
+                 ("",) * (count * len(nudges)))
+    loose = looseness(gripper.firmness(many)).reshape(bent.shape)
+    gripper.forget()
+    inside = obj.grid.query(Closer.points(gripper, many)[:, probe.spheres])[0]
+    deep = (100 * (0.8 * probe.radii - inside)).relu().square().sum(-1).reshape(bent.shape)
+    bones = torch.as_tensor(bones_crossing(obj, keypoints(gripper, many), palm=True)).reshape(bent.shape)
+    far = (100 * way).square().sum(-1) + (100 * TILT_ARM * nudges[:, 2]).square()
+    best, rows = (GRIP * loose + deep + 4.0 * bones + 0.25 * far + bent).argmin(1), torch.arange(count)
+    found = dofs[rows, best]
+    return replace(poses, rotation=turned[rows, best], wrist=wrist[rows, best], dofs=found, template=found)
+
+
+def finger_closings(hand: HandModel) -> torch.Tensor:
+    """(5, 21) radians by which the angles of the thumb and the fingers grow, each by itself, when it closes by one."""
+    speed = {"MCP bend": 1.0, "PIP bend": 0.9, "DIP bend": 0.6}
+    thumb = {"thumb CMC bend": 0.5, "thumb MCP bend": 0.6, "thumb IP bend": 0.7}
+    closing = torch.zeros(5, len(hand.dof_names))
+    for column, name in enumerate(hand.dof_names):
+        finger, _, joint = name.partition(" ")
+        closing[FINGERS.index(finger), column] = thumb.get(name, 0.0) if finger == "thumb" else speed.get(joint, 0.0)
+    return closing
 
 
 @torch.no_grad()

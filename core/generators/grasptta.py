@@ -11,7 +11,7 @@ predicted ones makes hands thin instead of taking them out of the object.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import torch
 from torch import nn
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.hand.skin import SkinSample
+
+#: decoders adapted at once: the tables of distances of more fall out of a processor's cache
+CHUNK: Final = 16
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,17 @@ class GraspTTA(Network):
         before = torch.cat([z, c], 1)
         if not self.steps:
             return self.cvae.decoder(before)
-        return self.adapted(before, window, betas, hand, go_on)
+        chunks, found, told = torch.arange(len(before)).split(len(before) if before.is_cuda else CHUNK), [], True
+
+        def goes_on(share: float) -> bool:
+            nonlocal told
+            told = go_on((len(found) + share) / len(chunks))
+            return told
+
+        for rows in chunks:
+            found.append(self.adapted(before[rows], window[rows], betas[rows], hand, goes_on) if told
+                         else self.cvae.decoder(before[rows]))
+        return torch.cat(found)
 
     def adapted(self, before: torch.Tensor, window: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
                 go_on: Callable[[float], bool]) -> torch.Tensor:

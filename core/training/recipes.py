@@ -140,8 +140,9 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
     return Recipe(network, (
         Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
               network.standardise),
-        Stage("surface", parts, lambda hand, batch, rng: network.loss(hand, batch, rng, SURFACE),
-              Course(steps(6000, scale), rate=4e-4), 32),
+        *(Stage(name, parts, lambda hand, batch, rng: network.loss(hand, batch, rng, SURFACE),
+                Course(steps(count, scale), rate=rate, seed=seed), 32)
+          for seed, (name, count, rate) in enumerate((("surface", 6000, 4e-4), ("longer", 16000, 5e-4)))),
     ))
 
 

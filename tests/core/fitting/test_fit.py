@@ -10,7 +10,7 @@ import trimesh
 
 from core.fitting.contacts import contacts_of_grasp
 from core.fitting.fit import SLACK, badness, better, fine, fit, poses_of, touches
-from core.fitting.mend import FIRM, Gripper, Mender, looseness, ways_out
+from core.fitting.mend import FIRM, Gripper, Mender, finger_closings, looseness, ways_out, ways_to_grip
 from core.fitting.representation import represent
 from core.grasps import Grasps
 from core.metrics.bones import bones_crossing
@@ -91,6 +91,44 @@ def test_a_hand_that_lies_well_and_would_not_grip_is_closed_until_it_does(held_o
     assert (after[loose] > 2 * before[loose]).float().mean() >= 0.5
     assert (after[loose] > FIRM / 2).float().mean() >= 0.25
     assert torch.equal(after[before > FIRM], before[before > FIRM])  # who grips is left alone
+
+
+def test_a_grip_is_looked_for_near_a_loose_hand(held_out, hand):
+    better, nearer = [], []
+    for obj, grasps in held_out:
+        off = noisy(hand, grasps, (0.012, 0.0, 0.1), torch.Generator().manual_seed(3))
+        some = replace(off, hand_pose=hand.pose_from_dofs(0.75 * hand.dofs_from_pose(off.hand_pose)))
+        probe = HandProbe(hand, some.betas[0])
+        given = poses_of(hand, probe, some)
+        gripper = Gripper(hand, probe, some.betas[0], obj, given, torch.ones(len(some), probe.pads.stop))
+        found = ways_to_grip(gripper, obj, given)
+        assert torch.equal(found.template, found.dofs)
+        one, other = (gripper.grasps(poses, "", 0) for poses in (given, found))
+        loose = looseness(firmness(obj, hand, one)) > SLACK
+        better.append((looseness(firmness(obj, hand, one)) - looseness(firmness(obj, hand, other)))[loose])
+        joints = [hand(**poses.parameters()).joints for poses in (one, other)]
+        nearer.append((joints[0] - joints[1]).norm(dim=-1).mean(1))
+    assert len(torch.cat(better)) >= 6
+    assert (torch.cat(better) > 0.5).float().mean() > 0.5
+    assert torch.cat(nearer).max() < 0.05
+
+
+def test_where_there_is_nothing_to_grip_the_hand_stays_as_it_is(held_out, hand):
+    obj, grasps = held_out[0]
+    probe = HandProbe(hand, grasps.betas[0])
+    far = poses_of(hand, probe, replace(grasps, transl=grasps.transl + 1.0))
+    gripper = Gripper(hand, probe, grasps.betas[0], obj, far, torch.ones(len(far), probe.pads.stop))
+    found = ways_to_grip(gripper, obj, far)
+    assert torch.allclose(found.wrist, far.wrist, atol=1e-6)
+    assert torch.allclose(found.dofs, far.dofs, atol=1e-6)
+
+
+def test_each_finger_closes_by_its_own_joints(hand):
+    closing = finger_closings(hand)
+    assert (closing > 0).sum(1).tolist() == [3] * 5
+    assert ((closing > 0).sum(0) <= 1).all()
+    assert {name for name, on in zip(hand.dof_names, closing[1] > 0, strict=True) if on} == {
+        "index MCP bend", "index PIP bend", "index DIP bend"}
 
 
 def fit_without_grip(obj, hand, grasps: Grasps) -> Grasps:
