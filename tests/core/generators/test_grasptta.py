@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.generators.contact_losses import object_centric
-from core.generators.grasptta import CvaeLoss, GraspTTA
+from core.generators.grasptta import CHUNK, CvaeLoss, GraspTTA
 from core.generators.handcode import BETAS
 from core.generators.heading import WINDOW
 
@@ -136,3 +136,36 @@ def test_adaptation_stops_when_told(setting):
     network.adapted(given(network, data, 2), data["window"][:2], data["betas"][:2], skin,
                     lambda fraction: told.append(fraction) or False)
     assert len(told) == 1
+
+
+def proposed(setting, count, go_on):
+    network, skin, data = setting
+    rows = torch.arange(count) % len(data["code"])
+    with torch.no_grad():
+        return network.propose(*(data[name][rows] for name in ("window", "kind", "intent", "betas")), skin,
+                               torch.Generator().manual_seed(3), go_on)
+
+
+def test_many_candidates_are_adapted_a_tile_at_a_time(setting, monkeypatch):
+    network, sizes, told = setting[0], [], []
+    adapted = network.adapted
+    monkeypatch.setattr(network, "adapted", lambda before, *rest: (sizes.append(len(before)),
+                                                                   adapted(before, *rest))[1])
+    many = proposed(setting, CHUNK + 3, lambda fraction: told.append(fraction) or True)
+    assert sizes == [CHUNK, 3]
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1.0)
+    monkeypatch.setattr("core.generators.grasptta.CHUNK", 2 * CHUNK)
+    together = proposed(setting, CHUNK + 3, going_on)
+    assert torch.allclose(many, together, atol=2e-3)
+
+
+def test_stopped_in_one_tile_the_next_is_as_the_decoder_has_it(setting, monkeypatch):
+    network, sizes = setting[0], []
+    adapted = network.adapted
+    monkeypatch.setattr(network, "adapted", lambda before, *rest: (sizes.append(len(before)),
+                                                                   adapted(before, *rest))[1])
+    stopped = proposed(setting, CHUNK + 3, lambda fraction: False)
+    monkeypatch.setattr(network, "steps", 0)
+    assert sizes == [CHUNK]
+    assert torch.allclose(stopped[CHUNK:], proposed(setting, CHUNK + 3, going_on)[CHUNK:], atol=1e-5)
