@@ -36,7 +36,7 @@ CHUNK: Final = 16
 #: a grasp that lies as well as this is left alone: mm, cm3, residual of the wrench test
 FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
 #: cm3 by which a fit may make the overlap larger, where it makes something else better
-MORE_OVERLAP: Final = 0.3
+MORE_OVERLAP: Final = 0.2
 #: what a grip may lack (`looseness`) before the hand is closed better
 SLACK: Final = 0.7
 #: mm by which it may sink deeper, where it makes something else better, and mm that are never too deep: a hand that
