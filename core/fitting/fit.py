@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 CHUNK: Final = 16
 #: a grasp that lies as well as this is left alone: mm, cm3, residual of the wrench test
 FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
-#: cm3 by which a fit may make the overlap larger, where it makes something else better
+#: cm3 by which a fit may make the overlap larger, where it makes something else better; the strict protocol reads a
+#: little more, and calls 0.3 worse
 MORE_OVERLAP: Final = 0.2
 #: what a grip may lack (`looseness`) before the hand is closed better
 SLACK: Final = 0.7
@@ -133,6 +134,7 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
         points = local @ turn + start.wrist[:, None]
         pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
                 else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
+    # Out of the object and near it; then those whose grip is loose are closed, and the others laid on the surface.
     best = Best(obj, closer, start, before)
     rough, begun, complete = (~fine(before)).nonzero()[:, 0], start, go_on(0.02)
 

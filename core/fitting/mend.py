@@ -25,7 +25,7 @@ STAGES: Final = (
     Stage(30, 0.014, 0.05, 0.035),
     Stage(60, 0.004, 0.02, 0.010, whole_skin=True, memory=0.99),
 )
-#: a second go for those that lie badly after the first, or would not grip
+#: for those that would not grip, and those that are through a wall, or do not touch, after all
 SECOND: Final = (Stage(40, 0.015, 0.07, 0.04), Stage(30, 0.005, 0.02, 0.011, whole_skin=True, memory=0.99))
 #: the grip, in `core.synthesis.grip`'s units, from which a hand is firm, and the weight of what it lacks (a log ratio)
 FIRM, GRIP = 0.5, 10.0
