@@ -14,7 +14,7 @@ import torch
 
 from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
 from core.fitting.field import hands_in_field
-from core.fitting.mend import SECOND, STAGES, Gripper, Mender, looseness, ways_there, ways_to_grip
+from core.fitting.mend import SECOND, STAGES, Grip, Gripper, Mender, looseness, ways_there, ways_to_grip
 from core.grasps import Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.checks import Surface, measure, score
@@ -135,7 +135,7 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
         pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
                 else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
     # Out of the object and near it; then those whose grip is loose are closed, and the others laid on the surface.
-    best = Best(obj, closer, start, before)
+    best, grip = Best(obj, closer, start, before), Grip(closer, obj)
     rough, begun, complete = (~fine(before)).nonzero()[:, 0], start, go_on(0.02)
 
     def brought_near(rows: torch.Tensor, told: Callable[[float], bool]) -> Poses:
@@ -146,19 +146,16 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
         mender = Mender(hand, probe, betas, obj, start[rows], pads[rows])
         return mender.run(begun[rows], stages[-1:], told, keep=1.0)[0]
 
-    def gripping(poses: Poses, told: Callable[[float], bool], way: Callable[..., Poses]) -> Poses:
-        def gripper(poses: Poses) -> Gripper:
-            return Gripper(hand, probe, betas, obj, poses, contacts_to_hold(obj, probe, closer.points(poses)))
-
-        poses = way(gripper(poses), obj, poses)
-        return gripper(poses).run(poses, SECOND, told, keep=1.0)[0]
+    def gripping(poses: Poses, told: Callable[[float], bool]) -> Poses:
+        meant = contacts_to_hold(obj, probe, closer.points(poses))
+        return Gripper(hand, probe, betas, obj, poses, meant, grip).run(poses, SECOND, told, keep=1.0)[0]
 
     goes = (
         (0.70, lambda: (best.lacking(begun) > SLACK).nonzero()[:, 0],
-         lambda rows, told: gripping(begun[rows], told, ways_to_grip)),
+         lambda rows, told: gripping(ways_to_grip(closer, grip, obj, begun[rows]), told)),
         (0.85, lambda: rough[~fine(best.surface)[rough]], laid_on),
         (0.97, lambda: amiss(best.surface).nonzero()[:, 0],
-         lambda rows, told: gripping(best.poses[rows], told, ways_there)),
+         lambda rows, told: gripping(ways_there(closer, obj, best.poses[rows]), told)),
     )
     if complete and len(rough):
         begun = start.with_rows(rough, brought_near(rough, lambda done: go_on(0.02 + 0.28 * done)))

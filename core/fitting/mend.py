@@ -54,6 +54,10 @@ NUDGES: Final = tuple(itertools.product((-0.015, 0.0, 0.012, 0.024), (-0.015, 0.
 TILT_ARM: Final = 0.08
 #: how far fingers are opened, and closed, while that is done, in `finger_closings`, and in how many steps
 OPENING, CLOSINGS = 0.9, 13
+#: a finger has come to the surface when the spheres in it, made so much smaller, are so many metres in it
+FLESH, PRESS = 0.85, 0.0008
+#: what a bone in the object counts, and a squared cm of way, in squared cm of depth
+BONE, FAR = 4.0, 0.25
 
 
 class Mender(Closer):
@@ -141,35 +145,50 @@ class Mender(Closer):
 
 
 class Gripper(Mender):
-    """`Mender`, whose hands shall grip when they close, too."""
+    """`Mender`, whose hands shall grip when they close, too.
+
+    Args:
+        grip: of these hands on this object.
+    """
 
     def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, obj: GraspObject, start: Poses,
-                 pads: torch.Tensor, stay: float = STAY) -> None:
+                 pads: torch.Tensor, grip: Grip, stay: float = STAY) -> None:
         super().__init__(hand, probe, betas, obj, start, pads, stay)
-        self._skin = HandProbe(hand, betas, GRIPPING).gripping_skin()
-        self._place: torch.Tensor | None = None
-        self._middle, self._closing = centre_of_mass(obj), flexion(hand, CLOSING)
-
-    def forget(self) -> None:
-        """The next hands are others: where the object rested in the last ones is of no use."""
-        self._place = None
+        self._grip, self._place = grip, None
 
     def naturalness(self, poses: Poses) -> torch.Tensor:
         return super().naturalness(poses) + GRIP * looseness(self.firmness(poses))
 
     def firmness(self, poses: Poses) -> torch.Tensor:
-        """(B,) the grip of poses, of fewer points than `core.synthesis.grip.firmness` has; differentiable."""
-        turn, bones = poses.rotation.transpose(1, 2), self.transforms(poses.dofs)
+        """(B,) the grip of poses of the same hands as in the step before, moved a little."""
+        firm, self._place = self._grip(poses, self.transforms(poses.dofs), self._place)
+        return firm
+
+
+class Grip:
+    """`core.synthesis.grip.firmness` of hands of one shape on one object, of fewer points, and differentiable."""
+
+    def __init__(self, closer: Closer, obj: GraspObject) -> None:
+        self._closer = closer
+        self._skin = HandProbe(closer.hand, closer.betas, GRIPPING).gripping_skin()
+        self._middle, self._closing = centre_of_mass(obj), flexion(closer.hand, CLOSING)
+
+    def __call__(self, poses: Poses, bones: torch.Tensor, place: torch.Tensor | None = None,
+                 ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B,) the grips of poses, and (B, 6) where the object comes to rest in them.
+
+        Args:
+            bones: their transforms. place: where it rested in hands that were nearly so.
+        """
+        turn = poses.rotation.transpose(1, 2)
         local = self._skin.skin_points(bones)
         normals = self._skin.normals_under(bones) @ turn
-        # `Closer`'s own: `Mender` keeps the bones of one posture a step, and knows its spheres by their rows.
-        moved = (self._skin.skin_points(Closer.transforms(self, poses.dofs + self._closing)) - local) @ turn
+        moved = (self._skin.skin_points(self._closer.transforms(poses.dofs + self._closing)) - local) @ turn
         points = local @ turn + poses.wrist[:, None]
-        distance, outward = Closer._distance(self, points)
+        distance, outward = self._closer._distance(points)
         facing = (-(normals * outward).sum(-1)).clamp_min(0)
-        area, steps = self._skin.skin_area * facing, STEPS if self._place is None else FEW
-        firm, self._place = settled(points - self._middle, distance, outward, 100 * moved, area, self._place, steps)
-        return firm
+        return settled(points - self._middle, distance, outward, 100 * moved, self._skin.skin_area * facing, place,
+                       STEPS if place is None else FEW)
 
 
 def looseness(firm: torch.Tensor) -> torch.Tensor:
@@ -205,42 +224,41 @@ def ways_there(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
 
 
 @torch.no_grad()
-def ways_to_grip(gripper: Gripper, obj: GraspObject, poses: Poses) -> Poses:
+def ways_to_grip(closer: Closer, grip: Grip, obj: GraspObject, poses: Poses) -> Poses:
     """Each pose, or one near it from which its fingers can close on the object so that they grip it better.
 
     All of `NUDGES` are tried. There each finger is closed, from well open, until it would go into the object, or left
     as it was where it meets nothing. The best is that which lacks least of a grip for the least flesh and bones in the
     object and the least way, in the units of `ways_out`.
     """
-    probe, count, nudges = gripper.probe, len(poses), torch.tensor(NUDGES)
+    probe, count, nudges = closer.probe, len(poses), torch.tensor(NUDGES)
     tilt = torch.zeros(len(nudges), 3)
     tilt[:, 2] = nudges[:, 2]
     turned = poses.rotation[:, None] @ axis_angle_to_matrix(tilt)
     way = nudges[:, :2] @ poses.rotation[:, :, 1:].transpose(1, 2)
-    centre = poses.rotation @ gripper.centre + poses.wrist
-    wrist = centre[:, None] - turned @ gripper.centre + way
-    low, high = gripper.hand.dof_limits.unbind(1)
+    centre = poses.rotation @ closer.centre + poses.wrist
+    wrist = centre[:, None] - turned @ closer.centre + way
+    low, high = closer.hand.dof_limits.unbind(1)
     shares = torch.linspace(-OPENING, OPENING, CLOSINGS)
-    closing = finger_closings(gripper.hand)
+    closing = finger_closings(closer.hand)
     dofs = poses.dofs[:, None] + shares[:, None] * closing.sum(0)
-    flesh = probe.skin_points(Closer.transforms(gripper, dofs.clamp(low, high).flatten(0, 1)))[:, probe.spheres]
+    flesh = probe.skin_points(closer.transforms(dofs.clamp(low, high).flatten(0, 1)))[:, probe.spheres]
     there = flesh.reshape(count, 1, -1, 3) @ turned.transpose(-1, -2) + wrist[:, :, None]
-    gap = (obj.grid.query(there)[0].unflatten(2, (CLOSINGS, -1)) - 0.85 * probe.radii) > -0.0008
+    clear = obj.grid.query(there)[0].unflatten(2, (CLOSINGS, -1)) > FLESH * probe.radii - PRESS
     dofs = poses.dofs[:, None].repeat(1, len(nudges), 1)
     for part, closes in enumerate(closing):
-        free = gap[..., probe.sphere_parts == part].all(-1).int().cumprod(-1).sum(-1)
+        free = clear[..., probe.sphere_parts == part].all(-1).int().cumprod(-1).sum(-1)
         dofs += torch.where(free < CLOSINGS, shares[(free - 1).clamp_min(0)], 0.0)[..., None] * closes
     dofs = dofs.clamp(low, high)
     bent = (dofs - poses.dofs[:, None]).square().sum(-1)
     many = Poses(turned.flatten(0, 1), wrist.flatten(0, 1), dofs.flatten(0, 1), dofs.flatten(0, 1),
                  ("",) * (count * len(nudges)))
-    loose = looseness(gripper.firmness(many)).reshape(bent.shape)
-    gripper.forget()
-    inside = obj.grid.query(Closer.points(gripper, many)[:, probe.spheres])[0]
+    loose = looseness(grip(many, closer.transforms(many.dofs))[0]).reshape(bent.shape)
+    inside = obj.grid.query(closer.points(many)[:, probe.spheres])[0]
     deep = (100 * (0.8 * probe.radii - inside)).relu().square().sum(-1).reshape(bent.shape)
-    bones = torch.as_tensor(bones_crossing(obj, keypoints(gripper, many), palm=True)).reshape(bent.shape)
+    bones = torch.as_tensor(bones_crossing(obj, keypoints(closer, many), palm=True)).reshape(bent.shape)
     far = (100 * way).square().sum(-1) + (100 * TILT_ARM * nudges[:, 2]).square()
-    best, rows = (GRIP * loose + deep + 4.0 * bones + 0.25 * far + bent).argmin(1), torch.arange(count)
+    best, rows = (GRIP * loose + deep + BONE * bones + FAR * far + bent).argmin(1), torch.arange(count)
     found = dofs[rows, best]
     return replace(poses, rotation=turned[rows, best], wrist=wrist[rows, best], dofs=found, template=found)
 
@@ -293,7 +311,7 @@ def ways_out(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
     there = (joints[:, :, None] + steps[:, None, :, None]).flatten(0, 2)
     bones = bones_crossing(obj, there, palm=True).reshape(deep.shape[:3])
     far = (100 * steps).square().sum(-1)[:, None]
-    cost = deep.square().sum(-1) + 4.0 * bones + 0.25 * far + 3 * shares.square()[None, :, None]
+    cost = deep.square().sum(-1) + BONE * bones + FAR * far + 3 * shares.square()[None, :, None]
     best, rows, width = cost.flatten(1).argmin(1), torch.arange(count), steps.shape[1]
     return replace(poses, wrist=poses.wrist + steps[rows, best % width], dofs=opened[rows, best // width])
 

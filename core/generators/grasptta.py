@@ -183,15 +183,15 @@ class GraspTTA(Network):
         before = torch.cat([z, c], 1)
         if not self.steps:
             return self.cvae.decoder(before)
-        chunks, found, told = torch.arange(len(before)).split(len(before) if before.is_cuda else CHUNK), [], True
+        chunks, found, going = torch.arange(len(before)).split(len(before) if before.is_cuda else CHUNK), [], True
 
         def goes_on(share: float) -> bool:
-            nonlocal told
-            told = go_on((len(found) + share) / len(chunks))
-            return told
+            nonlocal going
+            going = go_on((len(found) + share) / len(chunks))
+            return going
 
         for rows in chunks:
-            found.append(self.adapted(before[rows], window[rows], betas[rows], hand, goes_on) if told
+            found.append(self.adapted(before[rows], window[rows], betas[rows], hand, goes_on) if going
                          else self.cvae.decoder(before[rows]))
         return torch.cat(found)
 

@@ -137,12 +137,15 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
     """JointDiffusion: synthesis and refinement together (App. C.5); at the end with the distance to the surface."""
     network = JointDiffusion(**options)
     parts = ("object_context", "noisy_context", "wishes", "denoiser")
+
+    def surface(hand: SkinSample, batch: Terms, rng: torch.Generator) -> Terms:
+        return network.loss(hand, batch, rng, SURFACE)
+
     return Recipe(network, (
         Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
               network.standardise),
-        *(Stage(name, parts, lambda hand, batch, rng: network.loss(hand, batch, rng, SURFACE),
-                Course(steps(count, scale), rate=rate, seed=seed), 32)
-          for seed, (name, count, rate) in enumerate((("surface", 6000, 4e-4), ("longer", 16000, 5e-4)))),
+        Stage("surface", parts, surface, Course(steps(6000, scale), rate=4e-4), 32),
+        Stage("longer", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=1), 32),
     ))
 
 

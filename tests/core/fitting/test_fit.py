@@ -10,7 +10,7 @@ import trimesh
 
 from core.fitting.contacts import contacts_of_grasp
 from core.fitting.fit import SLACK, badness, better, fine, fit, poses_of, touches
-from core.fitting.mend import FIRM, Gripper, Mender, finger_closings, looseness, ways_out, ways_to_grip
+from core.fitting.mend import FIRM, Grip, Gripper, Mender, finger_closings, looseness, ways_out, ways_to_grip
 from core.fitting.representation import represent
 from core.grasps import Grasps
 from core.metrics.bones import bones_crossing
@@ -20,7 +20,7 @@ from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from core.synthesis.checks import Surface
 from core.synthesis.grip import firmness
-from core.synthesis.optimise import Poses
+from core.synthesis.optimise import Closer, Poses
 from core.synthesis.probe import HandProbe
 from core.training.noise import perturbed as noisy
 
@@ -100,10 +100,10 @@ def test_a_grip_is_looked_for_near_a_loose_hand(held_out, hand):
         some = replace(off, hand_pose=hand.pose_from_dofs(0.75 * hand.dofs_from_pose(off.hand_pose)))
         probe = HandProbe(hand, some.betas[0])
         given = poses_of(hand, probe, some)
-        gripper = Gripper(hand, probe, some.betas[0], obj, given, torch.ones(len(some), probe.pads.stop))
-        found = ways_to_grip(gripper, obj, given)
+        closer = Closer(hand, probe, some.betas[0], obj)
+        found = ways_to_grip(closer, Grip(closer, obj), obj, given)
         assert torch.equal(found.template, found.dofs)
-        one, other = (gripper.grasps(poses, "", 0) for poses in (given, found))
+        one, other = (closer.grasps(poses, "", 0) for poses in (given, found))
         loose = looseness(firmness(obj, hand, one)) > SLACK
         better.append((looseness(firmness(obj, hand, one)) - looseness(firmness(obj, hand, other)))[loose])
         joints = [hand(**poses.parameters()).joints for poses in (one, other)]
@@ -117,8 +117,8 @@ def test_where_there_is_nothing_to_grip_the_hand_stays_as_it_is(held_out, hand):
     obj, grasps = held_out[0]
     probe = HandProbe(hand, grasps.betas[0])
     far = poses_of(hand, probe, replace(grasps, transl=grasps.transl + 1.0))
-    gripper = Gripper(hand, probe, grasps.betas[0], obj, far, torch.ones(len(far), probe.pads.stop))
-    found = ways_to_grip(gripper, obj, far)
+    closer = Closer(hand, probe, grasps.betas[0], obj)
+    found = ways_to_grip(closer, Grip(closer, obj), obj, far)
     assert torch.allclose(found.wrist, far.wrist, atol=1e-6)
     assert torch.allclose(found.dofs, far.dofs, atol=1e-6)
 
@@ -143,8 +143,9 @@ def test_the_grip_of_moving_hands_is_that_of_all_their_skin(held_out, hand):
     opened = hand.dofs_from_pose(grasps.hand_pose) * torch.linspace(0.8, 1.0, len(grasps))[:, None]
     some = replace(grasps, hand_pose=hand.pose_from_dofs(opened))
     start = poses_of(hand, HandProbe(hand, some.betas[0]), some)
-    gripper = Gripper(hand, HandProbe(hand, some.betas[0]), some.betas[0], obj, start,
-                      torch.ones(len(some), HandProbe(hand).pads.stop))
+    probe = HandProbe(hand, some.betas[0])
+    gripper = Gripper(hand, probe, some.betas[0], obj, start, torch.ones(len(some), probe.pads.stop),
+                      Grip(Closer(hand, probe, some.betas[0], obj), obj))
     wrist = start.wrist.clone().requires_grad_(True)
     rough = gripper.firmness(replace(start, wrist=wrist))
     exact = firmness(obj, hand, some)
