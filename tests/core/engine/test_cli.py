@@ -121,7 +121,8 @@ def test_evaluate_against_a_truth(can, grasps_file, tmp_path, capsys):
     assert found["mpjpe_mm"] == pytest.approx(25, abs=1e-3)
     assert found["r_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
     assert 0 < found["contact_f1"] < 0.5
-    assert set(found) == {"mpjpe_mm", "r_mpjpe_mm", "contact_precision", "contact_recall", "contact_f1"}
+    assert set(found) == {"mpjpe_mm", "r_mpjpe_mm", "contact_precision", "contact_recall", "contact_f1",
+                          "contact_object_f1"}
     capsys.readouterr()
     assert cli.main(asked) == 0
     shown = capsys.readouterr().out

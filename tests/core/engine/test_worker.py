@@ -141,7 +141,8 @@ def test_posed_hands_are_measured(engine, posed_can):
     assert each["paper_contact"].tolist() == each["strict_contact"].tolist() == each["strict_held"].tolist() == [1, 0]
     assert each["paper_displacement_cm"][1] == pytest.approx(10.7, abs=0.2)
     assert each["strict_parts"].shape == (2, 6)
-    assert 0 < each["strict_volume_cm3"][0] < 1
+    assert each["paper_volume_cm3"][0] > each["paper_volume_cm3"][1] == 0  # whole voxels that the hand reaches
+    assert each["strict_volume_cm3"][0] < 1
     for name, mean in message["strict"].items():
         if name not in ("parts", "different"):
             assert mean == pytest.approx(float(each[f"strict_{name}"].mean()), abs=1e-5)
