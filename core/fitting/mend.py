@@ -81,8 +81,6 @@ class Mender(Closer):
         self.own_pads = pads + 0.25 * patch_weights(probe) * must[:, probe.pad_part] * (pads == 0)
         self.start, self.stay = start, stay
         self._side: tuple[torch.Tensor, torch.Tensor] | None = None
-        with torch.no_grad():
-            self._shaped = hand.rest(self.betas)[0]
 
     def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
         return self.own_pads
@@ -96,22 +94,10 @@ class Mender(Closer):
             self._posed = None
 
     def _bones(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rotations and transforms of the bones; within a step made once, for the points, the skin and its normals."""
+        """As `Closer` has them; within a step made once, for the points, the skin and its normals."""
         if self._posed is None or self._posed[0] is not dofs:
-            count = len(dofs)
-            turns = axis_angle_to_matrix(self.hand.pose_from_dofs(dofs).reshape(count, 15, 3))
-            rotations = torch.cat([torch.eye(3).expand(count, 1, 3, 3), turns], 1)
-            joints = self.probe.joints.expand(count, -1, -1)
-            self._posed = dofs, rotations, self.hand.chain(rotations, torch.zeros(count, 3), joints)
+            self._posed = dofs, *super()._bones(dofs)
         return self._posed[1:]
-
-    def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
-        return self._bones(dofs)[1]
-
-    def skin(self, poses: Poses) -> torch.Tensor:
-        rotations, transforms = self._bones(poses.dofs)
-        local = self.hand.skinned(self._shaped - self.probe.wrist, rotations, transforms)[0]
-        return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
 
     def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As `Closer` has it, but flesh that went through a wall is behind it, however far.
@@ -183,7 +169,8 @@ class Grip:
         turn = poses.rotation.transpose(1, 2)
         local = self._skin.skin_points(bones)
         normals = self._skin.normals_under(bones) @ turn
-        moved = (self._skin.skin_points(self._closer.transforms(poses.dofs + self._closing)) - local) @ turn
+        with torch.no_grad():  # how the skin closes hardly changes with the pose
+            moved = (self._skin.skin_points(self._closer.transforms(poses.dofs + self._closing)) - local) @ turn
         points = local @ turn + poses.wrist[:, None]
         distance, outward = self._closer._distance(points)
         facing = (-(normals * outward).sum(-1)).clamp_min(0)

@@ -15,6 +15,8 @@ from typing import Final
 
 import torch
 
+from core.rotations import cross_matrix
+
 FINGERS: Final = ("index", "middle", "ring", "little")
 #: first joint of each finger's chain in MANO's order
 FIRST_JOINT: Final = {"thumb": 13, "index": 1, "middle": 4, "ring": 10, "little": 7}
@@ -131,6 +133,28 @@ def pose_from_dofs(dofs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     parts[13] = mcp[:, None] * frames[13, 2]
     parts[14] = ip[:, None] * frames[14, 2]
     return torch.cat(parts, dim=1)
+
+
+def turning_axes(frames: torch.Tensor) -> torch.Tensor:
+    """(21, 3) the axes of a right hand's degrees of freedom, in the order of `DOF_NAMES`."""
+    axes = [frames[FIRST_JOINT[finger] - 1 + joint, row]
+            for finger in FINGERS for joint, row in ((0, 2), (0, 1), (1, 2), (2, 2))]
+    return torch.stack([*axes, *frames[12], frames[13, 2], frames[14, 2]])
+
+
+def rotations_from_dofs(dofs: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
+    """Rotations (B, 15, 3, 3) that the pose of (B, 21) radians stands for, without the way through axis-angle.
+
+    Args:
+        axes: (21, 3) of the turns (`turning_axes`).
+    """
+    cross, angle = cross_matrix(axes), dofs[..., None, None]
+    turns = torch.eye(3).to(dofs) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+    bend, spread, middle, last = turns[:, :16].unflatten(1, (4, 4)).unbind(2)
+    twist, aside, inward, thumb_middle, thumb_last = turns[:, 16:].split(1, 1)
+    joints = ((bend @ spread, twist @ (aside @ inward)), (middle, thumb_middle), (last, thumb_last))
+    index, middle, ring, little, thumb = torch.stack([torch.cat(pair, 1) for pair in joints], 2).unbind(1)
+    return torch.cat([index, middle, little, ring, thumb], 1)
 
 
 def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:

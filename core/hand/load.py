@@ -14,6 +14,8 @@ from core.hand.errors import HandError
 from core.hand.mano_pickle import read_mano_pickle
 from core.hand.model import HandModel
 
+#: MANO's joints: five chains of three at the wrist
+PARENTS: Final = [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14]
 EMBEDDED: Final = Path(__file__).resolve().parents[2] / "weights" / "hand" / "right.npz"
 NEEDED: Final = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 
@@ -97,7 +99,7 @@ def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
         raise HandError(f"{name}: kintree_table has shape {parents.shape} where a hand has (2, 16).")
     parents = parents[0].copy()
     parents[0] = -1
-    if (parents[1:] >= np.arange(1, 16)).any() or (parents[1:] < 0).any():
+    if parents.tolist() != PARENTS:
         raise HandError(f"{name}: its joints do not form a hand (kintree_table).")
     out["parents"] = parents
     faces = _indices(out["f"], name, "f")

@@ -85,7 +85,6 @@ class HandModel(nn.Module):
         self._keep("_shape_rows", shape.reshape(-1, 10).T, torch.float32)
         self._keep("_joint_rows", np.einsum("jv,vkd->djk", regress, shape).reshape(10, 48), torch.float32)
         self._keep("_rest_joints", regress @ np.asarray(arrays["v_template"], np.float64), torch.float32)
-        self._chain = np.asarray(arrays["parents"]).tolist()
         self._make_tables()
 
     def _keep(self, name: str, values: np.ndarray | None, dtype: torch.dtype) -> None:
@@ -120,6 +119,8 @@ class HandModel(nn.Module):
         self._keep("sphere_weights", table.sphere_weights, torch.float32)
         self._keep("dof_limits", articulation.dof_limits().numpy(), torch.float32)
         self._keep("_frames", frames.numpy(), torch.float32)
+        axes = articulation.turning_axes(frames)
+        self._keep("_axes", articulation.mirror_pose(axes) if self.side == "left" else axes, torch.float32)
         for part, region in enumerate(table.regions):
             self._keep(f"_region{part}", region, torch.long)
         self.length = float(np.linalg.norm(template.numpy()[tips[2]] - joints[0]))
@@ -155,17 +156,22 @@ class HandModel(nn.Module):
 
     def chain(self, rotations: torch.Tensor, transl: torch.Tensor, rest_joints: torch.Tensor) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms of rotations (B, 16, 3, 3), each against its parent's."""
-        turned = [rotations[:, 0]]
-        placed = [rest_joints[:, 0] + transl]
-        for joint in range(1, 16):
-            parent = self._chain[joint]
-            bone = rest_joints[:, joint] - rest_joints[:, parent]
-            placed.append(placed[parent] + (turned[parent] @ bone[..., None])[..., 0])
-            turned.append(turned[parent] @ rotations[:, joint])
-        rotation = torch.stack(turned, 1)
-        offset = torch.stack(placed, 1) - (rotation @ rest_joints[..., None])[..., 0]
-        last = torch.tensor([0.0, 0, 0, 1], dtype=offset.dtype, device=offset.device).expand(len(offset), 16, 1, 4)
-        return torch.cat([torch.cat([rotation, offset[..., None]], -1), last], -2)
+        # Five chains of three joints hang at the wrist: all five go a joint further together.
+        root = rotations[:, :1]
+        first, middle, last = rotations[:, 1:].unflatten(1, (5, 3)).unbind(2)
+        near, mid, far = rest_joints[:, 1:].unflatten(1, (5, 3)).unbind(2)
+        wrist = rest_joints[:, :1] + transl[:, None]
+        first_at = wrist + _turned(root, near - rest_joints[:, :1])
+        first = root @ first
+        middle_at = first_at + _turned(first, mid - near)
+        middle = first @ middle
+        last_at = middle_at + _turned(middle, far - mid)
+        last = middle @ last
+        rotation = torch.cat([root, torch.stack([first, middle, last], 2).flatten(1, 2)], 1)
+        placed = torch.cat([wrist, torch.stack([first_at, middle_at, last_at], 2).flatten(1, 2)], 1)
+        offset = placed - _turned(rotation, rest_joints)
+        bottom = torch.tensor([0.0, 0, 0, 1], dtype=offset.dtype, device=offset.device).expand(len(offset), 16, 1, 4)
+        return torch.cat([torch.cat([rotation, offset[..., None]], -1), bottom], -2)
 
     def forward(
         self, global_orient: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor, betas: torch.Tensor
@@ -189,9 +195,10 @@ class HandModel(nn.Module):
         count = len(rotations)
         feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(count, 135)
         rest = shaped + (feature @ self.posedirs).reshape(count, *shaped.shape[1:])
-        blend = (self.lbs_weights @ transforms[:, :, :3].reshape(count, 16, 12)).reshape(*rest.shape[:2], 3, 4)
-        x, y, z = rest.split(1, dim=-1)
-        return blend[..., 0] * x + blend[..., 1] * y + blend[..., 2] * z + blend[..., 3], rest
+        # Vertices last, so that long rows are worked on.
+        blend = (transforms[:, :, :3].reshape(count, 16, 12).transpose(1, 2) @ self.lbs_weights.T).unflatten(1, (3, 4))
+        points = torch.nn.functional.pad(rest.transpose(1, 2), (0, 0, 0, 1), value=1.0)
+        return (blend * points[:, None]).sum(2).transpose(1, 2), rest
 
     def anchors(self, vertices: torch.Tensor) -> torch.Tensor:
         """(B, 32, 3) anchor points of (B, V, 3) vertices: five for each finger, then seven on the palm."""
@@ -212,7 +219,16 @@ class HandModel(nn.Module):
         pose = articulation.pose_from_dofs(dofs, self._frames)
         return articulation.mirror_pose(pose) if self.side == "left" else pose
 
+    def rotations_from_dofs(self, dofs: torch.Tensor) -> torch.Tensor:
+        """(B, 15, 3, 3) rotations of the joints at (B, 21) angles, those of `pose_from_dofs`; differentiable."""
+        return articulation.rotations_from_dofs(dofs, self._axes)
+
     def dofs_from_pose(self, hand_pose: torch.Tensor) -> torch.Tensor:
         """(B, 21) the joint angles nearest to a (B, 45) hand pose."""
         pose = articulation.mirror_pose(hand_pose) if self.side == "left" else hand_pose
         return articulation.dofs_from_pose(pose, self._frames)
+
+
+def _turned(rotation: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """(..., 3) vectors turned by (..., 3, 3) rotations."""
+    return (rotation @ vectors[..., None])[..., 0]

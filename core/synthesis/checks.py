@@ -99,8 +99,7 @@ def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
     found = measure(obj, closer, skin, joints)
     points = closer.points(poses)
     centres = points[:, probe.spheres] * 100
-    gap = (centres[:, closer.pairs[:, 0]] - centres[:, closer.pairs[:, 1]]).norm(dim=-1)
-    crowding = (closer.touch - gap).relu().amax(1)
+    crowding = (closer.touch - torch.cdist(centres, centres)).relu().amax((1, 2))
     unnatural = torch.rad2deg((poses.dofs - poses.template).square().mean(1).sqrt())
     power = torch.tensor([BY_NAME[name].power for name in poses.types])
     named = torch.tensor([[any(PARTS[part] in pad for pad in BY_NAME[name].pads) for part in range(6)]

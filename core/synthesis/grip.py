@@ -97,12 +97,25 @@ def settled(skin: torch.Tensor, distance: torch.Tensor, outward: torch.Tensor, m
             place = nearer(place, SHARE)
     place = nearer(place, 1.0)  # its gradient is that of the balance, by the theorem of implicit functions
     force = area * (press + (along @ place[..., None])[..., 0]).relu()
-    travel = torch.cat([torch.eye(3).to(skin).expand(*skin.shape, 3), cross_matrix(lever).transpose(-1, -2)], -1)
     # Pressed skin bears a travel by its normal, and, sideways, by friction.
-    stiff = (travel * (FRICTION**2 * force)[..., None, None]).flatten(1, 2).transpose(1, 2) @ travel.flatten(1, 2)
+    stiff = FRICTION**2 * bearing(lever, force)
     stiff = stiff + (along * ((1 - FRICTION**2) * force)[..., None]).transpose(1, 2) @ along + loose
     yielding = torch.linalg.inv(stiff)[:, :3, :3]
     return 1 / torch.linalg.eigvalsh(yielding)[:, -1], place.detach()
+
+
+def bearing(lever: torch.Tensor, force: torch.Tensor) -> torch.Tensor:
+    """(B, 6, 6) how stiffly springs at levers (B, V, 3) that bear every way alike withstand shifts and turns.
+
+    The sum of T' T over them, weighted `force` (B, V), with T = [1, -lever x], from the moments of the levers.
+    """
+    heavy = force[..., None] * lever
+    first, second = heavy.sum(1), heavy.transpose(1, 2) @ lever
+    one = torch.eye(3).to(lever)
+    shift = force.sum(1)[:, None, None] * one
+    turn = second.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] * one - second
+    both = cross_matrix(first)
+    return torch.cat([torch.cat([shift, both.transpose(1, 2)], 2), torch.cat([both, turn], 2)], 1)
 
 
 def centre_of_mass(obj: GraspObject) -> torch.Tensor:

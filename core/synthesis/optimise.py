@@ -17,6 +17,7 @@ from torch.nn.functional import huber_loss
 from core.grasps import Grasps
 from core.hand.skin import vertex_area
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from core.synthesis.probe import blended
 from core.synthesis.taxonomy import BY_NAME
 
 if TYPE_CHECKING:
@@ -178,10 +179,13 @@ class Closer:
     def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, obj: GraspObject,
                  weights: Weights | None = None) -> None:
         self.hand, self.probe, self.grid = hand, probe, obj.grid
+        self.firm_probe = probe.pads_and_spheres()
         self.thin = bool((obj.thickness < THIN).float().mean() > 0.05)
         self.aim: torch.Tensor | float = AIM_THIN if self.thin else AIM
         self.give: torch.Tensor | float = GIVE_THIN if self.thin else GIVE
         self.betas = betas.reshape(1, 10)
+        with torch.no_grad():
+            self._shaped = hand.rest(self.betas)[0]
         self.weights = weights or Weights(flesh=16.0 if self.thin else 8.0)
         self.centre = 0.8 * probe.joints[4] + probe.joints.new_tensor([0.0, -0.035, 0.0])
         rest = probe.rest[probe.spheres]
@@ -189,13 +193,12 @@ class Closer:
         apart = torch.cdist(rest, rest) > (radii[:, None] + radii[None]) * 1.02
         other = probe.sphere_parts[:, None] != probe.sphere_parts[None]
         upper = torch.ones(len(rest), len(rest), dtype=torch.bool, device=rest.device).triu(1)
-        self.pairs = (apart & other & upper).nonzero()
-        self.touch = 0.92 * (radii[self.pairs[:, 0]] + radii[self.pairs[:, 1]]) * 100
+        self.touch = torch.where(apart & other & upper, 0.92 * (radii[:, None] + radii[None]) * 100, 0.0)
         self.limits = hand.dof_limits
         # The thumb is freer than the fingers, and their spreads are less so.
         self.prior_scale = rest.new_tensor([1.0, 2.0, 1.0, 1.0] * 4 + [0.35] * 5)
         # Each part that a type names should touch somewhere, the thumb above all.
-        self.part_rows = [(probe.pad_part == part).nonzero()[:, 0] for part in range(6)]
+        self.of_part = probe.pad_part == torch.arange(6, device=rest.device)[:, None]
         self.part_weight = rest.new_tensor([1.6, 1.0, 1.0, 0.8, 0.6, 0.6])
         self.part_reach: torch.Tensor | float = 1.5  # cm from which a part is let go
 
@@ -212,16 +215,21 @@ class Closer:
         for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
                 setattr(other, name, value.to(device))
-        other.part_rows = [rows.to(device) for rows in self.part_rows]
         other.hand = copy.deepcopy(self.hand).to(device)
-        other.probe, other.grid = self.probe.to(device), self.grid.to(device)
+        other.probe, other.firm_probe = self.probe.to(device), self.firm_probe.to(device)
+        other.grid = self.grid.to(device)
         return other
 
     def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
         """(B, 16, 4, 4) skinning transforms with the wrist at the origin, unturned."""
-        pose = self.hand.pose_from_dofs(dofs)
-        zero = torch.zeros(len(dofs), 3, dtype=dofs.dtype, device=dofs.device)
-        return self.hand.transforms(zero, pose, zero, self.probe.joints[None].expand(len(dofs), -1, -1))
+        return self._bones(dofs)[1]
+
+    def _bones(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 16, 3, 3) rotations of the bones, each against its parent's, and their `transforms`."""
+        turns = self.hand.rotations_from_dofs(dofs)
+        rotations = torch.cat([torch.eye(3).to(turns).expand(len(dofs), 1, 3, 3), turns], 1)
+        joints = self.probe.joints.expand(len(dofs), -1, -1)
+        return rotations, self.hand.chain(rotations, torch.zeros_like(dofs[:, :3]), joints)
 
     def points(self, poses: Poses) -> torch.Tensor:
         """(B, P, 3) the probe's points in the object's frame, metres."""
@@ -279,10 +287,11 @@ class Closer:
             energy = self.energy(final, pads, stage.whole_skin, fixed)
         return replace(final, dofs=dofs.detach()), energy, stopped
 
-    def local(self, dofs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, P, 3) the probe's points and (B, pads + skin, 3) their normals, seen from the wrist."""
+    def local(self, dofs: torch.Tensor, skin: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, P, 3) the probe's points and (B, pads + skin, 3) their normals, seen from the wrist; or without skin."""
         transforms = self.transforms(dofs)
-        return self.probe.skin_points(transforms), self.probe.normals_under(transforms)
+        probe = self.probe if skin else self.firm_probe
+        return probe.skin_points(transforms), probe.normals_under(transforms)
 
     def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
         """(B, pads) the weight of each pad point; a group's weight is shared among its points."""
@@ -297,7 +306,7 @@ class Closer:
                fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         """(B,) the energy of each pose."""
         w, probe = self.weights, self.probe
-        local, local_normals = fixed if fixed is not None else self.local(poses.dofs)
+        local, local_normals = fixed if fixed is not None else self.local(poses.dofs, skin=not whole_skin)
         if fixed is not None and not self.thin:  # while only the wrist moves, the spheres keep the flesh out
             local, local_normals = local[:, : probe.spheres.stop], local_normals[:, : probe.pads.stop]
         turn = poses.rotation.transpose(1, 2)
@@ -306,7 +315,7 @@ class Closer:
         skin = None
         if whole_skin:
             skin = self.skin(poses)
-            everything = torch.cat([points[:, : probe.spheres.stop], skin], 1)
+            everything = torch.cat([points, skin], 1)
         else:
             everything = points
         distance, outward = self._distance(everything)
@@ -319,8 +328,7 @@ class Closer:
             contact = 4 * w.contact * (pads * (reach.clamp_max(0.6) + sharp)).sum(1)
         else:
             contact = w.contact * (pads * (reach + 0.1 * (pad_distance + self.aim).abs())).sum(1)
-        nearest = torch.stack([torch.where(pads[:, rows] > 0, pad_distance[:, rows], 9.0).amin(1)
-                               for rows in self.part_rows], 1)
+        nearest = torch.where(self.of_part & (pads > 0)[:, None], pad_distance[:, None], 9.0).amin(2)
         touch = w.touch * (self.part_weight * (nearest + self.aim / 2).abs() * (nearest < self.part_reach)).sum(1)
         facing = w.facing * (pads * (1 + (normals[:, probe.pads] * pad_normal).sum(-1))).sum(1)
 
@@ -352,8 +360,8 @@ class Closer:
             penetration = depth.sum(1)
 
         centres = points[:, probe.spheres] * 100
-        gap = (centres[:, self.pairs[:, 0]] - centres[:, self.pairs[:, 1]]).norm(dim=-1)
-        crowding = w.crowding * (self.touch - gap).relu().square().sum(1)
+        gap = torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist")
+        crowding = w.crowding * (self.touch - gap).relu().square().sum((1, 2))
         return contact + touch + facing + closure + flesh + penetration + crowding + self.naturalness(poses)
 
     def naturalness(self, poses: Poses) -> torch.Tensor:
@@ -376,9 +384,8 @@ class Closer:
         """(B, V, 3) the whole skin's outward normals, object frame."""
         if not hasattr(self, "_rest_normals"):
             self._rest_normals = vertex_normals(self.hand.v_template, self.hand.faces)
-        rotations = self.transforms(poses.dofs)[:, :, :3, :3]
-        blend = (self.hand.lbs_weights @ rotations.reshape(len(poses), 16, 9)).reshape(len(poses), -1, 3, 3)
-        return (blend @ self._rest_normals[:, :, None])[..., 0] @ poses.rotation.transpose(1, 2)
+        turns = self.transforms(poses.dofs)[:, :, :3, :3]
+        return blended(self.hand.lbs_weights, self._rest_normals, turns) @ poses.rotation.transpose(1, 2)
 
     def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signed distance in cm, differentiable through the stored normal, and that normal."""
@@ -394,12 +401,16 @@ class Closer:
         return self._vertex_area
 
     def skin(self, poses: Poses) -> torch.Tensor:
-        """(B, V, 3) the whole skin with its correctives, object frame, metres."""
-        count = len(poses)
-        zero = torch.zeros(count, 3, device=self.device)
-        out = self.hand(zero, self.hand.pose_from_dofs(poses.dofs), zero, self.betas.expand(count, -1))
-        local = out.vertices - self.probe.wrist
-        return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
+        """(B, V, 3) the whole skin with its correctives, object frame, metres.
+
+        Its gradient is that of the bones alone: correctives are small, and half of the cost.
+        """
+        rotations, transforms = self._bones(poses.dofs)
+        rest = self._shaped[0] - self.probe.wrist
+        local = blended(self.hand.lbs_weights, torch.cat([rest, torch.ones_like(rest[:, :1])], 1), transforms[:, :, :3])
+        with torch.no_grad():
+            correctives = self.hand.skinned(rest[None], rotations, transforms)[0] - local
+        return (local + correctives) @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
 
     def grasps(self, poses: Poses, method: str, seed: int) -> Grasps:
         """The poses in the form of the rest of the house, unscored."""

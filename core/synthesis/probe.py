@@ -156,15 +156,33 @@ class HandProbe:
         other.skin = slice(0, len(rows))
         return other
 
+    def pads_and_spheres(self) -> HandProbe:
+        """The same without skin."""
+        other = copy.copy(self)
+        stop = self.spheres.stop
+        other.rest, other.weights = self.rest[:stop], self.weights[:stop]
+        other.normals, other.facing_weights = self.normals[: self.pads.stop], self.facing_weights[: self.pads.stop]
+        other.skin, other.skin_area = slice(stop, stop), self.skin_area[:0]
+        return other
+
     def skin_points(self, transforms: torch.Tensor) -> torch.Tensor:
         """(B, P, 3) the points under wrist-relative skinning transforms (B, 16, 4, 4)."""
-        blend = torch.einsum("pj,bjkl->bpkl", self.weights, transforms[:, :, :3, :])
-        return (blend[..., :3] @ self.rest[..., None])[..., 0] + blend[..., 3]
+        rest = torch.cat([self.rest, torch.ones_like(self.rest[:, :1])], 1)
+        return blended(self.weights, rest, transforms[:, :, :3])
 
     def normals_under(self, transforms: torch.Tensor) -> torch.Tensor:
         """(B, pads + skin, 3) outward normals of the pads, then of the skin points, under the same transforms."""
-        blend = torch.einsum("pj,bjkl->bpkl", self.facing_weights, transforms[:, :, :3, :3])
-        return torch.nn.functional.normalize((blend @ self.normals[..., None])[..., 0], dim=-1)
+        normals = blended(self.facing_weights, self.normals, transforms[:, :, :3, :3])
+        return normals / normals.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-9)
+
+
+def blended(weights: torch.Tensor, points: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+    """(B, P, 3) of points (P, D), the mean of what moves (B, 16, 3, D) make of each, weighted (P, 16).
+
+    As one product of matrices: a mean of maps and then as many small products take several times as long.
+    """
+    rows = (weights[:, :, None] * points[:, None]).flatten(1)
+    return (moves.transpose(1, 2).flatten(2) @ rows.T).transpose(1, 2)
 
 
 def farthest_points(points: torch.Tensor, count: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 
 from core.hand import load_hand
 from core.hand.articulation import mirror_pose
+from core.rotations import axis_angle_to_matrix
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mano_files import EMBEDDED, ROOT, hand_arrays
@@ -70,6 +71,20 @@ def test_left_is_the_mirror():
     torch.testing.assert_close(left.pose_from_dofs(dofs), mirror_pose(right.pose_from_dofs(dofs)))
     corners = left.v_template[left.faces]
     assert (corners[:, 0] * torch.linalg.cross(corners[:, 1], corners[:, 2])).sum() > 0, "faces look outward"
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_angles_turn_joints_as_their_pose_does(side):
+    hand = load_hand(side=side).double()
+    low, high = hand.dof_limits.unbind(1)
+    dofs = low + (high - low) * torch.rand(5, 21, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    dofs.requires_grad_()
+    straight = hand.rotations_from_dofs(dofs)
+    around = axis_angle_to_matrix(hand.pose_from_dofs(dofs).reshape(5, 15, 3))
+    torch.testing.assert_close(straight, around, atol=1e-7, rtol=0)
+    weight = torch.rand_like(around)
+    gradients = [torch.autograd.grad((some * weight).sum(), dofs)[0] for some in (straight, around)]
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=0)
 
 
 def test_gradients():

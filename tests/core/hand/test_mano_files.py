@@ -130,3 +130,12 @@ def test_missing_and_misshapen_arrays(tmp_path, key):
     np.savez(tmp_path / "nan.npz", **dict(arrays, **{key: nonsense}))
     with pytest.raises(HandError, match=r"nan\.npz"):
         load_hand(tmp_path / "nan.npz")
+
+
+def test_joints_that_hang_otherwise_are_refused(tmp_path):
+    arrays = hand_arrays()
+    parents = arrays["kintree_table"].copy()
+    parents[0, 2] = 0
+    np.savez(tmp_path / "other.npz", **dict(arrays, kintree_table=parents))
+    with pytest.raises(HandError, match="do not form a hand"):
+        load_hand(tmp_path / "other.npz")

@@ -14,9 +14,9 @@ from core.grasps import Grasps
 from core.hand import load_hand
 from core.metrics.hold import SQUEEZE
 from core.objects import prepare_object
-from core.rotations import axis_angle_to_matrix
+from core.rotations import axis_angle_to_matrix, cross_matrix
 from core.synthesis.dataset import load_training, training_object
-from core.synthesis.grip import BLOCKED, CLOSING, FRICTION, LOOSE, centre_of_mass, firmness, grip, settled
+from core.synthesis.grip import BLOCKED, CLOSING, FRICTION, LOOSE, bearing, centre_of_mass, firmness, grip, settled
 
 TRAINING = Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz"
 
@@ -53,6 +53,13 @@ def test_sinking_deeper_does_not_count_as_pressing_harder():
     skin, distance, outward, moved, area = plates((0.05, 0.05))
     deep, deeper = (float(grip(skin, distance - depth, outward, moved, area)) for depth in (0.05, 0.5))
     assert deep == pytest.approx(deeper)
+
+
+def test_what_springs_bear_is_summed_over_each():
+    lever, force = torch.randn(2, 7, 3), torch.rand(2, 7)
+    travel = torch.cat([torch.eye(3).expand(2, 7, 3, 3), -cross_matrix(lever)], -1)
+    each = force[..., None, None] * travel.transpose(-1, -2) @ travel
+    torch.testing.assert_close(bearing(lever, force), each.sum(1), atol=1e-5, rtol=1e-5)
 
 
 def test_from_where_it_rested_the_balance_is_found_in_few_steps():

@@ -65,6 +65,46 @@ def grasped(hand, rod):
     return Synthesis().sample(GraspRequest(rod, hand, 2), rng, watch), watch
 
 
+def test_the_probe_moves_as_the_hand_does(hand):
+    """Its spheres are the hand's own; a point between three vertices moves as their skinning says; normals turn."""
+    probe, dofs = HandProbe(hand), hand.dof_limits.mean(1).expand(2, 21) * torch.tensor([[0.3], [1.0]])
+    closer = Closer(hand, probe, torch.zeros(10), prepare_object(*_box()))
+    points, normals = closer.local(dofs)
+    zero = torch.zeros(2, 3)
+    out = hand(zero, hand.pose_from_dofs(dofs), zero, torch.zeros(2, 10))
+    torch.testing.assert_close(points[:, probe.spheres], hand.spheres(out) - probe.wrist, atol=1e-5, rtol=0)
+    transforms = closer.transforms(dofs)
+    for row in (0, probe.pads.stop - 1, probe.skin.start, probe.skin.stop - 1):
+        moved = (transforms[..., :3, :3] @ probe.rest[row]) + transforms[..., :3, 3]
+        torch.testing.assert_close(points[:, row], (probe.weights[row][:, None] * moved).sum(1), atol=1e-6, rtol=0)
+    mean = torch.einsum("j,bjkl,l->bk", probe.facing_weights[3], transforms[..., :3, :3], probe.normals[3])
+    torch.testing.assert_close(normals[:, 3], mean / mean.norm(dim=1, keepdim=True), atol=1e-6, rtol=0)
+    few, fewer = closer.local(dofs, skin=False)
+    torch.testing.assert_close(few, points[:, : probe.spheres.stop], atol=1e-6, rtol=0)
+    torch.testing.assert_close(fewer, normals[:, : probe.pads.stop], atol=1e-6, rtol=0)
+
+
+def test_the_whole_skin_is_the_hands_and_moves_with_its_bones(hand):
+    closer = Closer(hand, HandProbe(hand), torch.zeros(10), prepare_object(*_box()))
+    dofs = torch.full((2, 21), 0.5, requires_grad=True)
+    poses = Poses(axis_angle_to_matrix(torch.randn(2, 3)), torch.randn(2, 3), dofs, dofs.detach(), ("",) * 2)
+    skin = closer.skin(poses)
+    with torch.no_grad():
+        right = hand(**closer.grasps(poses, "", 0).parameters()).vertices
+    torch.testing.assert_close(skin.detach(), right, atol=2e-6, rtol=0)
+    weight = torch.randn(skin.shape)
+    gradient = torch.autograd.grad((skin * weight).sum(), dofs)[0]
+    full = torch.autograd.grad((hand(**{name: value for name, value in closer.grasps(poses, "", 0).parameters().items()
+                                        if name != "hand_pose"}, hand_pose=hand.pose_from_dofs(dofs)).vertices
+                                * weight).sum(), dofs)[0]
+    assert torch.cosine_similarity(gradient.flatten(), full.flatten(), dim=0) > 0.97
+
+
+def _box():
+    mesh = trimesh.creation.box((0.05, 0.05, 0.05))
+    return mesh.vertices, mesh.faces
+
+
 def test_rotations_go_there_and_back():
     vectors = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(matrix_to_axis_angle(axis_angle_to_matrix(vectors)), vectors, atol=1e-5)
