@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from core.synthesis.optimise import Poses
 
 FIRST_ROUND, ROUND, MOST_ROUNDS = 10, 48, 10
+# So many rounds more on a round object, while fewer than `FEW` of those that hold are not one grasp turned.
+MORE_ROUNDS = 6
 # On a round object so many grasps that are not one grasp turned are looked for first, for so many rounds; on a ball,
 # where hardly any are that, for fewer.
 UNLIKE, STRICT_ROUNDS, STRICT_ROUNDS_BALL = 10, 9, 2
@@ -77,7 +79,10 @@ class Synthesis:
             raise LookupError("no part of this object has a width that a hand can hold")
         goal = request.count
         rounds = MOST_ROUNDS + request.count // 8
-        for turn in range(rounds):
+        lacking = False
+        for turn in range(rounds + MORE_ROUNDS):
+            if turn >= rounds and not lacking:
+                return
 
             def go_on(fraction: float, turn: int = turn) -> bool:
                 offered.collect()
@@ -89,19 +94,23 @@ class Synthesis:
                 return
             if turn == 0:
                 poses = maker.make(FIRST_ROUND, kinds, sample=24)
-            elif offered.strict:
+            elif offered.strict or lacking:
                 poses = offered.unlike(maker.make(3 * ROUND, kinds, sample=96), closer, ROUND)
             else:
                 poses = maker.make(ROUND, kinds)
             poses, _ = there.run(poses.to(self.device), QUICK if turn == 0 else STAGES, go_on)
             offered.add(self.passing(request, closer, poses.to("cpu"), maker.purpose), goal)
             # What is waited for depends on counts alone, never on time: a seed repeats its result.
-            everything = offered.expected >= goal or turn in (0, rounds - 1)
+            everything = offered.expected >= goal or turn == 0 or turn >= rounds - 1
             go_on_waiting = offered.wait(everything, lambda: go_on(1.0))
             while everything and go_on_waiting and offered.fill(goal):
                 go_on_waiting = offered.wait(True, lambda: go_on(1.0))
-            if not go_on_waiting or offered.waited >= goal:
+            if not go_on_waiting:
                 return
+            if everything:
+                lacking = offered.lacks_unlike()
+                if offered.waited >= goal and not lacking:
+                    return
 
     def passing(self, request: GraspRequest, closer: Closer, poses: Poses, purpose: Purpose) -> Grasps:
         """The poses that pass `core.synthesis.checks` and do what is wanted, scored."""
@@ -171,6 +180,14 @@ class Offered:
         rounds = STRICT_ROUNDS_BALL if self._symmetry.kind == "sphere" else STRICT_ROUNDS
         wanted = min(UNLIKE, self.request.count)
         return self._symmetry.kind != "none" and self.expected < wanted and self._round < rounds
+
+    def lacks_unlike(self) -> bool:
+        """Whether fewer than `FEW` of those that hold on a round object (no ball) are not one grasp turned."""
+        if self._symmetry.kind in ("none", "sphere"):
+            return False
+        held = [one.joints for one in self._tested if one.held]
+        wanted = min(FEW, self.request.count)
+        return len(held) < wanted or len(most_different(torch.stack(held), self._symmetry, DIFFERENT)) < wanted
 
     def unlike(self, starts: Poses, closer: Closer, most: int) -> Poses:
         """Those starts first that are no grasp known already, seen elsewhere on a round object; at most `most`."""

@@ -377,3 +377,25 @@ def test_of_more_than_were_asked_for_the_unlike_are_offered(hand, rod, monkeypat
         assert offered.wait(True, lambda: True)
         monkeypatch.setattr(offered, "_symmetry", synthesis.find_symmetry(rod))
         assert sorted(offered.grasps("synthesis").score.tolist()) == [1.0, 4.0]
+
+
+def test_more_is_looked_for_while_a_round_object_has_few_that_are_unlike(hand, rod, monkeypatch):
+    """Of four wanted: four that are one grasp turned lack three; with three of other kinds nothing is lacking."""
+    monkeypatch.setattr(synthesis, "holds", lambda *_: True)
+    turn = axis_angle_to_matrix(torch.stack([torch.zeros(7), torch.zeros(7), torch.linspace(0, 4.8, 7)], 1))
+    wrist = torch.tensor([[0.1, 0.02, 0.0]]).repeat(7, 1)
+    wrist[4:, 0] += torch.tensor([0.05, 0.1, 0.15])
+    place = (turn @ wrist[..., None])[..., 0] - hand.rest(torch.zeros(1, 10))[1][0, 0]
+    grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(7, 45), place, torch.zeros(7, 10), torch.ones(7))
+    with Offered(GraspRequest(rod, hand, 4), Watch()) as offered:
+        round_about = offered._symmetry
+        monkeypatch.setattr(offered, "_symmetry", offered._plain)  # have them all shaken
+        for rows, lacks in ((range(2), True), (range(2, 4), True), (range(4, 7), False)):
+            for row in rows:
+                offered.add(grasps[row], 9)
+            assert offered.wait(True, lambda: True)
+            assert not offered.lacks_unlike()  # nothing is asked for where nothing turns
+            with monkeypatch.context() as turning:
+                turning.setattr(offered, "_symmetry", round_about)
+                assert offered.lacks_unlike() == lacks
+        assert len(offered.held) == 7
