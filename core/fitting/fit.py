@@ -8,13 +8,28 @@ rest as it was; its terms are those of `core.synthesis.optimise`. The hand's sha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import torch
 
 from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
 from core.fitting.field import hands_in_field
-from core.fitting.mend import SECOND, STAGES, Grip, Gripper, Mender, looseness, ways_there, ways_to_grip
+from core.fitting.mend import (
+    BACK,
+    BACK_ON,
+    RESCUE,
+    SECOND,
+    STAGES,
+    Grip,
+    Gripper,
+    Mender,
+    looseness,
+    ways_in,
+    ways_out,
+    ways_there,
+    ways_to_grip,
+)
 from core.grasps import Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.checks import Surface, measure, score
@@ -38,6 +53,8 @@ FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
 #: cm3 by which a fit may make the overlap larger, where it makes something else better; the strict protocol reads a
 #: little more, and calls 0.3 worse
 MORE_OVERLAP: Final = 0.2
+#: for a hand that all else left in the object, or off it: what a bone counts, and how far back it may go (`ways_out`)
+BONE_LEFT, FAR_BACK = 40.0, (*BACK, 0.065, 0.09)
 #: what a grip may lack (`looseness`) before the hand is closed better
 SLACK: Final = 0.7
 #: mm by which it may sink deeper, where it makes something else better, and mm that are never too deep: a hand that
@@ -146,16 +163,32 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
         mender = Mender(hand, probe, betas, obj, start[rows], pads[rows])
         return mender.run(begun[rows], stages[-1:], told, keep=1.0)[0]
 
-    def gripping(poses: Poses, told: Callable[[float], bool]) -> Poses:
+    def gripping(poses: Poses, told: Callable[[float], bool], stages: tuple[Stage, ...] = SECOND) -> Poses:
         meant = contacts_to_hold(obj, probe, closer.points(poses))
-        return Gripper(hand, probe, betas, obj, poses, meant, grip).run(poses, SECOND, told, keep=1.0)[0]
+        return Gripper(hand, probe, betas, obj, poses, meant, grip).run(poses, stages, told, keep=1.0)[0]
+
+    def freed(rows: torch.Tensor, told: Callable[[float], bool]) -> Poses:
+        """Well out of the object, and back to it by what it takes: closed until it meets it, gripping, laid on it."""
+        out = ways_out(closer, obj, best.poses[rows], BONE_LEFT, FAR_BACK)
+        out = ways_to_grip(closer, grip, obj, out, BONE_LEFT)
+        for begin, go in ((0.0, partial(gripping, stages=RESCUE)), (0.6, back_on)):
+            best.take(rows, out)
+            left = amiss(best.surface[rows]).nonzero()[:, 0]
+            if not len(left):
+                break
+            out = out.with_rows(left, go(out[left], lambda done, begin=begin: told(begin + (0.6 - begin / 3) * done)))
+        return out
+
+    def back_on(poses: Poses, told: Callable[[float], bool]) -> Poses:
+        poses = ways_in(closer, obj, poses)
+        meant = contacts_to_hold(obj, probe, closer.points(poses))
+        return Mender(hand, probe, betas, obj, poses, meant).run(poses, BACK_ON, told, keep=1.0)[0]
 
     goes = (
         (0.70, lambda: (best.lacking(begun) > SLACK).nonzero()[:, 0],
          lambda rows, told: gripping(ways_to_grip(closer, grip, obj, begun[rows]), told)),
         (0.85, lambda: rough[~fine(best.surface)[rough]], laid_on),
-        (0.97, lambda: amiss(best.surface).nonzero()[:, 0],
-         lambda rows, told: gripping(ways_there(closer, obj, best.poses[rows]), told)),
+        (0.97, lambda: amiss(best.surface).nonzero()[:, 0], freed),
     )
     if complete and len(rough):
         begun = start.with_rows(rough, brought_near(rough, lambda done: go_on(0.02 + 0.28 * done)))
@@ -257,13 +290,14 @@ def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) 
 
 
 def worse(after: Surface, before: Surface) -> torch.Tensor:
-    """(N,) bool: more bones in the object, contact lost, much more overlap, or much deeper."""
-    return ((after.bones > before.bones) | (touches(before) & ~touches(after))
+    """(N,) bool: more bones in the object, contact lost (but for bones' sake), much more overlap, or much deeper."""
+    freed = (before.bones > 0) & (after.bones == 0)
+    return ((after.bones > before.bones) | (touches(before) & ~touches(after) & ~freed)
             | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
             | (after.depth_mm > (before.depth_mm + MORE_DEPTH).clamp_min(SHALLOW)))
 
 
 def badness(found: Surface) -> torch.Tensor:
     """(N,) bones, walls, overlap, depth, no contact and what the contacts cannot carry, in one number."""
-    return (3.0 * found.bones + (found.through > 0) + found.overlap_cm3.clamp_max(10) + 0.3 * found.depth_mm
+    return (12.0 * found.bones + (found.through > 0) + found.overlap_cm3.clamp_max(10) + 0.3 * found.depth_mm
             + 4.0 * ~touches(found) + 2 * found.residual.clamp_max(0.5)).float()

@@ -18,19 +18,24 @@ from core.synthesis.probe import FINGERS, HandProbe
 
 if TYPE_CHECKING:
     from core.hand import HandModel
+    from core.hand.skin import SkinRows
     from core.objects import GraspObject
 
 STAGES: Final = (
     Stage(12, 0.02, 0.10, 0.0),
     Stage(30, 0.014, 0.05, 0.035),
-    Stage(60, 0.004, 0.02, 0.010, whole_skin=True, memory=0.99),
+    Stage(46, 0.005, 0.024, 0.012, whole_skin=True, memory=0.99),
 )
-#: for those that would not grip, and those that are through a wall, or do not touch, after all
+#: for those that would not grip; and the shorter ways of the few that are through a wall, or do not touch, after all
 SECOND: Final = (Stage(40, 0.015, 0.07, 0.04), Stage(30, 0.005, 0.02, 0.011, whole_skin=True, memory=0.99))
+RESCUE: Final = (Stage(24, 0.02, 0.09, 0.05), Stage(20, 0.006, 0.025, 0.013, whole_skin=True, memory=0.99))
+BACK_ON: Final = (Stage(16, 0.014, 0.05, 0.035), Stage(30, 0.005, 0.025, 0.013, whole_skin=True, memory=0.99))
 #: the grip, in `core.synthesis.grip`'s units, from which a hand is firm, and the weight of what it lacks (a log ratio)
 FIRM, GRIP = 0.5, 10.0
 #: points of skin that the grip is reckoned with while hands move
 GRIPPING: Final = 600
+#: steps of the hands for which its slope stands
+EVERY: Final = 2
 #: Newton's steps to the balance from where it was a step of the hands before
 FEW: Final = 2
 #: cm inside the surface where contact is aimed, and what the last stage lets pass: soft skin that holds
@@ -85,11 +90,11 @@ class Mender(Closer):
     def _pad_weights(self, types: tuple[str, ...]) -> torch.Tensor:
         return self.own_pads
 
-    def energy(self, poses: Poses, pads: torch.Tensor, whole_skin: bool,
+    def energy(self, poses: Poses, pads: torch.Tensor, skin: SkinRows | None,
                fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         self._posed = None  # angles move in place between the steps
         try:
-            return super().energy(poses, pads, whole_skin, fixed)
+            return super().energy(poses, pads, skin, fixed)
         finally:
             self._posed = None
 
@@ -140,10 +145,19 @@ class Gripper(Mender):
     def __init__(self, hand: HandModel, probe: HandProbe, betas: torch.Tensor, obj: GraspObject, start: Poses,
                  pads: torch.Tensor, grip: Grip, stay: float = STAY) -> None:
         super().__init__(hand, probe, betas, obj, start, pads, stay)
-        self._grip, self._place = grip, None
+        self._grip, self._place, self._steps = grip, None, 0
 
     def naturalness(self, poses: Poses) -> torch.Tensor:
-        return super().naturalness(poses) + GRIP * looseness(self.firmness(poses))
+        """(B,) with what the grip lacks, up to a constant: its slope is reckoned every `EVERY` steps."""
+        free = poses.rotation, poses.wrist, poses.dofs
+        if self._steps % EVERY == 0:
+            with torch.enable_grad():
+                rotation, wrist, dofs = (value.detach().requires_grad_() for value in free)
+                loose = looseness(self.firmness(replace(poses, rotation=rotation, wrist=wrist, dofs=dofs)))
+                self._slope = torch.autograd.grad(loose.sum(), (rotation, wrist, dofs))
+        self._steps += 1
+        lacks = sum((slope * value).flatten(1).sum(1) for slope, value in zip(self._slope, free, strict=True))
+        return super().naturalness(poses) + GRIP * lacks
 
     def firmness(self, poses: Poses) -> torch.Tensor:
         """(B,) the grip of poses of the same hands as in the step before, moved a little."""
@@ -211,7 +225,7 @@ def ways_there(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
 
 
 @torch.no_grad()
-def ways_to_grip(closer: Closer, grip: Grip, obj: GraspObject, poses: Poses) -> Poses:
+def ways_to_grip(closer: Closer, grip: Grip, obj: GraspObject, poses: Poses, bone: float = BONE) -> Poses:
     """Each pose, or one near it from which its fingers can close on the object so that they grip it better.
 
     All of `NUDGES` are tried. There each finger is closed, from well open, until it would go into the object, or left
@@ -245,7 +259,7 @@ def ways_to_grip(closer: Closer, grip: Grip, obj: GraspObject, poses: Poses) -> 
     deep = (100 * (0.8 * probe.radii - inside)).relu().square().sum(-1).reshape(bent.shape)
     bones = torch.as_tensor(bones_crossing(obj, keypoints(closer, many), palm=True)).reshape(bent.shape)
     far = (100 * way).square().sum(-1) + (100 * TILT_ARM * nudges[:, 2]).square()
-    best, rows = (GRIP * loose + deep + BONE * bones + FAR * far + bent).argmin(1), torch.arange(count)
+    best, rows = (GRIP * loose + deep + bone * bones + FAR * far + bent).argmin(1), torch.arange(count)
     found = dofs[rows, best]
     return replace(poses, rotation=turned[rows, best], wrist=wrist[rows, best], dofs=found, template=found)
 
@@ -272,7 +286,8 @@ def ways_in(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
 
 
 @torch.no_grad()
-def ways_out(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
+def ways_out(closer: Closer, obj: GraspObject, poses: Poses, bone: float = BONE,
+             back: tuple[float, ...] = BACK) -> Poses:
     """Each pose moved back and opened just so far that its flesh is hardly in the object and no bone crosses it.
 
     All pairs of a step and a share of `OPEN` are tried. Steps lead along the mean normal of the surface where the hand
@@ -291,14 +306,14 @@ def ways_out(closer: Closer, obj: GraspObject, poses: Poses) -> Poses:
     normal = torch.nn.functional.normalize((weight[..., None] * outward).sum(1), dim=1)
     wristward = poses.rotation[:, :, 0] * (1.0 if closer.hand.side == "right" else -1.0)
     ways = torch.stack([normal, poses.rotation[:, :, 1], wristward], 1)
-    steps = (ways[:, :, None] * torch.tensor(BACK)[:, None]).flatten(1, 2)
+    steps = (ways[:, :, None] * torch.tensor(back)[:, None]).flatten(1, 2)
     steps = torch.cat([torch.zeros_like(steps[:, :1]), steps], 1)
     distance = obj.grid.query(flesh[:, :, None] + steps[:, None, :, None])[0]
     deep = 100 * (0.8 * probe.radii - distance).relu()
     there = (joints[:, :, None] + steps[:, None, :, None]).flatten(0, 2)
     bones = bones_crossing(obj, there, palm=True).reshape(deep.shape[:3])
     far = (100 * steps).square().sum(-1)[:, None]
-    cost = deep.square().sum(-1) + BONE * bones + FAR * far + 3 * shares.square()[None, :, None]
+    cost = deep.square().sum(-1) + bone * bones + FAR * far + 3 * shares.square()[None, :, None]
     best, rows, width = cost.flatten(1).argmin(1), torch.arange(count), steps.shape[1]
     return replace(poses, wrist=poses.wrist + steps[rows, best % width], dofs=opened[rows, best // width])
 

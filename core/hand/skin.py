@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -80,6 +80,59 @@ class SkinSample(nn.Module):
         if self.corners is None:
             raise ValueError("this sample of the skin is without the anchors' vertices")
         return (skin.points[:, self.corners] * self.hand.anchor_weights[..., None]).sum(2)
+
+
+@dataclass(frozen=True)
+class SkinRows:
+    """Vertices of one hand shape's skin, posed from the transforms of its bones.
+
+    Attributes:
+        rest: (V, 3) at rest, metres. weights: (V, 16) of skinning. correctives: (135, 3 V).
+        normals: (V, 3) outward at rest. area: (V,) cm2 that each stands for.
+    """
+
+    rest: torch.Tensor
+    weights: torch.Tensor
+    correctives: torch.Tensor
+    normals: torch.Tensor
+    area: torch.Tensor
+
+    def __getitem__(self, rows: torch.Tensor) -> SkinRows:
+        few = self.correctives.unflatten(1, (-1, 3))[:, rows].flatten(1)
+        return SkinRows(self.rest[rows], self.weights[rows], few, self.normals[rows], self.area[rows])
+
+    def to(self, device: torch.device | str) -> SkinRows:
+        return SkinRows(*(getattr(self, field.name).to(device) for field in fields(SkinRows)))
+
+    def points(self, rotations: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
+        """(B, V, 3) of (B, 16, 3, 3) rotations of the bones, each against its parent's, and (B, 16, 4, 4) transforms.
+
+        The gradient is that of the bones alone: correctives are small, and half of the cost.
+        """
+        rest = torch.cat([self.rest, torch.ones_like(self.rest[:, :1])], 1)
+        return blended(self.weights, rest, transforms[:, :, :3]) + self._moved_correctives(rotations, transforms)
+
+    @torch.no_grad()
+    def _moved_correctives(self, rotations: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
+        count = len(rotations)
+        feature = (rotations[:, 1:] - torch.eye(3).to(rotations)).reshape(count, 135)
+        off = (feature @ self.correctives).unflatten(1, (-1, 3)).transpose(1, 2)
+        turns = transforms[:, :, :3, :3].reshape(count, 16, 9).transpose(1, 2) @ self.weights.T
+        return (turns.unflatten(1, (3, 3)) * off[:, None]).sum(2).transpose(1, 2)
+
+    @torch.no_grad()
+    def normals_under(self, transforms: torch.Tensor) -> torch.Tensor:
+        """(B, V, 3) normals, turned with the bones."""
+        return blended(self.weights, self.normals, transforms[:, :, :3, :3])
+
+
+def blended(weights: torch.Tensor, points: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+    """(B, P, 3) of points (P, D), the mean of what moves (B, 16, 3, D) make of each, weighted (P, 16).
+
+    As one product of matrices: a mean of maps and then as many small products take several times as long.
+    """
+    rows = (weights[:, :, None] * points[:, None]).flatten(1)
+    return (moves.transpose(1, 2).flatten(2) @ rows.T).transpose(1, 2)
 
 
 def vertex_area(hand: HandModel) -> torch.Tensor:

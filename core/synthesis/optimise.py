@@ -15,9 +15,8 @@ import torch
 from torch.nn.functional import huber_loss
 
 from core.grasps import Grasps
-from core.hand.skin import vertex_area
+from core.hand.skin import SkinRows, vertex_area
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from core.synthesis.probe import blended
 from core.synthesis.taxonomy import BY_NAME
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ AIM, AIM_THIN = 0.05, -0.01
 # Depth, cm, that the last stage lets pass.
 GIVE, GIVE_THIN = 0.02, 0.02
 THIN = 0.004  # metres
+#: metres from the object within which skin is looked after in the last stage: farther than it moves there
+NEAR = 0.02
 
 
 class Adam:
@@ -185,7 +186,9 @@ class Closer:
         self.give: torch.Tensor | float = GIVE_THIN if self.thin else GIVE
         self.betas = betas.reshape(1, 10)
         with torch.no_grad():
-            self._shaped = hand.rest(self.betas)[0]
+            rest = hand.rest(self.betas)[0][0] - probe.wrist
+        self.all_skin = SkinRows(rest, hand.lbs_weights, hand.posedirs, vertex_normals(hand.v_template, hand.faces),
+                                 vertex_area(hand))
         self.weights = weights or Weights(flesh=16.0 if self.thin else 8.0)
         self.centre = 0.8 * probe.joints[4] + probe.joints.new_tensor([0.0, -0.035, 0.0])
         rest = probe.rest[probe.spheres]
@@ -217,7 +220,7 @@ class Closer:
                 setattr(other, name, value.to(device))
         other.hand = copy.deepcopy(self.hand).to(device)
         other.probe, other.firm_probe = self.probe.to(device), self.firm_probe.to(device)
-        other.grid = self.grid.to(device)
+        other.grid, other.all_skin = self.grid.to(device), self.all_skin.to(device)
         return other
 
     def transforms(self, dofs: torch.Tensor) -> torch.Tensor:
@@ -267,6 +270,7 @@ class Closer:
         pads = self._pad_weights(start.types)
         stopped = False
         fixed = None if stage.joints > 0 else self.local(dofs.detach())
+        skin = self.near_skin(start) if stage.whole_skin else None
 
         def moved() -> Poses:
             rotation = axis_angle_to_matrix(turn) @ start.rotation
@@ -275,7 +279,7 @@ class Closer:
             return replace(start, rotation=rotation, wrist=wrist, dofs=dofs)
 
         for step in range(stage.steps):
-            self.energy(moved(), pads, stage.whole_skin, fixed).sum().backward()
+            self.energy(moved(), pads, skin, fixed).sum().backward()
             adam.step(0.5 * (1 + math.cos(math.pi * step / stage.steps)))
             with torch.no_grad():
                 dofs.copy_(torch.minimum(torch.maximum(dofs, self.limits[:, 0]), self.limits[:, 1]))
@@ -284,7 +288,7 @@ class Closer:
                 break
         with torch.no_grad():
             final = moved()
-            energy = self.energy(final, pads, stage.whole_skin, fixed)
+            energy = self.energy(final, pads, skin, fixed)
         return replace(final, dofs=dofs.detach()), energy, stopped
 
     def local(self, dofs: torch.Tensor, skin: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -302,28 +306,28 @@ class Closer:
                 weights[row, rows] = weight / (rows.stop - rows.start)
         return weights.to(self.device)
 
-    def energy(self, poses: Poses, pads: torch.Tensor, whole_skin: bool,
+    def energy(self, poses: Poses, pads: torch.Tensor, skin: SkinRows | None,
                fixed: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
-        """(B,) the energy of each pose."""
+        """(B,) the energy of each pose.
+
+        Args:
+            pads: (B, pads) how much each should touch. skin: that must not sink in; None is the probe's, roughly.
+            fixed: the probe as seen from the wrist, while fingers do not move.
+        """
         w, probe = self.weights, self.probe
-        local, local_normals = fixed if fixed is not None else self.local(poses.dofs, skin=not whole_skin)
+        local, local_normals = fixed if fixed is not None else self.local(poses.dofs, skin=skin is None)
         if fixed is not None and not self.thin:  # while only the wrist moves, the spheres keep the flesh out
             local, local_normals = local[:, : probe.spheres.stop], local_normals[:, : probe.pads.stop]
         turn = poses.rotation.transpose(1, 2)
         points = local @ turn + poses.wrist[:, None]
         normals = local_normals @ turn
-        skin = None
-        if whole_skin:
-            skin = self.skin(poses)
-            everything = torch.cat([points, skin], 1)
-        else:
-            everything = points
+        everything = points if skin is None else torch.cat([points, self.skin(poses, skin)], 1)
         distance, outward = self._distance(everything)
 
         pad_distance = distance[:, probe.pads]
         pad_normal = outward[:, probe.pads]
         reach = huber_loss(pad_distance, torch.zeros_like(pad_distance) - self.aim, reduction="none", delta=1.0)
-        if whole_skin:  # close in on the surface; what cannot reach by now should not pull the hand askew
+        if skin is not None:  # close in on the surface; what cannot reach by now should not pull the hand askew
             sharp = 0.15 * (pad_distance + self.aim).abs().clamp_max(1.0)
             contact = 4 * w.contact * (pads * (reach.clamp_max(0.6) + sharp)).sum(1)
         else:
@@ -345,15 +349,16 @@ class Closer:
         sphere_distance = distance[:, probe.spheres]
         flesh = w.flesh * (0.92 * probe.radii * 100 - sphere_distance).relu().square().sum(1)
         depth = (-distance[:, probe.spheres.stop:]).relu()
-        if whole_skin:
+        if skin is not None:
             depth = (depth - self.give).relu()
         if self.thin:
-            facing_skin = self._skin_normals(poses) if whole_skin else normals[:, probe.pads.stop :]
+            facing_skin = (normals[:, probe.pads.stop :] if skin is None
+                           else skin.normals_under(self.transforms(poses.dofs)) @ turn)
             on_skin = slice(probe.spheres.stop, None)
             depth = depth + through_wall(distance[:, on_skin], outward[:, on_skin], facing_skin)
-        if whole_skin:
+        if skin is not None:
             deepest, all_depths = depth.amax(1).square(), depth.square().sum(1)
-            penetration = 25 * (self.vertex_area * depth).sum(1) + 20 * deepest + 40 * all_depths
+            penetration = 25 * (skin.area * depth).sum(1) + 20 * deepest + 40 * all_depths
         elif depth.shape[1]:
             penetration = 0.3 * w.penetration * (probe.skin_area * (depth + depth.square())).sum(1)
         else:
@@ -379,14 +384,6 @@ class Closer:
         limits = w.limits * ((low - poses.dofs).relu() + (poses.dofs - high).relu()).square().sum(1)
         return prior + coupling + alike + limits
 
-    @torch.no_grad()
-    def _skin_normals(self, poses: Poses) -> torch.Tensor:
-        """(B, V, 3) the whole skin's outward normals, object frame."""
-        if not hasattr(self, "_rest_normals"):
-            self._rest_normals = vertex_normals(self.hand.v_template, self.hand.faces)
-        turns = self.transforms(poses.dofs)[:, :, :3, :3]
-        return blended(self.hand.lbs_weights, self._rest_normals, turns) @ poses.rotation.transpose(1, 2)
-
     def _distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signed distance in cm, differentiable through the stored normal, and that normal."""
         with torch.no_grad():
@@ -396,21 +393,19 @@ class Closer:
     @property
     def vertex_area(self) -> torch.Tensor:
         """(V,) cm2 of skin for each vertex of the hand at rest."""
-        if not hasattr(self, "_vertex_area"):
-            self._vertex_area = vertex_area(self.hand)
-        return self._vertex_area
+        return self.all_skin.area
 
-    def skin(self, poses: Poses) -> torch.Tensor:
-        """(B, V, 3) the whole skin with its correctives, object frame, metres.
+    @torch.no_grad()
+    def near_skin(self, poses: Poses) -> SkinRows:
+        """The skin that is, in one of the poses at least, so near the object that it may come to touch it."""
+        distance = self.grid.query(self.skin(poses))[0]
+        rows = (distance < NEAR).any(0).nonzero()[:, 0]
+        return self.all_skin[rows if len(rows) else rows.new_zeros(1)]
 
-        Its gradient is that of the bones alone: correctives are small, and half of the cost.
-        """
-        rotations, transforms = self._bones(poses.dofs)
-        rest = self._shaped[0] - self.probe.wrist
-        local = blended(self.hand.lbs_weights, torch.cat([rest, torch.ones_like(rest[:, :1])], 1), transforms[:, :, :3])
-        with torch.no_grad():
-            correctives = self.hand.skinned(rest[None], rotations, transforms)[0] - local
-        return (local + correctives) @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
+    def skin(self, poses: Poses, rows: SkinRows | None = None) -> torch.Tensor:
+        """(B, V, 3) the skin with its correctives, all of it or some, object frame, metres."""
+        local = (self.all_skin if rows is None else rows).points(*self._bones(poses.dofs))
+        return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
 
     def grasps(self, poses: Poses, method: str, seed: int) -> Grasps:
         """The poses in the form of the rest of the house, unscored."""

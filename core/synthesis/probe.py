@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from core.hand.skin import blended
+
 if TYPE_CHECKING:
     from core.hand import HandModel
 
@@ -174,15 +176,6 @@ class HandProbe:
         """(B, pads + skin, 3) outward normals of the pads, then of the skin points, under the same transforms."""
         normals = blended(self.facing_weights, self.normals, transforms[:, :, :3, :3])
         return normals / normals.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-9)
-
-
-def blended(weights: torch.Tensor, points: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
-    """(B, P, 3) of points (P, D), the mean of what moves (B, 16, 3, D) make of each, weighted (P, 16).
-
-    As one product of matrices: a mean of maps and then as many small products take several times as long.
-    """
-    rows = (weights[:, :, None] * points[:, None]).flatten(1)
-    return (moves.transpose(1, 2).flatten(2) @ rows.T).transpose(1, 2)
 
 
 def farthest_points(points: torch.Tensor, count: int) -> torch.Tensor:

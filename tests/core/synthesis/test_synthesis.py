@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from core.metrics.diversity import nearest_neighbour_degrees
 from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, frame_from, matrix_to_axis_angle
 from core.synthesis.checks import check, skin_through, wrench_residual
-from core.synthesis.optimise import Adam, Closer, Poses, Stage, best_of_each, through_wall
+from core.synthesis.optimise import NEAR, Adam, Closer, Poses, Stage, best_of_each, through_wall
 from core.synthesis.probe import PARTS, HandProbe
 from core.synthesis.starts import StartMaker, other_fingers, outer_width
 from core.synthesis.taxonomy import BY_NAME, TYPES, templates
@@ -98,6 +99,22 @@ def test_the_whole_skin_is_the_hands_and_moves_with_its_bones(hand):
                                         if name != "hand_pose"}, hand_pose=hand.pose_from_dofs(dofs)).vertices
                                 * weight).sum(), dofs)[0]
     assert torch.cosine_similarity(gradient.flatten(), full.flatten(), dim=0) > 0.97
+
+
+def test_only_skin_near_the_object_is_looked_after(hand):
+    """A hand over a box by its fingertips: their skin, and none of the heel's; in both hands' of a pair."""
+    closer = Closer(hand, HandProbe(hand), torch.zeros(10), prepare_object(*_box()))
+    tip = closer.all_skin.rest[hand.tip_vertices[2]]
+    dofs = torch.zeros(2, 21)
+    wrist = torch.stack([torch.tensor([0.0, 0, 0.03]) - tip, torch.tensor([0.0, 0.5, 0])])
+    poses = Poses(torch.eye(3).expand(2, 3, 3), wrist, dofs, dofs, ("",) * 2)
+    near, skin = closer.near_skin(poses), closer.skin(poses)
+    rows = (closer.grid.query(skin[0])[0] < NEAR).nonzero()[:, 0]
+    assert 20 < len(rows) < 0.6 * len(skin[0])
+    torch.testing.assert_close(closer.skin(poses, near), skin[:, rows], atol=1e-6, rtol=0)
+    assert torch.equal(near.area, closer.vertex_area[rows])
+    nowhere = replace(poses, wrist=wrist + 1.0)
+    assert closer.energy(nowhere, torch.ones(2, closer.probe.pads.stop), closer.near_skin(nowhere)).isfinite().all()
 
 
 def _box():
@@ -221,7 +238,7 @@ def test_closing_brings_the_hand_to_the_rod(hand, rod):
     maker = StartMaker(rod, closer, GraspRequest(rod, hand, 4, type="medium_wrap"), torch.Generator().manual_seed(0))
     poses = maker.make(4, maker.usable())
     pads = closer._pad_weights(poses.types)
-    before = closer.energy(poses, pads, whole_skin=False)
+    before = closer.energy(poses, pads, None)
     after, energy = closer.run(poses, (Stage(30, 0.03, 0.12, 0.0), Stage(40, 0.02, 0.07, 0.04)))
     assert (energy < before).all()
     low, high = hand.dof_limits.unbind(1)
