@@ -171,12 +171,12 @@ def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasp
         """Well out of the object, and back to it by what it takes: closed until it meets it, gripping, laid on it."""
         out = ways_out(closer, obj, best.poses[rows], BONE_LEFT, FAR_BACK)
         out = ways_to_grip(closer, grip, obj, out, BONE_LEFT)
-        for begin, go in ((0.0, partial(gripping, stages=RESCUE)), (0.6, back_on)):
+        for begin, share, go in ((0.0, 0.6, partial(gripping, stages=RESCUE)), (0.6, 0.4, back_on)):
             best.take(rows, out)
             left = amiss(best.surface[rows]).nonzero()[:, 0]
             if not len(left):
                 break
-            out = out.with_rows(left, go(out[left], lambda done, begin=begin: told(begin + (0.6 - begin / 3) * done)))
+            out = out.with_rows(left, go(out[left], lambda done, b=begin, share=share: told(b + share * done)))
         return out
 
     def back_on(poses: Poses, told: Callable[[float], bool]) -> Poses:

@@ -92,14 +92,11 @@ def measure(obj: GraspObject, closer: Closer, skin: torch.Tensor, joints: torch.
 
 def check(obj: GraspObject, closer: Closer, poses: Poses) -> Checked:
     """Measures poses and decides; `Closer.grasps` gives them their final form."""
-    probe = closer.probe
     with torch.no_grad():
         skin = closer.skin(poses)
         joints = closer.hand(**closer.grasps(poses, "synthesis", 0).parameters()).joints
     found = measure(obj, closer, skin, joints)
-    points = closer.points(poses)
-    centres = points[:, probe.spheres] * 100
-    crowding = (closer.touch - torch.cdist(centres, centres)).relu().amax((1, 2))
+    crowding = closer.crowded(closer.points(poses)).amax((1, 2))
     unnatural = torch.rad2deg((poses.dofs - poses.template).square().mean(1).sqrt())
     power = torch.tensor([BY_NAME[name].power for name in poses.types])
     named = torch.tensor([[any(PARTS[part] in pad for pad in BY_NAME[name].pads) for part in range(6)]

@@ -364,10 +364,13 @@ class Closer:
         else:
             penetration = depth.sum(1)
 
-        centres = points[:, probe.spheres] * 100
-        gap = torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist")
-        crowding = w.crowding * (self.touch - gap).relu().square().sum((1, 2))
+        crowding = w.crowding * self.crowded(points).square().sum((1, 2))
         return contact + touch + facing + closure + flesh + penetration + crowding + self.naturalness(poses)
+
+    def crowded(self, points: torch.Tensor) -> torch.Tensor:
+        """(B, S, S) cm by which spheres of different parts are too near each other, in the probe's points."""
+        centres = points[:, self.probe.spheres] * 100
+        return (self.touch - torch.cdist(centres, centres, compute_mode="donot_use_mm_for_euclid_dist")).relu()
 
     def naturalness(self, poses: Poses) -> torch.Tensor:
         """(B,) how far the fingers are from their template and from how tendons tie them."""
