@@ -114,7 +114,7 @@ def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progres
 
 
 def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "fit", device: str = "cpu") -> Grasps:
-    """Grasps around hands that were posed by someone (`request.start`): first the fit of each, then others near them.
+    """Grasps around hands that were posed by someone (`request.start`): the fit of each, and others near them.
 
     Args:
         request: object, hand, count, and the hands to start from.

@@ -44,6 +44,8 @@ ALIKE: Final = 0.006
 SPREAD: Final = (0.008, 0.15, 0.12)
 #: cm3 of overlap that one sees
 SEEN: Final = 1.0
+#: by how much more another hand must score before it is offered ahead of the fit of a given pose
+CLEARLY: Final = 10.0
 #: metres from the object beyond which a hand is not fitted
 FAR: Final = 0.10
 
@@ -137,10 +139,10 @@ def lowered(grasps: Grasps, held: torch.Tensor) -> Grasps:
 
 
 def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refiner | None = None) -> Grasps:
-    """Grasps around `request.start`'s hands: first the fit of each, then the best of others that differ.
+    """Grasps around `request.start`'s hands: the fit of each and the best of others that differ, best first.
 
-    The others are fits of those hands near them that would grip, those that hold first; with a refiner, `REFINED` of
-    them are what it makes of the given hands.
+    A fit of a given hand gives way to others that score `CLEARLY` more. The others are fits of those hands near them
+    that would grip, those that hold first; with a refiner, `REFINED` of them are what it makes of the given hands.
 
     Args:
         refiner: of hands and a generator: refined hands, and the fields in which they lie.
@@ -166,23 +168,22 @@ def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refine
     if refined and progress(ends[1], "Refining the hand"):
         hands, fields = refiner(start[torch.arange(refined) % given], rng)
         pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, ends[1], ends[2])))
-    pools = [pool for pool in pools if pool.complete]
+    pools = [first, *(pool for pool in pools if pool.complete)]
     for place, pool in enumerate(pools):
         share = Share(progress, *(FITTED + (1 - FITTED) * end / len(pools) for end in (place, place + 1)))
         pools[place] = replace(pool, grasps=lowered(pool.grasps, tested(request, pool, share)))
-    return chosen_around(hand, first, pools, request.count)
+    return chosen_around(hand, *pools, count=request.count)
 
 
-def chosen_around(hand: HandModel, first: Fitted, others: list[Fitted], count: int) -> Grasps:
-    """The fits of the given hands, then the best of the others that touch and differ from them and each other."""
+def chosen_around(hand: HandModel, first: Fitted, *others: Fitted, count: int) -> Grasps:
+    """The fits of the given hands, and the best of the others that touch and differ from them and each other."""
     good = [(touches(rest.after) & (rest.after.bones == 0)).nonzero()[:, 0] for rest in others]
     spare = [rest.grasps[rows] for rest, rows in zip(others, good, strict=True)]
     every = Grasps.cat([first.grasps, *spare])
-    fixed = torch.cat([torch.full((len(first.grasps),), 100.0), torch.zeros(len(every) - len(first.grasps))])
-    rows = different(hand, replace(every, score=every.score + 10 * fixed), count, ALIKE, fill=False)
-    keep = sorted(set(range(len(first.grasps))) | set(rows.tolist()), key=lambda row: (row >= len(first.grasps),
-                                                                                     -float(every.score[row])))
-    return every[torch.tensor(keep[:count])]
+    given = torch.arange(len(every)) < len(first.grasps)
+    rows = different(hand, replace(every, score=every.score + 1000 * given), count, ALIKE, fill=False)
+    kept = torch.cat([given.nonzero()[:, 0], rows[~given[rows]]])[:count]
+    return every[kept[(every.score + CLEARLY * given)[kept].argsort(descending=True, stable=True)]]
 
 
 def different(hand: HandModel, grasps: Grasps, count: int, apart: float, fill: bool = True) -> torch.Tensor:

@@ -126,7 +126,7 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
                 return progress is None or progress((done + size * fraction) / count, "Fitting the hand to the object")
 
             field = None if fields is None else fields[rows]
-            parts.append(_fit_some(obj, hand, probe, grasps[rows], field, laid, go_on, stages))
+            parts.append(Fitting(obj, hand, probe, grasps[rows], field, laid, stages).run(go_on))
     back = order.argsort()
     return Fitted(Grasps.cat([part.grasps for part in parts])[back],
                   torch.cat([part.moved_mm for part in parts])[back], torch.cat([part.changed for part in parts])[back],
@@ -134,85 +134,109 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
                   all(part.complete for part in parts))
 
 
-def _fit_some(obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasps, field: Choir | None,
-              laid: bool, go_on: Callable[[float], bool], stages: tuple[Stage, ...]) -> Fitted:
-    """Fits grasps of one hand shape together."""
-    betas = grasps.betas[0]
-    closer = Closer(hand, probe, betas, obj)
-    if field is not None and not laid:
-        grasps = hands_in_field(hand, field, grasps)
-    with torch.no_grad():
-        posed = hand(**grasps.parameters())
-        before = measure(obj, closer, posed.vertices, posed.joints)
-    start = poses_of(hand, probe, grasps)
-    with torch.no_grad():
-        local, normals = closer.local(start.dofs)
-        turn = start.rotation.transpose(1, 2)
-        points = local @ turn + start.wrist[:, None]
-        pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
-                else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
-    # Out of the object and near it; then those whose grip is loose are closed, and the others laid on the surface.
-    best, grip = Best(obj, closer, start, before), Grip(closer, obj)
-    rough, begun, complete = (~fine(before)).nonzero()[:, 0], start, go_on(0.02)
+class Fitting:
+    """The fit of B grasps of one hand shape, moved together.
 
-    def brought_near(rows: torch.Tensor, told: Callable[[float], bool]) -> Poses:
-        mender = Mender(hand, probe, betas, obj, start[rows], pads[rows])
-        return mender.run(ways_there(mender, obj, start[rows]), stages[:-1], told)[0]
+    Args:
+        obj, hand, grasps, laid: as `fit` has them. probe: of the grasps' hand shape. field: B representations, or None.
+        stages: steps and rates of stage 2.
+    """
 
-    def laid_on(rows: torch.Tensor, told: Callable[[float], bool]) -> Poses:
-        mender = Mender(hand, probe, betas, obj, start[rows], pads[rows])
-        return mender.run(begun[rows], stages[-1:], told, keep=1.0)[0]
+    def __init__(self, obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasps, field: Choir | None,
+                 laid: bool, stages: tuple[Stage, ...]) -> None:
+        self.obj, self.hand, self.probe, self.stages = obj, hand, probe, stages
+        self.betas = grasps.betas[0]
+        self.closer = Closer(hand, probe, self.betas, obj)
+        self.grip = Grip(self.closer, obj)
+        self.given = grasps if field is None or laid else hands_in_field(hand, field, grasps)
+        with torch.no_grad():
+            posed = hand(**self.given.parameters())
+            self.before = measure(obj, self.closer, posed.vertices, posed.joints)
+            self.joints = posed.joints
+            self.start = self.begun = poses_of(hand, probe, self.given)
+            local, normals = self.closer.local(self.start.dofs)
+            turn = self.start.rotation.transpose(1, 2)
+            points = local @ turn + self.start.wrist[:, None]
+            self.pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
+                         else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
+        self.best = Best(obj, self.closer, self.start, self.before)
+        self.rough = (~fine(self.before)).nonzero()[:, 0]
 
-    def gripping(poses: Poses, told: Callable[[float], bool], stages: tuple[Stage, ...] = SECOND) -> Poses:
-        meant = contacts_to_hold(obj, probe, closer.points(poses))
-        return Gripper(hand, probe, betas, obj, poses, meant, grip).run(poses, stages, told, keep=1.0)[0]
+    def run(self, go_on: Callable[[float], bool]) -> Fitted:
+        """Out of the object and near it; then closed where the grip is loose, laid on it, and freed where amiss."""
+        none = self.rough[:0]
+        goes = (
+            (0.30, lambda: self.rough, self.brought_near),
+            (0.70, lambda: (self.best.lacking(self.begun) > SLACK).nonzero()[:, 0], self.gripped),
+            (0.85, lambda: self.rough[~fine(self.best.surface)[self.rough]], self.laid_on),
+            (0.97, lambda: amiss(self.best.surface).nonzero()[:, 0], self.freed),
+        )
+        begin, complete = 0.02, go_on(0.02)
+        for end, which, go in goes:
+            rows = which() if complete else none
+            if len(rows):
+                go(rows, lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done))
+                complete = go_on(end)
+            begin = end
+        return self.fitted() if complete else self.as_given()
 
-    def freed(rows: torch.Tensor, told: Callable[[float], bool]) -> Poses:
+    def brought_near(self, rows: torch.Tensor, told: Callable[[float], bool]) -> None:
+        """Where the other goes begin: out of the object and near it, by the least way."""
+        mender = self.mender(rows)
+        poses = mender.run(ways_there(mender, self.obj, self.start[rows]), self.stages[:-1], told)[0]
+        self.begun = self.start.with_rows(rows, poses)
+
+    def gripped(self, rows: torch.Tensor, told: Callable[[float], bool]) -> None:
+        """Closed, from where a better grip was found near by."""
+        self.best.take(rows, self.closed(ways_to_grip(self.closer, self.grip, self.obj, self.begun[rows]), told))
+
+    def laid_on(self, rows: torch.Tensor, told: Callable[[float], bool]) -> None:
+        """On the surface, with as much contact as was meant."""
+        self.best.take(rows, self.mender(rows).run(self.begun[rows], self.stages[-1:], told, keep=1.0)[0])
+
+    def freed(self, rows: torch.Tensor, told: Callable[[float], bool]) -> None:
         """Well out of the object, and back to it by what it takes: closed until it meets it, gripping, laid on it."""
-        out = ways_out(closer, obj, best.poses[rows], BONE_LEFT, FAR_BACK)
-        out = ways_to_grip(closer, grip, obj, out, BONE_LEFT)
-        for begin, share, go in ((0.0, 0.6, partial(gripping, stages=RESCUE)), (0.6, 0.4, back_on)):
-            best.take(rows, out)
-            left = amiss(best.surface[rows]).nonzero()[:, 0]
+        out = ways_out(self.closer, self.obj, self.best.poses[rows], BONE_LEFT, FAR_BACK)
+        out = ways_to_grip(self.closer, self.grip, self.obj, out, BONE_LEFT)
+        self.best.take(rows, out)
+        for begin, share, go in ((0.0, 0.6, partial(self.closed, stages=RESCUE)), (0.6, 0.4, self.back_on)):
+            left = amiss(self.best.surface[rows]).nonzero()[:, 0]
             if not len(left):
-                break
+                return
             out = out.with_rows(left, go(out[left], lambda done, b=begin, share=share: told(b + share * done)))
-        return out
+            self.best.take(rows, out)
 
-    def back_on(poses: Poses, told: Callable[[float], bool]) -> Poses:
-        poses = ways_in(closer, obj, poses)
-        meant = contacts_to_hold(obj, probe, closer.points(poses))
-        return Mender(hand, probe, betas, obj, poses, meant).run(poses, BACK_ON, told, keep=1.0)[0]
+    def mender(self, rows: torch.Tensor) -> Mender:
+        return Mender(self.hand, self.probe, self.betas, self.obj, self.start[rows], self.pads[rows])
 
-    goes = (
-        (0.70, lambda: (best.lacking(begun) > SLACK).nonzero()[:, 0],
-         lambda rows, told: gripping(ways_to_grip(closer, grip, obj, begun[rows]), told)),
-        (0.85, lambda: rough[~fine(best.surface)[rough]], laid_on),
-        (0.97, lambda: amiss(best.surface).nonzero()[:, 0], freed),
-    )
-    if complete and len(rough):
-        begun = start.with_rows(rough, brought_near(rough, lambda done: go_on(0.02 + 0.28 * done)))
-        complete = go_on(0.3)
-    begin = 0.3
-    for end, which, go in goes:
-        rows = which() if complete else rough[:0]
-        if len(rows):
-            poses = go(rows, lambda done, begin=begin, end=end: go_on(begin + (end - begin) * done))
-            complete = go_on(end)
-            best.take(rows, poses)
-        begin = end
-    if not complete:
-        still = torch.zeros(len(grasps))
-        return Fitted(grasps, still, still.bool(), before, before, complete=False)
-    fitted = closer.grasps(best.poses, grasps.method, grasps.seed)
-    with torch.no_grad():
-        joints = hand(**fitted.parameters()).joints
-    turned = torch.rad2deg((best.poses.dofs - start.dofs).square().mean(1).sqrt())
-    chosen = replace(scored(grasps, best.surface, turned),
-                     **{name: torch.where(best.changed[:, None], value, getattr(grasps, name))
-                        for name, value in fitted.parameters().items()})
-    moved = 1000 * (joints - posed.joints).norm(dim=-1).mean(1)
-    return Fitted(chosen, moved * best.changed, best.changed, before, best.surface)
+    def closed(self, poses: Poses, told: Callable[[float], bool], stages: tuple[Stage, ...] = SECOND) -> Poses:
+        """The poses closed on what may hold, as firmly as they can be."""
+        meant = contacts_to_hold(self.obj, self.probe, self.closer.points(poses))
+        gripper = Gripper(self.hand, self.probe, self.betas, self.obj, poses, meant, self.grip)
+        return gripper.run(poses, stages, told, keep=1.0)[0]
+
+    def back_on(self, poses: Poses, told: Callable[[float], bool]) -> Poses:
+        """The poses moved to the surface, and laid on it."""
+        poses = ways_in(self.closer, self.obj, poses)
+        meant = contacts_to_hold(self.obj, self.probe, self.closer.points(poses))
+        mender = Mender(self.hand, self.probe, self.betas, self.obj, poses, meant)
+        return mender.run(poses, BACK_ON, told, keep=1.0)[0]
+
+    def fitted(self) -> Fitted:
+        best, given = self.best, self.given
+        found = self.closer.grasps(best.poses, given.method, given.seed)
+        with torch.no_grad():
+            joints = self.hand(**found.parameters()).joints
+        turned = torch.rad2deg((best.poses.dofs - self.start.dofs).square().mean(1).sqrt())
+        chosen = replace(scored(given, best.surface, turned),
+                         **{name: torch.where(best.changed[:, None], value, getattr(given, name))
+                            for name, value in found.parameters().items()})
+        moved = 1000 * (joints - self.joints).norm(dim=-1).mean(1)
+        return Fitted(chosen, moved * best.changed, best.changed, self.before, best.surface)
+
+    def as_given(self) -> Fitted:
+        still = torch.zeros(len(self.given))
+        return Fitted(self.given, still, still.bool(), self.before, self.before, complete=False)
 
 
 class Best:

@@ -206,21 +206,21 @@ class GraspTTA(Network):
         known = self.contact.of_object(window)
         layers = [layer for layer in self.cvae.decoder if isinstance(layer, nn.Linear)]
         if self.adapt == "decoder":
-            moved = [value.detach()[None].repeat(len(before), *[1] * value.dim()).requires_grad_()
-                     for layer in layers for value in (layer.weight, layer.bias)]
+            moved = [value.detach().repeat(len(before), 1, 1).requires_grad_()
+                     for layer in layers for value in (layer.weight.T, layer.bias)]
         else:
             moved = [self.cvae.decoder(before).detach().requires_grad_()]
 
         def decoded() -> torch.Tensor:
             if self.adapt != "decoder":
                 return moved[0]
-            x = before
+            x = before[:, None]
             for number, (weight, bias) in enumerate(zip(moved[::2], moved[1::2], strict=True)):
-                x = torch.baddbmm(bias[:, None], x[:, None], weight.transpose(1, 2))[:, 0]
+                x = torch.baddbmm(bias, x, weight)
                 x = x if number == len(layers) - 1 else x.relu()
-            return x
+            return x[:, 0]
 
-        optimiser = torch.optim.Adam(moved, lr=self.rate if self.adapt == "decoder" else 20 * self.rate)
+        optimiser = torch.optim.Adam(moved, lr=self.rate if self.adapt == "decoder" else 20 * self.rate, fused=True)
         with torch.enable_grad():
             for step in range(self.steps):
                 skin = self.code.skin(hand, decoded(), betas)

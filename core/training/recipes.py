@@ -147,6 +147,7 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
         Stage("surface", parts, surface, Course(steps(6000, scale), rate=4e-4), 32),
         Stage("longer", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=1), 32),
         Stage("longest", parts, surface, Course(steps(20000, scale), rate=5e-4, seed=2), 32),
+        Stage("last", parts, surface, Course(steps(24000, scale), rate=5e-4, seed=3), 32),
     ))
 
 

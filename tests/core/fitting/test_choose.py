@@ -54,13 +54,18 @@ def test_the_best_of_those_that_differ_then_the_rest():
     assert different(hand, given[[]], 2, 0.03).tolist() == []
 
 
-def test_the_given_pose_comes_first_and_what_does_not_touch_not_at_all():
+def test_around_a_pose_its_fit_is_offered_first_unless_another_is_clearly_better_and_what_does_not_touch_not_at_all():
     hand = load_hand()
-    first = fitted(grasps([0.0], [10.0]), [True])
     rest = fitted(grasps([ALIKE / 2, 0.1, 0.2, 0.3], [90.0, 50.0, 70.0, 99.0]), [True, True, True, False])
-    chosen = chosen_around(hand, first, [rest], 4)
-    assert torch.allclose(chosen.transl[:, 0], torch.tensor([0.0, 0.2, 0.1]))
-    assert len(chosen_around(hand, first, [rest], 2)) == 2
+
+    def order(score: float, count: int = 4) -> list[float]:
+        first = fitted(grasps([0.0], [score]), [True])
+        return [round(x, 3) for x in chosen_around(hand, first, rest, count=count).transl[:, 0].tolist()]
+
+    assert order(70.0 - choose.CLEARLY / 2) == [0.0, 0.2, 0.1]
+    assert order(50.0 + choose.CLEARLY / 2) == [0.2, 0.0, 0.1]
+    assert order(10.0) == [0.2, 0.1, 0.0]
+    assert order(10.0, 2) == [0.2, 0.0]  # the given pose's is never left out
 
 
 def test_a_hold_that_the_fit_lost_is_given_back(monkeypatch):
@@ -114,9 +119,10 @@ def test_a_refiner_makes_half_of_the_others(monkeypatch):
     found = choose.around(request, 0, watch, refiner)
     assert calls == [(1, None, False), (3, None, False), (3, "fields", True)]
     assert torch.equal(watch.seen.transl, given.transl)
-    assert torch.equal(found.transl[0], given.transl[0])
-    held = (found.transl[1:4, 0] < 0.16).tolist()
-    assert found.score[1:4].tolist() == [90.0 if one else 45.0 for one in held]
+    own = (found.transl == given.transl).all(1)
+    assert own.nonzero().tolist() == [[3]]  # it scored 10
+    held = (found.transl[:3, 0] < 0.16).tolist()
+    assert found.score[:3].tolist() == [90.0 if one else 45.0 for one in held]
     assert held == [True, True, False]  # those that hold first
     calls.clear()
     choose.around(request, 0, watch)

@@ -101,8 +101,11 @@ def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting):
     network, skin, data = setting
     few = network.adapted(given(network, data, 2), data["window"][:2], data["betas"][:2], skin, going_on)
     more = network.adapted(given(network, data, 5), data["window"][:5], data["betas"][:5], skin, going_on)
-    # Adam makes much of the last digit; a hundredth of a unit would be a third of a millimetre.
-    assert torch.allclose(few, more[:2], atol=2e-3)
+    # Adam makes much of the last digit, and which point is nearest may hang on it: alike is what no eye tells apart.
+    one, other, before = (network.code.skin(skin, code, data["betas"][:2]).points for code in (
+        few, more[:2], network.cvae.decoder(given(network, data, 2))))
+    assert 1000 * (one - other).norm(dim=-1).max() < 0.3
+    assert 1000 * (one - before).norm(dim=-1).max() > 3
 
 
 def test_without_steps_it_is_the_decoder(setting, monkeypatch):
