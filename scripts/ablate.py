@@ -85,11 +85,11 @@ def rows() -> dict[str, Row]:
     return {
         "cvae": Row(one, "CVAE baseline (GraspTTA's Eq. 1)", lambda scale: grasptta(
             scale, CvaeLoss(hand_centric=0, object_centric=0, surface=0), steps=0), 1),
-        "diffusion": Row(one, "diffusion alone", lambda scale: fastgrasp(scale, passes=0, diffusion=None)),
+        "diffusion": Row(one, "diffusion alone", lambda scale: fastgrasp(scale, passes=0, diffusion=None), 3),
         "diffusion_physical": Row(one, "diffusion with physical loss", lambda scale: fastgrasp(
-            scale, passes=0, diffusion=HandLoss()), None, "diffusion", encoder),
-        "whole": Row(one, "whole pipeline", lambda scale: fastgrasp(scale, diffusion=None), None, "diffusion", prior),
-        "skin": Row(one, "whole pipeline, skin and surface judged in the diffusion too", fastgrasp, None, "diffusion",
+            scale, passes=0, diffusion=HandLoss()), 3, "diffusion", encoder),
+        "whole": Row(one, "whole pipeline", lambda scale: fastgrasp(scale, diffusion=None), 4, "diffusion", prior),
+        "skin": Row(one, "whole pipeline, skin and surface judged in the diffusion too", fastgrasp, 4, "diffusion",
                     encoder),
         "vertices_physical": Row(four, "vertices in, with physical losses", fastgrasp, 2, "diffusion", encoder, True),
         "vertices": Row(four, "vertices in, reconstruction alone", lambda scale: fastgrasp(
@@ -99,13 +99,13 @@ def rows() -> dict[str, Row]:
         "parameters": Row(four, "parameters in, reconstruction alone", lambda scale: fastgrasp(
             scale, vertices=False, autoencoder=plain), 2, "parameters_physical", encoder[:1], True),
         "without_tta": Row(two, "without adaptation", lambda scale: grasptta(scale, steps=0), 1),
-        "with_tta": Row(two, "with adaptation", grasptta, None, "without_tta", ("cvae",)),
+        "with_tta": Row(two, "with adaptation", grasptta, 2, "without_tta", ("cvae",)),
         "unfelt": Row(one, "whole pipeline, adaptation as Eq. 9 is printed", lambda scale: fastgrasp(
-            scale, feels=False, passes=1, diffusion=None), None, "diffusion", prior),
+            scale, feels=False, passes=1, diffusion=None), 4, "diffusion", prior),
         "object_frame": Row("the frame", "GraspCVAE in the papers' object frame", lambda scale: grasptta(
             scale, object_frame=True, steps=0), 1),
         "no_surface": Row("surface-distance loss", "FastGrasp's adaptation without it", lambda scale: fastgrasp(
-            scale, HandLoss(surface=0), diffusion=None), None, "diffusion", prior),
+            scale, HandLoss(surface=0), diffusion=None), 4, "diffusion", prior),
         "cvae_no_surface": Row("surface-distance loss", "GraspCVAE without it", lambda scale: grasptta(
             scale, CvaeLoss(surface=0), steps=0), 1),
         "perturbed": Row(three, "as perturbed", keypoints, 0, refined="none"),

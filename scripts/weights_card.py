@@ -25,10 +25,10 @@ def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path,
         f"**Data.** {rows['train']} training grasps of `weights/training/grasps.npz` (SHA-256 "
         f"{digest_of(training)}...); checked on "
         f"{rows['shape']} grasps of held-out shapes. {rows['family']} grasps of held-out families were not looked at.",
-        "", "**Stages.**", "", "| stage | trained | steps | batch | rate |", "|---|---|---|---|---|"]
+        "", "**Stages.**", "", "| stage | trained | steps | batch | rate | points seen |", "|---|---|---|---|---|---|"]
     for stage in recipe.stages:
         lines.append(f"| {stage.name} | {', '.join(stage.trained)} | {stage.course.steps} | {stage.batch} | "
-                     f"{stage.course.rate:g} |")
+                     f"{stage.course.rate:g} | {recipe.points_of(stage) or ''} |")
     lines += ["", "**Curve.** Loss of the steps before, and of held-out shapes with the averaged weights.", "",
               "| stage | step | loss | held-out shapes |", "|---|---|---|---|"]
     for stage in recipe.stages:

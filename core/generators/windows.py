@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Index 0 is "any": nothing is wished.
 TYPE_WISHES: Final = ("any", *(kind.name for kind in TYPES))
-POINTS: Final = 256
+POINTS: Final = 1024
 #: Of what is around the window: metres, and how many fixed points.
 FAR, FAR_PROBES = 0.25, 64
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: of FastGrasp's diffusion: where the skin is, and how far from the object's surface
 SKIN: Final = HandLoss(param=0, mesh=0, contact=0, penetration=0, consistency=0, surface=2, deeper=10, vertices=0.5)
+#: points of the windows that all stages but the last see
+COARSE: Final = 256
 #: of JointDiffusion's last stage, a metre of distance that is wrong against the field's squared error
 SURFACE: Final = 150.0
 
@@ -44,6 +46,7 @@ class Stage:
         name: of its checkpoints. trained: the parts of the network whose weights move.
         loss: of the hand, a batch and a generator. course: steps and rates. batch: grasps in one step.
         before: called once, before the stage begins, with codes (n, 61) of training grasps.
+        points: of the window, where they are not the network's.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Stage:
     course: Course
     batch: int = 64
     before: Callable[[SkinSample, torch.Tensor], None] | None = None
+    points: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Recipe:
     network: Network | PlaceScorer
     stages: tuple[Stage, ...]
     object_frame: bool = False
+
+    def points_of(self, stage: Stage) -> int:
+        """Of the windows that the stage sees; 0 where there are none."""
+        return 0 if isinstance(self.network, PlaceScorer) else stage.points or self.network.points
 
 
 def steps(count: int, scale: float) -> int:
@@ -102,18 +110,27 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: 
         # Eq. 2 alone first, which is cheap; then Eq. 7 whole.
         Stage("reconstruction", ("autoencoder",),
               lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, plain),
-              Course(steps(8000, scale), rate=2e-3)),
+              Course(steps(8000, scale), rate=2e-3), points=COARSE),
         Stage("autoencoder", ("autoencoder",),
               lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, whole),
-              Course(steps(2000, scale), rate=5e-4)),
+              Course(steps(2000, scale), rate=5e-4), points=COARSE),
         Stage("diffusion", ("object", "into", "wishes", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, diffusion),
-              Course(steps(10000, scale)), 64, standardise),
+              Course(steps(10000, scale)), 64, standardise, COARSE),
         # Three times as long it did worse on new objects: what it feels is soon known by heart.
         Stage("adaptation", ("adapt_object", "adapt"),
-              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(steps(1000, scale))),
+              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(steps(1000, scale)),
+              points=COARSE),
+        Stage("finer", ("object", "into", "wishes", "denoiser"),
+              lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, diffusion),
+              Course(steps(5000, scale), rate=5e-4, seed=1), 32),
+        Stage("finest", ("adapt_object", "adapt"),
+              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last),
+              Course(steps(800, scale), rate=7e-4, seed=1), 32),
     )
-    return Recipe(network, stages if network.passes else stages[:-1], object_frame)
+    if not network.passes:
+        stages = tuple(stage for stage in stages if "adapt" not in stage.trained)
+    return Recipe(network, stages, object_frame)
 
 
 def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: bool = False,
@@ -127,9 +144,11 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: 
     weights = loss or CvaeLoss()
     return Recipe(network, (
         Stage("cvae", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
-              Course(steps(8000, scale))),
+              Course(steps(6400, scale)), points=COARSE),
         Stage("contact", ("contact",), lambda hand, batch, rng: network.contact_loss(hand, batch, rng),
-              Course(steps(2000, scale))),
+              Course(steps(1600, scale)), points=COARSE),
+        Stage("finer", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
+              Course(steps(5000, scale), rate=8e-4, seed=1), 32),
     ), object_frame)
 
 
@@ -143,11 +162,11 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
 
     return Recipe(network, (
         Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
-              network.standardise),
-        Stage("surface", parts, surface, Course(steps(6000, scale), rate=4e-4), 32),
-        Stage("longer", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=1), 32),
-        Stage("longest", parts, surface, Course(steps(20000, scale), rate=5e-4, seed=2), 32),
-        Stage("last", parts, surface, Course(steps(24000, scale), rate=5e-4, seed=3), 32),
+              network.standardise, COARSE),
+        Stage("surface", parts, surface, Course(steps(6000, scale), rate=4e-4), 32, points=COARSE),
+        Stage("longer", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=1), 32, points=COARSE),
+        Stage("longest", parts, surface, Course(steps(20000, scale), rate=5e-4, seed=2), 32, points=COARSE),
+        Stage("last", parts, surface, Course(steps(24000, scale), rate=5e-4, seed=3), 32, points=COARSE),
     ))
 
 
@@ -207,11 +226,12 @@ def run(recipe: Recipe, windows: Windows, hand: HandModel, folder: Path, seconds
         for part in parts:
             part.requires_grad_(True)
 
-        def batch_of(rows: torch.Tensor, size: int, rng: torch.Generator) -> Terms:
+        def batch_of(rows: torch.Tensor, size: int, rng: torch.Generator, stage: Stage = stage) -> Terms:
             some = rows[torch.randint(len(rows), (size,), generator=rng).to(rows.device)]
             if isinstance(network, PlaceScorer):
                 return windows.place_batch(some, rng)
-            return windows.batch(some, hand, network.code, rng, network.points, recipe.object_frame, network.noisy)
+            return windows.batch(some, hand, network.code, rng, recipe.points_of(stage), recipe.object_frame,
+                                 network.noisy)
 
         def loss(rng: torch.Generator, stage: Stage = stage, batch_of: Callable = batch_of) -> Terms:
             return stage.loss(skin, batch_of(rows, stage.batch, rng), rng)

@@ -13,7 +13,8 @@ from core.hand.skin import SkinSample
 from core.synthesis.dataset import load_training, merge
 from core.training import data as training_data
 from core.training.data import load_windows
-from core.training.recipes import RECIPES, fastgrasp, run
+from core.training.loop import Course
+from core.training.recipes import RECIPES, Stage, fastgrasp, run
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +82,10 @@ def test_the_papers_frame_turns_anyhow(windows):
 
 
 @pytest.mark.parametrize("options, stages, terms", [
-    ({"passes": 0}, ["reconstruction", "autoencoder", "diffusion"], set()),
-    ({"diffusion": HandLoss()}, ["reconstruction", "autoencoder", "diffusion", "adaptation"], {"penetration", "noise"}),
-    ({"object_frame": True, "vertices": False, "passes": 0}, ["reconstruction", "autoencoder", "diffusion"],
+    ({"passes": 0}, ["reconstruction", "autoencoder", "diffusion", "finer"], set()),
+    ({"diffusion": HandLoss()}, ["reconstruction", "autoencoder", "diffusion", "adaptation", "finer", "finest"],
+     {"penetration", "noise"}),
+    ({"object_frame": True, "vertices": False, "passes": 0}, ["reconstruction", "autoencoder", "diffusion", "finer"],
      set()),
 ])
 def test_the_ablations_variants_are_trained(windows, tmp_path, options, stages, terms):
@@ -108,6 +110,24 @@ def test_each_recipe_runs_stops_and_goes_on(windows, tmp_path, name):
         assert (tmp_path / f"{stage.name}.jsonl").exists()
     for value in recipe.network.state_dict().values():
         assert torch.isfinite(value).all()
+
+
+def test_a_stage_sees_as_many_points_as_it_says(windows, tmp_path):
+    seen = {}
+
+    def loss(name):
+        def of(hand, batch, rng):
+            seen[name] = batch["window"].shape[1]
+            return {"loss": recipe.network.wishes(batch["kind"], batch["intent"]).square().mean()}
+        return of
+
+    recipe = RECIPES["jointdiffusion"](0.0001)
+    stages = tuple(Stage(name, ("wishes",), loss(name), Course(1), 4, points=points)
+                   for name, points in (("few", 32), ("own", None)))
+    recipe = replace(recipe, stages=stages)
+    assert run(recipe, windows, load_hand(), tmp_path, 600.0, lambda line: None)
+    assert seen == {"few": 32, "own": recipe.network.points}
+    assert [recipe.points_of(stage) for stage in stages] == [32, recipe.network.points]
 
 
 def test_grown_data_leaves_the_units_of_what_was_learned(windows, tmp_path):
