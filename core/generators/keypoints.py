@@ -36,6 +36,7 @@ class KeypointDiffusion(JointDiffusion):
         proposing, refining: steps of DDIM and the temperature of the noise that it starts from.
     """
 
+    points = 256
     place: torch.Tensor
     spread: torch.Tensor
 

@@ -176,7 +176,7 @@ def keypoints(scale: float = 1.0) -> Recipe:
     parts = ("object_context", "noisy_context", "wishes", "time", "into", "layers", "out")
     return Recipe(network, (
         Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), Course(steps(20000, scale)), 32,
-              network.standardise, COARSE),))
+              network.standardise),))
 
 
 RECIPES = {"places": places, "fastgrasp": fastgrasp, "grasptta": grasptta, "jointdiffusion": jointdiffusion}
