@@ -10,7 +10,8 @@ Table 4, of the auto-encoder alone: vertices_physical, vertices, parameters_phys
 without_tta, with_tta. The frame: object_frame against without_tta. The surface-distance loss: no_surface against
 whole, cvae_no_surface against without_tta. CHOIR's Table 3, of refining held-out grasps under the paper's noise (no
 samples are drawn): perturbed, keypoints, bps and bps_contacts as the paper has them (only the last has the second stage
-of the fit), and keypoints_fit and bps_fit with our fit to the exact surface, which takes contacts from the hand.
+of the fit), oriented with how the nearest surface lies beside its distance, as our JointDiffusion has it, and
+keypoints_fit and bps_fit with our fit to the exact surface, which takes contacts from the hand.
 
 What rows have in common is trained once. A row's joint error is the mean distance of the 21 joints to those of
 held-out grasps, for hands proposed at the true frame with the true wishes (an auto-encoder's: for the hand it was
@@ -76,7 +77,7 @@ def rows() -> dict[str, Row]:
     from core.training.recipes import fastgrasp, grasptta, jointdiffusion, keypoints
 
     def fields(scale: float) -> Any:
-        return jointdiffusion(scale, weight=0.0)
+        return jointdiffusion(scale, weight=0.0, oriented=0)
 
     three, joint = "CHOIR, Table 3 (refining perturbed grasps)", ("joint",)
     one, two, four = "FastGrasp, Table 1", "GraspTTA, Table 2", "FastGrasp, Table 4 (auto-encoder)"
@@ -111,7 +112,10 @@ def rows() -> dict[str, Row]:
         "perturbed": Row(three, "as perturbed", keypoints, 0, refined="none"),
         "keypoints": Row(three, "keypoints", keypoints, refined="field"),
         "bps": Row(three, "+ BPS", fields, 1, refined="field"),
-        "bps_contacts": Row(three, "+ BPS + contacts", jointdiffusion, 1, refined="fields"),
+        "bps_contacts": Row(three, "+ BPS + contacts", lambda scale: jointdiffusion(scale, oriented=0), 1,
+                            refined="fields"),
+        "oriented": Row(three, "+ BPS, and how the surface lies", lambda scale: jointdiffusion(scale, weight=0.0), 1,
+                        refined="field"),
         "keypoints_fit": Row(three, "keypoints, our fit", keypoints, None, "keypoints", joint, refined="fit"),
         "bps_fit": Row(three, "+ BPS, our fit", fields, 1, "bps", joint, refined="fit"),
     }

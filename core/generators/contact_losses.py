@@ -39,16 +39,21 @@ def contact_map(distance: torch.Tensor) -> torch.Tensor:
     return 1 - 2 * (torch.sigmoid(200 * distance) - 0.5)
 
 
-def penetration(points: torch.Tensor, skin: Skin) -> torch.Tensor:
+def penetration(points: torch.Tensor, facing: torch.Tensor, skin: Skin) -> torch.Tensor:
     """(N,) m2: mean squared distance of the object points inside the hand to its skin (GraspTTA, L_penetr).
 
-    A point is inside when it lies behind the nearest skin, no deeper than a hand is thick. The published test, behind
-    alone, calls much of what lies beside a hand of few points inside it.
+    A point is inside when it lies behind the nearest skin, no deeper than a hand is thick, and the skin faces the
+    surface there. The published test, behind alone, calls much of what lies beside a hand of few points inside it, or
+    takes what the palm touches for something behind the back of the hand: the gradient then draws the hand in.
+
+    Args:
+        facing: (N, P, 3) the points' outward normals.
     """
     distance, rows = nearest_skin(points, skin.points)
-    there = skin.points.gather(1, rows[..., None].expand(-1, -1, 3))
-    facing = skin.normals.gather(1, rows[..., None].expand(-1, -1, 3))
-    inside = (((there - points) * facing).sum(-1) > BEHIND * distance) & (distance < DEEPEST)
+    rows = rows[..., None].expand(-1, -1, 3)
+    there, normal = skin.points.gather(1, rows), skin.normals.gather(1, rows)
+    inside = (((there - points) * normal).sum(-1) > BEHIND * distance) & (distance < DEEPEST)
+    inside &= (facing * normal).sum(-1) < 0
     return (distance.square() * inside).sum(1) / inside.sum(1).clamp_min(1)
 
 

@@ -95,7 +95,7 @@ class HandLoss:
         if self.contact:
             terms["contact"] = CM2 * hand_centric(cloud, mine).mean()
         if self.penetration:
-            terms["penetration"] = CM2 * penetration(cloud, mine).mean()
+            terms["penetration"] = CM2 * penetration(cloud, batch["window"][..., 3:], mine).mean()
         if self.consistency:
             terms["consistency"] = object_centric(cloud, mine, prior_map(cloud, right)).mean()
         if self.surface:

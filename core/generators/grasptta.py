@@ -149,7 +149,7 @@ class GraspTTA(Network):
             "vertices": CM2 * (skin.points - right.points).square().sum(-1).mean(),
             "pose": error[:, BETAS.stop:].mean(), "shape": error[:, BETAS].mean(),
             "divergence": 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1).mean(),
-            "penetration": CM2 * penetration(cloud, skin).mean(),
+            "penetration": CM2 * penetration(cloud, normals, skin).mean(),
             "hand_centric": CM2 * hand_centric(cloud, skin).mean(),
             "object_centric": object_centric(cloud, skin, prior_map(cloud, right)).mean(),
         }
@@ -202,7 +202,7 @@ class GraspTTA(Network):
         Args:
             before: (N, latent + object_width) what the decoder is given. window: (N, P, 6). betas: (N, 10).
         """
-        cloud = window[..., :3] * WINDOW
+        cloud, facing = window[..., :3] * WINDOW, window[..., 3:]
         known = self.contact.of_object(window)
         layers = [layer for layer in self.cvae.decoder if isinstance(layer, nn.Linear)]
         if self.adapt == "decoder":
@@ -229,7 +229,7 @@ class GraspTTA(Network):
                         omega = self.contact(known, skin.points / WINDOW)
                 loss = (self.consistency * object_centric(cloud, skin, omega)
                         + self.hand_centric * CM2 * hand_centric(cloud, skin)
-                        + self.penetration * CM2 * penetration(cloud, skin)).sum()
+                        + self.penetration * CM2 * penetration(cloud, facing, skin)).sum()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

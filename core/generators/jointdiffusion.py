@@ -63,6 +63,8 @@ NUMBERS: Final = 10
 GAUSSIANS: Final = ANCHORS * NUMBERS
 #: the share of the work of proposing that is the sampling; the rest is laying hands into fields, so many at once
 SAMPLING, CHUNK = 0.7, 8
+#: metres: the offsets of the surface from the basis points are told in units of that
+REACH: Final = 0.05
 #: basis points whose distances are made at once: larger tables fall out of the cache
 TILE: Final = 512
 
@@ -110,23 +112,29 @@ class Encoder(nn.Module):
     """The way down of the U-Net: a map at each level, the volume halved between them; attention below the first.
 
     Args:
-        channels: of a voxel. widths: of the levels. volume: voxels along x, y, z. condition: width, 0 for none.
+        channels: of a voxel of fields. widths: of the levels. volume: voxels along x, y, z. condition: width, 0 for
+            none. surface: numbers a voxel is told of the surface, 0 for none.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int = 0) -> None:
+    def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int = 0,
+                 surface: int = 0) -> None:
         super().__init__()
         self.volumes = [tuple(size // 2**level for size in volume) for level in range(len(widths))]
         if min(self.volumes[-1]) < 1:
             raise ValueError(f"{len(widths)} levels are too many for a volume of {volume}: give fewer widths")
         self.stem = nn.Conv3d(channels, widths[0], 3, padding=1)
+        self.surface = nn.Conv3d(surface, widths[0], 1) if surface else None
         # What a distance means depends on where its basis point is, which a convolution does not know.
         self.place = nn.Parameter(0.02 * torch.randn(widths[0], *volume))
         self.blocks = nn.ModuleList(Block(before, after, size, condition) for (before, after), size in zip(
             itertools.pairwise((widths[0], *widths)), self.volumes, strict=True))
         self.attention = nn.ModuleList(SelfAttention(width) for width in widths[1:])
 
-    def forward(self, x: torch.Tensor, condition: torch.Tensor | None = None) -> list[torch.Tensor]:
+    def forward(self, x: torch.Tensor, condition: torch.Tensor | None = None, surface: torch.Tensor | None = None,
+                ) -> list[torch.Tensor]:
         x = self.stem(x) + self.place
+        if self.surface is not None:
+            x = x + self.surface(surface)
         maps = [self.blocks[0](x, condition)]
         for block, attention in zip(self.blocks[1:], self.attention, strict=True):
             maps.append(attention(block(nn.functional.avg_pool3d(maps[-1], 2), condition)))
@@ -136,15 +144,16 @@ class Encoder(nn.Module):
 class ContextEncoder(nn.Module):
     """y as one vector: the U-Net's way down, pooled over space by a shallow fully connected network."""
 
-    def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int) -> None:
+    def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int,
+                 surface: int = 0) -> None:
         super().__init__()
-        self.encoder = Encoder(channels, widths, volume)
+        self.encoder = Encoder(channels, widths, volume, surface=surface)
         lowest = widths[-1] * self.encoder.volumes[-1][0] * self.encoder.volumes[-1][1] * self.encoder.volumes[-1][2]
         self.pool = perceptron(sum(widths[:-1]) + lowest, 2 * condition, condition)
 
-    def forward(self, fields: torch.Tensor) -> torch.Tensor:
-        """(B, condition) of fields (B, channels, x, y, z)."""
-        *maps, last = self.encoder(fields)
+    def forward(self, fields: torch.Tensor, surface: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, condition) of fields (B, channels, x, y, z) and what is told of the surface."""
+        *maps, last = self.encoder(fields, surface=surface)
         return self.pool(torch.cat([*(level.mean((2, 3, 4)) for level in maps), last.flatten(1)], 1))
 
 
@@ -168,13 +177,14 @@ class Denoiser(nn.Module):
 
     Args:
         channels: of a voxel of one field. widths, volume: of the U-Net. condition: width. contacts: of the decoder.
+        surface: numbers a voxel is told of the surface.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int,
-                 contacts: int) -> None:
+                 contacts: int, surface: int = 0) -> None:
         super().__init__()
         self.time = TimeEmbedding(condition)
-        self.down = Encoder(2 * channels, widths, volume, condition)
+        self.down = Encoder(2 * channels, widths, volume, condition, surface)
         lowest = self.down.volumes[-1]
         self.middle = nn.ModuleList(Block(widths[-1], widths[-1], lowest, condition) for _ in range(2))
         self.attention = SelfAttention(widths[-1])
@@ -190,10 +200,12 @@ class Denoiser(nn.Module):
         """What is predicted of the hand's field and of the Gaussians (B, 320), at steps t (B,).
 
         Args:
-            hand, obj: (B, channels, x, y, z) the noisy field and the object's. context: (B, condition).
+            hand: (B, channels, x, y, z) the noisy field. obj: (B, channels + surface, x, y, z) the object's and what is
+                told of its surface. context: (B, condition).
         """
         condition = nn.functional.silu(self.time(t) + context)
-        *maps, x = self.down(torch.cat([obj, hand], 1), condition)
+        field, surface = obj[:, :hand.shape[1]], obj[:, hand.shape[1]:]
+        *maps, x = self.down(torch.cat([field, hand], 1), condition, surface)
         x = self.middle[1](self.attention(self.middle[0](x, condition)), condition)
         known = torch.cat([contacts, x.mean((2, 3, 4))], 1)
         for block in self.up:
@@ -219,17 +231,18 @@ class JointDiffusion(Network):
         widths: of the U-Net's levels. context: of the context encoders' levels. condition: of the context vector.
         contacts: width of the Gaussians' decoder.
         folded: a block of basis points is one voxel; if not, each is one, as in the paper.
+        oriented: numbers a voxel is told of the surface nearest to its basis points, made of where it lies and how it
+            faces; 0 is the paper's, which knows the distances alone.
         proposing, refining: steps of DDIM and the temperature of the noise that it starts from.
         weight: of the Gaussians' loss against the field's.
     """
 
-    points = 512
     noisy = 0.5
     field_mean: torch.Tensor
     field_scale: torch.Tensor
 
     def __init__(self, side: int = 8, widths: tuple[int, ...] = (112, 160), context: tuple[int, ...] = (48, 80),
-                 condition: int = 160, contacts: int = 224, *, folded: bool = True,
+                 condition: int = 160, contacts: int = 224, *, folded: bool = True, oriented: int = 40,
                  proposing: tuple[int, float] = (10, 0.2), refining: tuple[int, float] = (5, 0.3),
                  weight: float = 0.3) -> None:
         super().__init__()
@@ -239,10 +252,11 @@ class JointDiffusion(Network):
         self.sampling = {"propose": proposing, "refine": refining}
         volume = tuple(side // step for step in BLOCK) if folded else (side, side, side)
         channels = ANCHORS if folded else 1
-        self.object_context = ContextEncoder(channels, context, volume, condition)
-        self.noisy_context = ContextEncoder(2 * channels, context, volume, condition)
+        self.oriented = nn.Sequential(nn.Conv3d(6 * channels, oriented, 1), nn.SiLU()) if oriented else None
+        self.object_context = ContextEncoder(channels, context, volume, condition, oriented)
+        self.noisy_context = ContextEncoder(2 * channels, context, volume, condition, oriented)
         self.wishes = Wishes(condition)
-        self.denoiser = Denoiser(channels, widths, volume, condition, contacts)
+        self.denoiser = Denoiser(channels, widths, volume, condition, contacts, oriented)
         self.schedule = NoiseSchedule()
         self.register_buffer("field_mean", torch.full((side**3,), 0.6))
         self.register_buffer("field_scale", torch.tensor(0.15))
@@ -294,11 +308,23 @@ class JointDiffusion(Network):
     # The representation of what is given.
 
     @torch.no_grad()
-    def object_distances(self, window: torch.Tensor) -> torch.Tensor:
-        """(B, side^3) X_BPS of windows (B, P, 6), metres, to the points of the window."""
+    def nearest(self, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """X_BPS (B, side^3), metres, of windows (B, P, 6), to their points, and which of them are nearest."""
         basis = basis_lattice(window.device, self.side).split(TILE)
-        return torch.stack([torch.cat([torch.cdist(some, points).amin(1) for some in basis])
-                            for points in window[..., :3] * WINDOW])
+        found = [torch.cdist(some, points).min(1) for points in window[..., :3] * WINDOW for some in basis]
+        return tuple(torch.cat(part).unflatten(0, (len(window), -1)) for part in zip(*found, strict=True))
+
+    def object_volume(self, window: torch.Tensor) -> torch.Tensor:
+        """(B, channels + oriented, x, y, z) what the network sees of windows (B, P, 6)."""
+        distances, which = self.nearest(window)
+        volume = self.volumes(((-DECAY * distances).exp() - 0.75) / 0.15)
+        if self.oriented is None:
+            return volume
+        near = window.gather(1, which[..., None].expand(-1, -1, 6))
+        offset = (near[..., :3] * WINDOW - basis_lattice(window.device, self.side)) / REACH
+        told = torch.cat([offset, near[..., 3:]], -1).transpose(1, 2)
+        folded = self.volumes(told.flatten(0, 1)).unflatten(0, (len(window), 6)).flatten(1, 2)
+        return torch.cat([volume, self.oriented(folded)], 1)
 
     @torch.no_grad()
     def hand_distances(self, hand: SkinSample, code: torch.Tensor) -> torch.Tensor:
@@ -314,11 +340,13 @@ class JointDiffusion(Network):
         Args:
             noisy: (B, side^3) d_H of noisy hands, to refine them. given: (B,) bool, where there is one; all when None.
         """
-        obj = self.volumes(((-DECAY * self.object_distances(window)).exp() - 0.75) / 0.15)
-        y = self.object_context(obj)
+        obj = self.object_volume(window)
+        channels = ANCHORS if self.folded else 1
+        field, surface = obj[:, :channels], obj[:, channels:]
+        y = self.object_context(field, surface)
         if noisy is not None:
             hand = self.volumes(((-DECAY * noisy).exp() - self.field_mean) / self.field_scale)
-            both = self.noisy_context(torch.cat([obj, hand], 1))
+            both = self.noisy_context(torch.cat([field, hand], 1), surface)
             y = both if given is None else torch.where(given[:, None], both, y)
         return obj, y + self.wishes(kind, intent)
 

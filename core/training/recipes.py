@@ -126,7 +126,7 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: 
               Course(steps(5000, scale), rate=5e-4, seed=1), 32),
         Stage("finest", ("adapt_object", "adapt"),
               lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last),
-              Course(steps(800, scale), rate=7e-4, seed=1), 32),
+              Course(steps(1500, scale), rate=7e-4, seed=1), 32),
     )
     if not network.passes:
         stages = tuple(stage for stage in stages if "adapt" not in stage.trained)
@@ -149,13 +149,15 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: 
               Course(steps(1600, scale)), points=COARSE),
         Stage("finer", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
               Course(steps(5000, scale), rate=8e-4, seed=1), 32),
+        Stage("finest", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
+              Course(steps(6000, scale), rate=8e-4, seed=2), 32),
     ), object_frame)
 
 
 def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
     """JointDiffusion: synthesis and refinement together (App. C.5); at the end with the distance to the surface."""
     network = JointDiffusion(**options)
-    parts = ("object_context", "noisy_context", "wishes", "denoiser")
+    parts = ("object_context", "noisy_context", "wishes", "denoiser", *(("oriented",) if network.oriented else ()))
 
     def surface(hand: SkinSample, batch: Terms, rng: torch.Generator) -> Terms:
         return network.loss(hand, batch, rng, SURFACE)
@@ -167,6 +169,7 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
         Stage("longer", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=1), 32, points=COARSE),
         Stage("longest", parts, surface, Course(steps(20000, scale), rate=5e-4, seed=2), 32, points=COARSE),
         Stage("last", parts, surface, Course(steps(24000, scale), rate=5e-4, seed=3), 32, points=COARSE),
+        Stage("finer", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=4), 32),
     ))
 
 

@@ -51,15 +51,15 @@ def test_rows_share_and_go_on(training, tmp_path, script):
 
 
 def test_choirs_rows_refine_noisy_hands(training, tmp_path, script):
-    names = ["perturbed", "keypoints", "bps", "bps_contacts", "keypoints_fit", "bps_fit"]
+    names = ["perturbed", "keypoints", "bps", "bps_contacts", "oriented", "keypoints_fit", "bps_fit"]
     script("ablate.py", "--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache", "--scale",
            1e-6, "--limit", 1, "--count", 2, "--batch", 2, "--rows", *names)
     rows = json.loads((tmp_path / "out" / "ablations.json").read_text())["rows"]
     assert [row["name"] for row in rows] == names
     found = {row["name"]: row for row in rows}
     assert all(row["grasps"] == 2 for row in rows)
-    assert [found[name]["steps"] for name in names] == ["", *["joint 1"] * 5]
-    assert len({row["MPJPE mm"] for row in rows}) == 6  # every row does something else to the same hands
+    assert [found[name]["steps"] for name in names] == ["", *["joint 1"] * 6]
+    assert len({row["MPJPE mm"] for row in rows}) == 7  # every row does something else to the same hands
     home = tmp_path / "out" / "scale_1e-06_2" / "trained"
     for one, other in (("keypoints", "keypoints_fit"), ("bps", "bps_fit")):
         assert (home / one / "joint.jsonl").read_text() == (home / other / "joint.jsonl").read_text()

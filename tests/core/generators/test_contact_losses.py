@@ -46,9 +46,19 @@ def test_nearest_by_hand():
 
 
 def test_only_what_is_inside_the_hand_counts_as_penetration():
-    one = torch.tensor([[[0.0, 0.0, 0.0]]])
-    assert float(penetration(one, skin_at(0.002))) == 0  # skin above, facing down: the point is outside
-    assert float(penetration(one, skin_at(-0.002))) == pytest.approx(0.002**2, rel=1e-3)
+    one, up = torch.tensor([[[0.0, 0.0, 0.0]]]), torch.tensor([[[0.0, 0.0, 1.0]]])
+    assert float(penetration(one, up, skin_at(0.002))) == 0  # skin above, facing down: the point is outside
+    assert float(penetration(one, up, skin_at(-0.002))) == pytest.approx(0.002**2, rel=1e-3)
+
+
+def test_what_the_palm_touches_is_not_behind_the_back_of_the_hand():
+    one, up = torch.tensor([[[0.0, 0.0, 0.0]]]), torch.tensor([[[0.0, 0.0, 1.0]]])
+    points = skin_at(0.012).points.requires_grad_()  # of the palm between nothing is seen
+    back = Skin(points, skin_at(0.0, up=1.0).normals, torch.tensor([1]))
+    lost = penetration(one, up, back)
+    assert lost.item() == 0
+    lost.sum().backward()
+    assert (points.grad == 0).all()  # it would be drawn into the plate
 
 
 def test_priors_are_drawn_to_what_is_near():
@@ -98,7 +108,7 @@ def test_skin_on_the_wrong_side_of_a_thin_wall_is_behind_it():
 def test_gradients_pull_the_skin_out():
     points = skin_at(-0.004).points.requires_grad_()
     skin = Skin(points, skin_at(0.0).normals, torch.tensor([1]))
-    penetration(torch.tensor([[[0.0, 0.0, 0.0]]]), skin).sum().backward()
+    penetration(torch.tensor([[[0.0, 0.0, 0.0]]]), torch.tensor([[[0.0, 0.0, 1.0]]]), skin).sum().backward()
     assert points.grad[0, 1, 2] < 0  # downhill is up
 
 
@@ -113,8 +123,10 @@ def test_a_true_grasp_hardly_penetrates(mug_grasps, hand):
     code = HandCode()
     code.fit(hand, grasps, frames)
     skin = code.skin(SkinSample(hand), code.encode(hand, grasps, frames))
-    cloud = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))[..., :3] * WINDOW
-    assert float(penetration(cloud, skin).mean().sqrt()) < 0.004
+    window = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))
+    value = penetration(window[..., :3] * WINDOW, window[..., 3:], skin)
+    assert float(value.mean().sqrt()) < 0.0025
+
 
 def test_anchors_of_some_of_the_skin_are_the_hands():
     hand = load_hand()

@@ -20,8 +20,8 @@ from core.fitting.representation import (
     represent,
 )
 from core.generators.handcode import MIRROR
-from core.generators.heading import mirrored
-from core.generators.jointdiffusion import JointDiffusion, choir_of, propose, refine
+from core.generators.heading import WINDOW, mirrored
+from core.generators.jointdiffusion import REACH, JointDiffusion, choir_of, propose, refine
 from core.generators.learned import Learned
 from core.generators.places import PlaceScorer
 from core.generators.windows import window_cloud
@@ -111,9 +111,38 @@ def test_the_fields_are_those_of_the_representation(known, mug_grasps, hand):
     assert torch.allclose(fine.hand_distances(skin, batch["code"]), truth.hand, atol=1e-4)
     window = window_cloud(obj.points, obj.normals, frames, 1024, torch.Generator().manual_seed(0))
     seen = (truth.object < 0.03) & (basis_lattice().norm(dim=1) < 0.06)
-    off = (fine.object_distances(window) - truth.object)[seen]
+    off = (fine.nearest(window)[0] - truth.object)[seen]
     assert off.abs().median() < 0.001
     assert off.abs().max() < 0.01
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_voxel_is_told_where_the_nearest_surface_lies_and_how_it_faces(known, folded):
+    _, _, batch = known
+    window = batch["window"][:3]
+    network = small(folded=folded)
+    told = []
+    network.oriented.register_forward_pre_hook(lambda module, given: told.append(given[0]))
+    network.object_volume(window)
+    six = torch.stack([network.listed(one) for one in told[0].unflatten(1, (6, -1)).unbind(1)], -1)
+    offset, normal = REACH * six[..., :3], six[..., 3:]
+    there = offset + basis_lattice(side=8)
+    between = torch.cdist(there, WINDOW * window[..., :3])
+    assert between.amin(-1).max() < 1e-4
+    assert torch.allclose(offset.norm(dim=-1), network.nearest(window)[0], atol=1e-4)
+    which = between.argmin(-1)[..., None].expand(-1, -1, 3)
+    assert torch.allclose(normal, window[..., 3:].gather(1, which), atol=1e-6)
+
+
+@pytest.mark.parametrize("oriented", [8, 0])
+def test_how_the_surface_faces_matters_to_what_is_told_of_it(known, oriented):
+    _, _, batch = known
+    network = small(oriented=oriented)
+    window, none = batch["window"][:3], batch["intent"][:3]
+    inside_out = torch.cat([window[..., :3], -window[..., 3:]], -1)
+    seen, turned = (network.context(some, none, none) for some in (window, inside_out))
+    assert torch.allclose(seen[1], turned[1]) is not bool(oriented)
+    assert torch.equal(seen[0], turned[0]) is not bool(oriented)
 
 
 @pytest.mark.parametrize("folded", [True, False])
