@@ -4,10 +4,14 @@ import json
 
 import pytest
 import torch
+import trimesh
 
+from core.generators import make_generator
+from core.generators.base import GraspRequest
 from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss, imagined
 from core.generators.handcode import BETAS
 from core.hand.skin import COUNT
+from core.objects import prepare_object
 from core.training.loop import Course, train
 from core.training.recipes import SKIN
 
@@ -209,3 +213,18 @@ def test_it_learns_one_object(batch, tmp_path):
             lambda fraction: True) for _ in range(2))
     assert torch.isfinite(code).all()
     assert torch.equal(code, again)
+
+
+@pytest.mark.parametrize("passes", [2, 4])
+def test_the_shipped_adaptation_leaves_no_thumb_deep_in_a_ball(hand, passes, monkeypatch):
+    """It once did, the more the more often it passed: what the palm touched was taken for something inside the hand."""
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.037)
+    obj = prepare_object(ball.vertices, ball.faces)
+    generator = make_generator("fastgrasp")
+    monkeypatch.setattr(generator.network, "passes", passes)
+    grasps = generator.sample(GraspRequest(obj, hand, 16), torch.Generator().manual_seed(0), lambda fraction, stage: True)
+    with torch.no_grad():
+        skin = hand(**grasps.parameters()).vertices
+    deepest = -1000 * obj.grid.query(skin.reshape(-1, 3))[0].reshape(len(grasps), -1).amin(1)
+    assert deepest.mean() < 2
+    assert deepest.max() < 4
