@@ -222,7 +222,8 @@ def test_the_shipped_adaptation_leaves_no_thumb_deep_in_a_ball(hand, passes, mon
     obj = prepare_object(ball.vertices, ball.faces)
     generator = make_generator("fastgrasp")
     monkeypatch.setattr(generator.network, "passes", passes)
-    grasps = generator.sample(GraspRequest(obj, hand, 16), torch.Generator().manual_seed(0), lambda fraction, stage: True)
+    request, rng = GraspRequest(obj, hand, 16), torch.Generator().manual_seed(0)
+    grasps = generator.sample(request, rng, lambda fraction, stage: True)
     with torch.no_grad():
         skin = hand(**grasps.parameters()).vertices
     deepest = -1000 * obj.grid.query(skin.reshape(-1, 3))[0].reshape(len(grasps), -1).amin(1)
