@@ -112,8 +112,8 @@ class GraspTTA(Network):
     """The whole of GraspTTA.
 
     Args:
-        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate. Ten keep the hold of the raw hands;
-            from 20 on some overlap goes and hold with it (`scripts/ablate.py --rows adaptation`).
+        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate. Ten were
+            chosen with an older `penetration`, from whose 20 on hold went (`scripts/ablate.py --rows adaptation`).
         refresh: the target map is predicted anew every so many steps.
         adapt: what is moved, each candidate's "decoder" (the text) or its "parameters" (the published script).
         consistency, hand_centric, penetration: weights of L_refine, L_H and L_penetr in Eq. 3.

@@ -222,7 +222,7 @@ class JointDiffusion(Network):
     """The whole of JointDiffusion.
 
     The defaults train on one core. The paper's size is `JointDiffusion(16, (64, 128, 256, 256), (64, 128, 256), 256,
-    1024, folded=False)`: 62 M weights, and about a hundred times the work for each grasp.
+    1024, folded=False, oriented=0)`: 62 M weights, and about a hundred times the work for each grasp.
 
     Args:
         side: of the lattice of basis points; 16 is the paper's. 8 has an eighth of them, 16 for each anchor, which

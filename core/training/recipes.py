@@ -117,7 +117,7 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: 
         Stage("diffusion", ("object", "into", "wishes", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, diffusion),
               Course(steps(10000, scale)), 64, standardise, COARSE),
-        # Three times as long it did worse on new objects: what it feels is soon known by heart.
+        # Three times as long it did worse on new objects, with a penetration loss that drew hands in.
         Stage("adaptation", ("adapt_object", "adapt"),
               lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), Course(steps(1000, scale)),
               points=COARSE),
