@@ -183,7 +183,7 @@ def fit(options: argparse.Namespace) -> None:
     try:
         hand = load_hand(options.hand_file, grasps.hand)
         obj = prepare_object(*load_mesh(options.mesh, unit), progress=progress)
-        fitted = fit_each(obj, hand, grasps, options.method, options.seed, progress, device)
+        fitted = fit_each(obj, hand, grasps, progress, options.method, options.seed, device)
     finally:
         progress.end()
     write_grasps(options.out, hand, obj, fitted, unit)

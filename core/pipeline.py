@@ -133,16 +133,17 @@ def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "
     return replace(around(request, seed, progress, refiner), method="fit", seed=seed, hand=request.hand.side)
 
 
-def fit_each(obj: GraspObject, hand: HandModel, grasps: Grasps, method: str = "fit", seed: int = 0,
-             progress: Progress | None = None, device: str = "cpu") -> Grasps:
-    """Each grasp fitted to the object; with a method that refines, from the fields that it predicts of the grasp."""
-    from core.fitting.fit import fit
+def fit_each(obj: GraspObject, hand: HandModel, grasps: Grasps, progress: Progress, method: str = "fit", seed: int = 0,
+             device: str = "cpu") -> Grasps:
+    """Each grasp fitted to the object, its hold kept; with a method that refines, from the fields that it predicts."""
+    from core.fitting.again import fit_each_again
+    from core.generators.base import GraspRequest
 
     refiner = refiner_of(method, obj, hand, device)
     fields = None
     if refiner is not None:
         grasps, fields = refiner(grasps, torch.Generator().manual_seed(seed))
-    return fit(obj, hand, grasps, fields=fields, laid=True, progress=progress).grasps
+    return fit_each_again(GraspRequest(obj, hand, len(grasps)), grasps, seed, progress, fields).grasps
 
 
 def refiner_of(method: str, obj: GraspObject, hand: HandModel, device: str = "cpu") -> Refiner | None:

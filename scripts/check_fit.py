@@ -1,8 +1,8 @@
 """Measures the fit and CHOIR's representation: `python scripts/check_fit.py --out FOLDER [--parts ...]`.
 
     --parts representation   the hand out of its representation: joint error, contact's agreement
-            proposals        strict protocol before and after the fit, holds kept as the button keeps them: perturbed
-                             grasps, controls, retrieval, --methods
+            proposals        strict protocol before and after the fit of each as `python -m core fit` does it, holds
+                             kept: perturbed grasps, controls, retrieval, --methods
             benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone, and
                              each method that refines, by itself and with the fit
             time             16 candidates, warm
@@ -107,8 +107,7 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
 
 def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
-    from core.fitting.choose import keep_holds
-    from core.fitting.fit import fit
+    from core.fitting.again import fit_each_again
     from core.generators.base import GraspRequest
     from core.generators.retrieval import Retrieval, load_index
     from core.metrics.controls import of_another, random_wrists
@@ -136,8 +135,8 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
         for kind, proposed in given.items():
             if not len(proposed):
                 continue
-            fitted = fit(obj, hand, proposed, fields=fields.get(kind), laid=True)
-            fitted, _ = keep_holds(GraspRequest(obj, hand, len(proposed)), fitted, proposed, Watch())
+            request = GraspRequest(obj, hand, len(proposed))
+            fitted = fit_each_again(request, proposed, options.seed, Watch(), fields.get(kind))
             before, after = (strict_measures(obj, hand, one) for one in (proposed, fitted.grasps))
             columns = kinds.setdefault(kind, {})
             for when, measures in (("before", before), ("after", after)):
@@ -182,12 +181,12 @@ def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
     from core.generators import METHODS
     from core.pipeline import fit_each, refiner_of
 
-    rows = {"perturbed input": lambda obj, hand, grasps: grasps, "fit alone": fit_each}
+    rows = {"perturbed input": lambda obj, hand, grasps: grasps, "fit alone": partial(fit_each, progress=Watch())}
     for name, method in METHODS.items():
         if method.fields:
             rows[method.label] = lambda obj, hand, grasps, name=name: refiner_of(name, obj, hand)(
                 grasps, torch.Generator().manual_seed(0))[0]
-            rows[f"{method.label} with fit"] = partial(fit_each, method=name)
+            rows[f"{method.label} with fit"] = partial(fit_each, progress=Watch(), method=name)
     return rows
 
 

@@ -36,7 +36,9 @@ TRIES: Final = 1.5
 DRAWN: Final = 8
 #: the share of them that a refiner makes
 REFINED: Final = 0.5
-#: the share of the time that the fits take; the rest is for the test of the grip
+#: how often others are tried, while none of all holds, and the share of the progress at which the first go is over
+GOES, FIRST_GO = 4, 0.7
+#: the share of that time that the fits take; the rest is for the test of the grip
 FITTED: Final = 0.85
 #: metres of mean joint distance from which two hands around one pose are different
 ALIKE: Final = 0.006
@@ -143,6 +145,7 @@ def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refine
 
     A fit of a given hand gives way to others that score `CLEARLY` more. The others are fits of those hands near them
     that would grip, those that hold first; with a refiner, `REFINED` of them are what it makes of the given hands.
+    While none holds, more are tried, `GOES` times.
 
     Args:
         refiner: of hands and a generator: refined hands, and the fields in which they lie.
@@ -155,24 +158,46 @@ def around(request: GraspRequest, seed: int, progress: Progress, refiner: Refine
     rng = torch.Generator().manual_seed(seed)
     given, tries = len(start), round(TRIES * max(0, request.count - len(start)))
     refined = round(REFINED * tries) if refiner else 0
-    ends = [FITTED * given / (given + tries), FITTED * (given + tries - refined) / (given + tries), FITTED]
-    first = fit(obj, hand, start, progress=Share(progress, 0.0, ends[0]))
+    end = FIRST_GO * given / (given + tries)
+    first = fit(obj, hand, start, progress=Share(progress, 0.0, FITTED * end))
     if not first.complete:
         return Grasps.empty("fit", hand=hand.side)
     progress.accepted(first.grasps)
-    pools = []
-    if tries > refined:
-        near = nearby(hand, start, DRAWN * (tries - refined), rng)
-        near = near[firmest(request, near, tries - refined)]
-        pools.append(fit(obj, hand, near, progress=Share(progress, ends[0], ends[1])))
-    if refined and progress(ends[1], "Refining the hand"):
-        hands, fields = refiner(start[torch.arange(refined) % given], rng)
-        pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, ends[1], ends[2])))
-    pools = [first, *(pool for pool in pools if pool.complete)]
-    for place, pool in enumerate(pools):
-        share = Share(progress, *(FITTED + (1 - FITTED) * end / len(pools) for end in (place, place + 1)))
-        pools[place] = replace(pool, grasps=lowered(pool.grasps, tested(request, pool, share)))
+    pools, holding = with_holds(request, [first], Share(progress, FITTED * end, end))
+    for go in range(GOES if tries else 0):
+        begin, end = end, FIRST_GO + (1 - FIRST_GO) * go / (GOES - 1)
+        if (go and holding) or not progress(begin, "Refining the hand"):
+            break
+        fits, tests = (Share(progress, begin + low * (end - begin), begin + high * (end - begin))
+                       for low, high in ((0.0, FITTED), (FITTED, 1.0)))
+        more, held = with_holds(request, others(request, tries - refined, refined, refiner, rng, fits), tests)
+        pools, holding = pools + more, holding or held
     return chosen_around(hand, *pools, count=request.count)
+
+
+def others(request: GraspRequest, near: int, refined: int, refiner: Refiner | None, rng: torch.Generator,
+           progress: Progress) -> list[Fitted]:
+    """Fits of `near` hands near the given ones that would grip, and of `refined` that the refiner makes of those."""
+    obj, hand, start = request.object, request.hand, request.start
+    pools, middle = [], near / (near + refined)
+    if near:
+        some = nearby(hand, start, DRAWN * near, rng)
+        some = some[firmest(request, some, near)]
+        pools.append(fit(obj, hand, some, progress=Share(progress, 0.0, middle)))
+    if refined and progress(middle, "Refining the hand"):
+        hands, fields = refiner(start[torch.arange(refined) % len(start)], rng)
+        pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, middle, 1.0)))
+    return [pool for pool in pools if pool.complete]
+
+
+def with_holds(request: GraspRequest, pools: list[Fitted], progress: Progress) -> tuple[list[Fitted], bool]:
+    """The fits with lower scores where they do not hold, and whether a sound one does."""
+    found, holding = [], False
+    for place, pool in enumerate(pools):
+        held = tested(request, pool, Share(progress, place / len(pools), (place + 1) / len(pools)))
+        found.append(replace(pool, grasps=lowered(pool.grasps, held)))
+        holding |= bool((held & (pool.after.bones == 0)).any())
+    return found, holding
 
 
 def chosen_around(hand: HandModel, first: Fitted, *others: Fitted, count: int) -> Grasps:

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from core.fitting import choose
 from core.fitting.choose import ALIKE, SPREAD, Share, chosen_around, different, nearby
-from core.fitting.fit import Fitted
 from core.generators.base import GraspRequest
 from core.grasps import Grasps
 from core.hand import load_hand
-from core.synthesis.checks import Surface
 
-
-def grasps(places: list[float], scores: list[float]) -> Grasps:
-    count = len(places)
-    transl = torch.zeros(count, 3)
-    transl[:, 0] = torch.tensor(places)
-    return Grasps(torch.zeros(count, 3), torch.zeros(count, 45), transl, torch.zeros(count, 10), torch.tensor(scores))
-
-
-def fitted(given: Grasps, touching: list[bool]) -> Fitted:
-    count = len(given)
-    parts = torch.tensor([[one, one, False, False, False, False] for one in touching])
-    surface = Surface(torch.zeros(count), torch.zeros(count), parts, torch.zeros(count),
-                      torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.long))
-    return Fitted(given, torch.zeros(count), torch.ones(count, dtype=torch.bool), surface, surface)
-
-
-class Watch:
-    """A `Progress` that remembers."""
-
-    def __init__(self) -> None:
-        self.told: list[float] = []
-        self.shown: list[Grasps] = []
-
-    def __call__(self, fraction: float, stage: str) -> bool:
-        self.told.append(fraction)
-        return True
-
-    def accepted(self, some: Grasps) -> None:
-        self.shown.append(some)
+sys.path.insert(0, str(Path(__file__).parent))
+from made_fits import Watch, fitted, grasps
 
 
 def test_the_best_of_those_that_differ_then_the_rest():
@@ -128,6 +101,33 @@ def test_a_refiner_makes_half_of_the_others(monkeypatch):
     choose.around(request, 0, watch)
     assert calls == [(1, None, False), (6, None, False)]
     assert drawn == [3 * choose.DRAWN, 6 * choose.DRAWN]  # of many hands near the given one those that would grip
+
+
+def test_while_no_hand_around_a_pose_holds_more_are_tried(monkeypatch):
+    hand, given, goes = load_hand(), grasps([0.0], [10.0]), []
+    monkeypatch.setattr(choose, "check_near", lambda request: None)
+    monkeypatch.setattr(choose, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
+    monkeypatch.setattr(choose, "firmest", lambda request, some, count: torch.arange(count))
+
+    def refiner(some, rng):
+        goes.append(len(some))
+        return replace(some, transl=some.transl + 0.1 * len(goes), score=torch.full((len(some),), 50.0)), "fields"
+
+    def offered(holds_from: float) -> tuple[int, Grasps]:
+        goes.clear()
+        monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) > holds_from)
+        watch = Watch()
+        found = choose.around(GraspRequest(None, hand, 3, start=given), 0, watch, refiner)
+        assert watch.told == sorted(watch.told)
+        assert watch.told[-1] <= 1.0
+        return len(goes), found
+
+    tried, found = offered(0.25)  # those of the third go
+    assert tried == 3
+    assert float(found.transl[0, 0]) > 0.25
+    assert float(found.score[0]) == 50.0
+    assert offered(-1.0)[0] == 1  # the given one's fit holds
+    assert offered(9.0)[0] == choose.GOES
 
 
 def test_a_bone_through_a_wall_is_offered_only_where_there_is_nothing_else(monkeypatch):

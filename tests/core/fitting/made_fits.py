@@ -1,0 +1,39 @@
+"""Grasps and fits that only say where they are and whether they touch, and a progress that remembers."""
+
+from __future__ import annotations
+
+import torch
+
+from core.fitting.fit import Fitted
+from core.grasps import Grasps
+from core.synthesis.checks import Surface
+
+
+def grasps(places: list[float], scores: list[float]) -> Grasps:
+    count = len(places)
+    transl = torch.zeros(count, 3)
+    transl[:, 0] = torch.tensor(places)
+    return Grasps(torch.zeros(count, 3), torch.zeros(count, 45), transl, torch.zeros(count, 10), torch.tensor(scores))
+
+
+def fitted(given: Grasps, touching: list[bool]) -> Fitted:
+    count = len(given)
+    parts = torch.tensor([[one, one, False, False, False, False] for one in touching])
+    surface = Surface(torch.zeros(count), torch.zeros(count), parts, torch.zeros(count),
+                      torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.long))
+    return Fitted(given, torch.zeros(count), torch.ones(count, dtype=torch.bool), surface, surface)
+
+
+class Watch:
+    """A `Progress` that remembers."""
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+        self.shown: list[Grasps] = []
+
+    def __call__(self, fraction: float, stage: str) -> bool:
+        self.told.append(fraction)
+        return True
+
+    def accepted(self, some: Grasps) -> None:
+        self.shown.append(some)

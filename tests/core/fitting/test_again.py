@@ -1,0 +1,109 @@
+"""What the fit took from a grasp is looked for near it again."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.fitting import again, choose
+from core.generators.base import GraspRequest
+from core.grasps import Grasps
+
+sys.path.insert(0, str(Path(__file__).parent))
+from made_fits import Watch, fitted, grasps
+
+FITTED_BY = 0.5
+#: where the hands near a grasp lie from it, metres; their fits are `LATER` further on
+NEAR, LATER = (0.30, 0.10, 0.20, 0.40), 0.001
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """A fit that moves what it is given by `FITTED_BY`, or hands near one by `LATER`; a dict of what happens there."""
+    known = {"holds": lambda place: False, "floats": lambda place: False, "fits": []}
+
+    def fit(obj, hand, some, fields=None, laid=False, progress=None):
+        known["fits"].append((len(some), fields, laid))
+        moved = replace(some, transl=some.transl + (FITTED_BY if laid else LATER))
+        made = fitted(moved, [True] * len(some))
+        parts = made.after.parts & ~torch.tensor([known["floats"](x) for x in places(moved)])[:, None]
+        return replace(made, after=replace(made.after, parts=parts))
+
+    def nearby(hand, one, count, rng):
+        assert count == again.TRIES == len(NEAR)
+        return replace(one[[0] * count], transl=one.transl + torch.tensor(NEAR)[:, None])
+
+    def holds(request, one):
+        return known["holds"](places(one)[0])
+
+    monkeypatch.setattr(again, "TRIES", len(NEAR))
+    monkeypatch.setattr(again, "fit", fit)
+    monkeypatch.setattr(again, "nearby", nearby)
+    for module in (again, choose):
+        monkeypatch.setattr(module, "holds", holds)
+    return known
+
+
+def places(some: Grasps) -> list[float]:
+    return [round(x, 3) for x in some.transl[:, 0].tolist()]
+
+
+def made(hand, given: Grasps, progress=None):
+    found = again.fit_each_again(GraspRequest(None, hand, len(given)), given, 0, progress or Watch(), "fields")
+    assert len(found.grasps) == len(given)
+    return found
+
+
+def spoilt(monkeypatch, cm3: float) -> None:
+    """Grasps as given have so much overlap that they are not given back."""
+    plain = again.fit
+
+    def fit(*args, **wishes):
+        some = plain(*args, **wishes)
+        return replace(some, before=replace(some.before, overlap_cm3=torch.full((len(some.grasps),), cm3)))
+
+    monkeypatch.setattr(again, "fit", fit)
+
+
+def test_of_the_fits_near_a_grasp_that_lost_its_hold_the_nearest_that_holds_is_taken(hand, world, monkeypatch):
+    spoilt(monkeypatch, 5.0)
+    # The first keeps its hold; the second loses it, and two near it hold; the third loses it for good.
+    world["holds"] = lambda place: place in (0.0, FITTED_BY, 1.0, 1.201, 1.301, 2.0)
+    found = made(hand, grasps([0.0, 1.0, 2.0], [0.0] * 3))
+    assert places(found.grasps) == [FITTED_BY, 1.201, 2.0 + FITTED_BY]
+    assert found.moved_mm[1] == pytest.approx(1000 * 3**0.5 * 0.201, rel=1e-4)
+    assert found.moved_mm[[0, 2]].tolist() == [0.0, 0.0]  # as the made fit says
+    assert world["fits"] == [(3, "fields", True), (4, None, False), (4, None, False)]
+
+
+def test_what_never_held_and_still_touches_is_left_as_it_was_fitted(hand, world):
+    found = made(hand, grasps([0.0, 1.0], [0.0] * 2))
+    assert places(found.grasps) == [FITTED_BY, 1.0 + FITTED_BY]
+    assert len(world["fits"]) == 1
+
+
+def test_what_lost_its_contact_touches_again_and_holds_where_it_can(hand, world):
+    world["floats"] = lambda place: place in (FITTED_BY, 1.0 + FITTED_BY, 0.101)
+    world["holds"] = lambda place: place == 1.301
+    found = made(hand, grasps([0.0, 1.0], [0.0] * 2))
+    assert places(found.grasps) == [0.201, 1.301]
+    assert found.after.parts.any(1).all()
+
+
+def test_the_work_ends_when_it_is_told_to(hand, world, monkeypatch):
+    spoilt(monkeypatch, 5.0)
+    world["holds"] = lambda place: place in (0.0, 1.0, 0.101, 1.101)
+
+    class Stop(Watch):
+        def __call__(self, fraction, stage):
+            super().__call__(fraction, stage)
+            return fraction < 0.85
+
+    watch = Stop()
+    found = made(hand, grasps([0.0, 1.0], [0.0] * 2), watch)
+    assert places(found.grasps) == [0.101, 1.0 + FITTED_BY]
+    assert watch.told == sorted(watch.told)
