@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PIECE, MOST, LEAST = 0.5, 2.5, 4
 #: metres of mean joint distance from a firmer proposal within which another waits for those that are unlike
 NEAR: Final = 0.015
+#: what is left of the worth of a proposal's grip for each that was taken before of its type: a list shall have variety
+ANOTHER: Final = 0.5
 #: hands tried for each further one that is asked for around a given pose
 TRIES: Final = 1.5
 #: how many are drawn near it for each that is fitted
@@ -53,18 +55,25 @@ FAR: Final = 0.10
 
 
 def firmest(request: GraspRequest, proposed: Grasps, count: int) -> torch.Tensor:
-    """Rows of at most `count` proposals, best first: those that would grip when they close, unlike ones first."""
+    """Rows of at most `count` proposals, best first: those that would grip when they close, unlike ones first.
+
+    A grip counts `ANOTHER` of itself for each that was taken of its type, so that all types have their turn.
+    """
     firm = firmness(request.object, request.hand, proposed)
     with torch.no_grad():
         joints = request.hand(**proposed.parameters()).joints
-    taken: list[int] = []
-    waiting: list[int] = []
-    for row in firm.argsort(descending=True, stable=True).tolist():
-        if len(taken) >= count:
-            break
-        apart = (joints[row] - joints[taken]).norm(dim=-1).mean(1)
-        (taken if bool((apart >= NEAR).all()) else waiting).append(row)
-    return torch.tensor((taken + waiting)[:count], dtype=torch.long)
+    worth, less = firm.clamp_min(1e-6).log(), math.log(ANOTHER)
+    kinds = sorted(set(proposed.type))
+    kind = torch.tensor([kinds.index(name) for name in proposed.type], dtype=torch.long)
+    near, taken = torch.zeros(len(firm), dtype=torch.bool), []
+    while len(taken) < min(count, len(firm)):
+        unlike = worth.masked_fill(near, -math.inf)
+        row = int((unlike if unlike.isfinite().any() else worth).argmax())
+        taken.append(row)
+        worth = worth + less * (kind == kind[row])
+        worth[row] = -math.inf
+        near |= (joints - joints[row]).norm(dim=-1).mean(1) < NEAR
+    return torch.tensor(taken, dtype=torch.long)
 
 
 def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:

@@ -181,6 +181,19 @@ def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
     assert 0.5 <= watch.told[0] < watch.told[-1] <= 1.0
 
 
+def test_each_type_has_its_turn_before_the_firmest_one_fills_the_list(monkeypatch):
+    hand = load_hand()
+    given = replace(grasps([0.1 * place for place in range(6)], [0.0] * 6), type=("wrap",) * 4 + ("tripod", "hook"))
+    firm = torch.tensor([9.0, 8.0, 7.0, 6.0, 4.0, 0.01])
+    monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: firm[: len(some)])
+    request = GraspRequest(None, hand, 4)
+    assert choose.firmest(request, given, 3).tolist() == [0, 1, 4]
+    assert choose.firmest(request, given, 6).tolist() == [0, 1, 4, 2, 3, 5]  # a grip that is none has no turn
+    many = replace(grasps([0.1 * place for place in range(300)], [0.0] * 300))
+    monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: 1.0 + torch.arange(300.0))
+    assert choose.firmest(request, many, 300).tolist() == list(range(299, -1, -1))
+
+
 def test_what_is_dropped_is_offered_only_where_too_few_hold(monkeypatch):
     hand = load_hand()
     given = grasps([0.0, 0.1, 0.101, 0.2], [90.0, 50.0, 40.0, 80.0])
