@@ -75,7 +75,7 @@ def hand_centric(points: torch.Tensor, skin: Skin) -> torch.Tensor:
 
 
 def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor, truth: torch.Tensor,
-                     deeper: float = 4.0) -> torch.Tensor:
+                     deeper: float = 4.0, sides: bool = True) -> torch.Tensor:
     """(N,) metres: how wrong the distance of the skin to the local surface is, and depth beyond the true one's.
 
     Not in any of the papers: measured here to say more about a grasp than their physical losses. Skin that came out on
@@ -84,14 +84,16 @@ def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tens
     Args:
         cloud, facing: (N, P, 3) the object's points and outward normals. skin, truth: (N, V, 3) predicted and true.
         deeper: how much more depth that the true hand does not have counts, a point.
+        sides: look for skin that came out on the other side of a wall; only for hands near the true one.
     """
     with torch.no_grad():
         right, front = nearest_plane(cloud, facing, truth)
         matters = (right.abs() < CLOSE).float()
     mine, side = nearest_plane(cloud, facing, skin)
-    behind = right + ((skin - truth) * front).sum(-1)
-    through = ((side * front).sum(-1) < OTHER_SIDE) & (behind.detach() < 0) & (matters > 0)
-    mine = torch.where(through, behind.clamp_min(LOWEST), mine)
+    if sides:
+        behind = right + ((skin - truth) * front).sum(-1)
+        through = ((side * front).sum(-1) < OTHER_SIDE) & (behind.detach() < 0) & (matters > 0)
+        mine = torch.where(through, behind.clamp_min(LOWEST), mine)
     wrong = ((mine - right).abs() * matters).sum(1) / matters.sum(1).clamp_min(1)
     return wrong + deeper * (right.clamp_max(0) - mine).relu().mean(1)
 

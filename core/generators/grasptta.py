@@ -47,6 +47,8 @@ class CvaeLoss:
         vertices, pose, shape: lambda_V, lambda_theta, lambda_beta of L_R. divergence: lambda_KLD.
         penetration: lambda_p. hand_centric: lambda_H. object_centric: lambda_O.
         surface: weight of `surface_distance`, per centimetre; 0 is the paper.
+        unseen: weight of the terms that need no true hand in the same place, of hands from z of the prior, as proposals
+            are; 0 is the paper, which judges reconstructions alone.
     """
 
     vertices: float = 0.5
@@ -57,6 +59,7 @@ class CvaeLoss:
     hand_centric: float = 0.2
     object_centric: float = 1.0
     surface: float = 1.0
+    unseen: float = 0.0
 
 
 class GraspCVAE(nn.Module):
@@ -155,6 +158,13 @@ class GraspTTA(Network):
         }
         if weights.surface:
             terms["surface"] = 100 * surface_distance(cloud, normals, skin.points, right.points).mean()
+        if weights.unseen:
+            z = torch.randn(mu.shape, generator=rng).to(mu)
+            skin = self.code.skin(hand, self.cvae.decoder(torch.cat([z, c], 1)), batch["betas"])
+            off = surface_distance(cloud, normals, skin.points, right.points, sides=False)
+            terms["unseen"] = (weights.penetration * CM2 * penetration(cloud, normals, skin)
+                               + weights.hand_centric * CM2 * hand_centric(cloud, skin)
+                               + weights.surface * 100 * off).mean()
         terms["loss"] = sum(getattr(weights, name) * value for name, value in terms.items())
         return terms
 

@@ -142,6 +142,7 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: 
     """
     network = GraspTTA(**options)
     weights = loss or CvaeLoss()
+    proposals = replace(weights, unseen=1.0)
     return Recipe(network, (
         Stage("cvae", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
               Course(steps(6400, scale)), points=COARSE),
@@ -151,6 +152,8 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: 
               Course(steps(5000, scale), rate=8e-4, seed=1), 32),
         Stage("finest", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, weights),
               Course(steps(6000, scale), rate=8e-4, seed=2), 32),
+        Stage("last", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, proposals),
+              Course(steps(3000, scale), rate=7e-4, seed=3), 32),
     ), object_frame)
 
 
@@ -170,6 +173,7 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> Recipe:
         Stage("longest", parts, surface, Course(steps(20000, scale), rate=5e-4, seed=2), 32, points=COARSE),
         Stage("last", parts, surface, Course(steps(24000, scale), rate=5e-4, seed=3), 32, points=COARSE),
         Stage("finer", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=4), 32),
+        Stage("finest", parts, surface, Course(steps(16000, scale), rate=5e-4, seed=5), 32),
     ))
 
 

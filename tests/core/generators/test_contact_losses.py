@@ -103,6 +103,9 @@ def test_skin_on_the_wrong_side_of_a_thin_wall_is_behind_it():
     assert (beyond.grad[..., 2] < 0).all()  # downhill is back through the wall
     before = float(surface_distance(wall, facing, skin_at(0.002).points, truth, deeper=0))
     assert before == pytest.approx(0.001, rel=1e-2)  # on its own side nothing is different
+    # A hand that lies elsewhere may as well be on the other side: there it is a millimetre too high.
+    elsewhere = float(surface_distance(wall, facing, beyond.detach(), truth, deeper=0, sides=False))
+    assert elsewhere == pytest.approx(0.001, rel=1e-2)
 
 
 def test_gradients_pull_the_skin_out():

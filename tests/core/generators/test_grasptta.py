@@ -41,11 +41,33 @@ def test_every_weight_reaches_the_loss(setting):
     network, skin, data = setting
     with torch.no_grad():
         base = network.cvae_loss(skin, data, torch.Generator().manual_seed(0), CvaeLoss())
-    for name in CvaeLoss.__dataclass_fields__:
+    for name in set(CvaeLoss.__dataclass_fields__) - {"unseen"}:
         more = CvaeLoss(**{name: getattr(CvaeLoss(), name) + 10})
         with torch.no_grad():
             terms = network.cvae_loss(skin, data, torch.Generator().manual_seed(0), more)
         assert float(terms["loss"] - base["loss"]) == pytest.approx(10 * float(base[name]), rel=1e-3, abs=1e-5), name
+
+
+def test_hands_from_the_prior_are_judged_where_that_is_asked_for(setting, monkeypatch):
+    network, skin, data = setting
+    seen, like = [], torch.zeros(len(data["code"]), network.cvae.latent)
+    monkeypatch.setattr(network.cvae, "posterior", lambda *_: (like + 100, like - 9))
+    network.cvae.decoder.register_forward_pre_hook(lambda _, given: seen.append(given[0][:, : network.cvae.latent]))
+
+    def terms(weights):
+        seen.clear()
+        with torch.no_grad():
+            return network.cvae_loss(skin, data, torch.Generator().manual_seed(0), weights)
+
+    plain = terms(CvaeLoss())
+    assert len(seen) == 1
+    assert "unseen" not in plain
+    more = terms(CvaeLoss(unseen=2.0))
+    assert [float(z.abs().max()) < 10 for z in seen] == [False, True]
+    assert float(more["unseen"]) > 0
+    assert float(more["loss"] - plain["loss"]) == pytest.approx(2 * float(more["unseen"]), rel=1e-4)
+    none = CvaeLoss(unseen=2.0, penetration=0, hand_centric=0, surface=1e-9)
+    assert float(terms(none)["unseen"]) < 1e-6  # its parts are weighted as those of what is reconstructed
 
 
 def test_contact_maps_follow_their_points(setting):
