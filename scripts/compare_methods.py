@@ -1,0 +1,78 @@
+"""Which differences between methods are more than chance over objects would make: for `scripts/evaluate.py`'s tables.
+
+    python scripts/compare_methods.py FOLDER [FOLDER ...] --baseline retrieval --methods fastgrasp jointdiffusion
+
+FOLDERs are evaluations; their objects are taken together. A method is compared with the baseline on the objects that
+both were measured on, both with the fit where the method is (`jointdiffusion+fit`). Per figure: the mean difference,
+bold where it is more than chance; the interval in which 95 % of the means of objects drawn anew lie (scipy's bootstrap,
+percentile); and on how many objects it is greater and smaller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import bootstrap
+
+FIGURES = (("strict", "held"), ("paper", "displacement_cm"), ("strict", "contact"), ("strict", "volume_cm3"),
+           ("strict", "depth_mm"), ("strict", "bones_crossing"), ("paper", "volume_cm3"))
+Records = dict[tuple[str, str], dict]
+
+
+def records_of(folders: list[Path]) -> Records:
+    """(method, object) -> record of all folders' tables; the object's name has its folder before it."""
+    found = {}
+    for folder in folders:
+        for record in json.loads((folder / "table.json").read_text())["records"]:
+            if record["count"]:
+                found[record["method"], f"{folder}/{record['object']}"] = record
+    return found
+
+
+def compare(records: Records, method: str, baseline: str) -> list[dict]:
+    """A row for each figure; none where the two have fewer than two objects in common."""
+    names = sorted(name for kind, name in records if kind == method and (baseline, name) in records)
+    if len(names) < 2:
+        return []
+    rows = []
+    for ruler, figure in FIGURES:
+        apart = np.array([records[method, name][ruler][figure] - records[baseline, name][ruler][figure]
+                          for name in names])
+        low = high = float(apart.mean())
+        if np.ptp(apart):
+            low, high = bootstrap((apart,), np.mean, method="percentile", rng=0).confidence_interval
+        rows.append({"method": method, "baseline": baseline, "figure": f"{ruler} {figure}", "objects": len(names),
+                     "difference": float(apart.mean()), "low": float(low), "high": float(high),
+                     "greater": int((apart > 0).sum()), "smaller": int((apart < 0).sum())})
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--baseline", default="retrieval")
+    parser.add_argument("--methods", nargs="+", required=True)
+    options = parser.parse_args(arguments)
+    for folder in options.folders:
+        if not (folder / "table.json").is_file():
+            raise SystemExit(f"{folder} holds no table.json: make it with scripts/evaluate.py --out {folder}.")
+    records = records_of(options.folders)
+    print("| method | baseline | figure | objects | difference | 95 % | greater / smaller |\n" + "|---" * 7 + "|")
+    for method in options.methods:
+        rows = compare(records, method, options.baseline + "+fit" * method.endswith("+fit"))
+        if not rows:
+            raise SystemExit(f"Fewer than two objects have both {method} and its baseline in these folders.")
+        for row in rows:
+            sure = "**" * (row["low"] > 0 or row["high"] < 0)
+            print(f"| `{method}` | `{row['baseline']}` | {row['figure']} | {row['objects']} | "
+                  f"{sure}{row['difference']:+.3f}{sure} | {row['low']:+.3f} to {row['high']:+.3f} | "
+                  f"{row['greater']} / {row['smaller']} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
