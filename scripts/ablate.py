@@ -357,8 +357,8 @@ def adaptation_curve(bench: Bench) -> list[dict]:
     measured = bench.measure(names, "both")
     default = GraspTTA().steps
     return [{"table": "test-time adaptation of the shipped GraspTTA", "name": name,
-             "label": f"{steps} steps" + " (the default)" * (steps == default), "seconds": times[name],
-             **measured.get(name, {})} for steps, name in zip(STEPS, names, strict=True)]
+             **measured.get(name, {}), "label": f"{steps} steps" + " (the default)" * (steps == default),
+             "seconds": times[name]} for steps, name in zip(STEPS, names, strict=True)]
 
 
 def written(found: list[dict], options: argparse.Namespace, made: dict[str, str]) -> str:

@@ -85,3 +85,19 @@ def test_what_cannot_be_is_a_sentence(training, tmp_path, wish, sentence, script
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(SystemExit, match=sentence):
         ablate.main()
+
+
+def test_a_step_of_adaptation_costs_what_making_the_hands_took_and_not_reading_them(scripts_on_path, monkeypatch):
+    import ablate
+
+    class Bench:
+        home = Path("out")
+
+        def measure(self, names, protocol):
+            return {name: {"seconds": 0.001, "strict_held": 0.5} for name in names}
+
+    monkeypatch.setattr(ablate, "write_grasps", lambda folder, bench, proposed: float(folder.name.split("_")[1]))
+    rows = ablate.adaptation_curve(Bench())
+    assert [row["seconds"] for row in rows] == list(ablate.STEPS)
+    assert [row["strict_held"] for row in rows] == [0.5] * len(ablate.STEPS)
+    assert [row["label"] for row in rows if "default" in row["label"]] == ["10 steps (the default)"]
