@@ -301,21 +301,36 @@ def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> li
 
 
 def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Seconds of 16 candidates, warm, on the wall's clock and the processor's."""
-    from core.fitting.fit import fit
-    from core.metrics.controls import random_wrists
+    """Seconds in which `options.count` candidates are fitted, warm: the bare fit, and what `python -m core fit` does.
 
-    walls, processors = [], []
-    for obj, _ in list(everything.values())[:5]:
-        pose = hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
-        given = random_wrists(obj, hand, 16, torch.Generator().manual_seed(options.seed), pose)
-        fit(obj, hand, given[:1])
-        wall, processor = time.perf_counter(), time.process_time()
-        fit(obj, hand, given)
-        walls.append(time.perf_counter() - wall)
-        processors.append(time.process_time() - processor)
-    return [{"candidates": 16, "objects": len(walls), "seconds": statistics.median(walls),
-             "processor seconds": statistics.median(processors)}]
+    The candidates are hands thrown at each object, and each method's proposals.
+    """
+    from core.fitting.again import fit_each_again
+    from core.fitting.fit import fit
+    from core.generators.base import GraspRequest
+    from core.generators.synthesis import holds
+    from core.metrics.controls import random_wrists
+    from core.pipeline import propose_raw
+
+    pose = hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for number, (obj, _) in enumerate(everything.values()):
+        request, rng = GraspRequest(obj, hand, options.count), torch.Generator().manual_seed(options.seed + number)
+        given = {"thrown": (random_wrists(obj, hand, options.count, rng, pose), None)}
+        for method in options.methods:
+            given[method] = propose_raw(request, method, options.seed + number, Watch())
+        for kind, (proposed, fields) in given.items():
+            fit(obj, hand, proposed[:1])
+            holds(request, proposed[:1])
+            ways = {"fit": partial(fit, obj, hand, proposed, fields=fields, laid=True),
+                    "fit, holds kept": partial(fit_each_again, request, proposed, options.seed, Watch(), fields)}
+            for name, way in ways.items():
+                begin = time.perf_counter()
+                way()
+                seconds.setdefault((kind, name), []).append(time.perf_counter() - begin)
+    return [{"hands": kind, "way": way, "candidates": options.count, "objects": len(taken),
+             "seconds, median": statistics.median(taken), "mean": statistics.mean(taken), "largest": max(taken)}
+            for (kind, way), taken in seconds.items()]
 
 
 PARTS = {"representation": representation, "proposals": proposals, "benchmark": benchmark, "time": timing,

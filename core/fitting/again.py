@@ -7,29 +7,33 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.fitting.choose import Share, keep_holds, nearby
+from core.fitting.choose import Share, keep_holds, nearby, shaken, spoilt
 from core.fitting.fit import Fitted, fit, touches, worse
-from core.generators.synthesis import holds
 from core.grasps import Grasps
 from core.synthesis.checks import Surface
+from core.synthesis.grip import firmness
 
 if TYPE_CHECKING:
     from core.fitting.representation import Choir
     from core.generators.base import GraspRequest, Progress
 
-#: hands near one that lost its hold or its contact, of which the fits are tried
-TRIES: Final = 8
-#: the shares of the progress at which the fit, and the test of the grip, are over
-FITTED, TESTED = 0.6, 0.8
+#: the grip (`core.synthesis.grip`) of a fitted hand that is taken to hold without a test
+FIRM: Final = 0.2
+#: hands near the fit of one that lost its hold or its contact, which are fitted: for each, for all together, at least
+TRIES, MOST, LEAST = 8, 24, 3
+#: how many of those near a hand are tested at once, nearest first
+PAIR: Final = 2
+#: the shares of the progress at which the fit, the test of the grip, and the fits of hands near by are over
+FITTED, TESTED, REFITTED = 0.6, 0.75, 0.9
 
 
 def fit_each_again(request: GraspRequest, given: Grasps, seed: int, progress: Progress, fields: Choir | None = None,
                    ) -> Fitted:
     """Each of N grasps fitted, in the order given; one that lost its hold or its contact by that, fitted anew.
 
-    Of the fits of `TRIES` hands near such a grasp, that is taken which moved its joints least of those that are in
-    nothing worse than the grasp and hold; where it never held, of those that touch. Where there is none, or `progress`
-    says no before it is found, the first fit stays.
+    Of the fits of hands near such a grasp's fit, that is taken whose joints are nearest to the grasp's of those that
+    are in nothing worse than it and hold; where it never held, of those that touch. Where there is none, or `progress`
+    says no before it is found, the first fit stays. A fitted hand whose grip is `FIRM` counts as holding.
 
     Args:
         seed: of how the hands near a grasp are drawn. fields: what the grasps were predicted by, in which they lie.
@@ -37,53 +41,65 @@ def fit_each_again(request: GraspRequest, given: Grasps, seed: int, progress: Pr
     fitted = fit(request.object, request.hand, given, fields=fields, laid=True, progress=Share(progress, 0.0, FITTED))
     if not fitted.complete:
         return fitted
-    fitted, held = keep_holds(request, fitted, given, Share(progress, FITTED, TESTED))
-    loose = (fitted.changed & ~held).nonzero()[:, 0].tolist()
-    for place, row in enumerate(loose):
-        begin, end = (TESTED + (1 - TESTED) * number / len(loose) for number in (place, place + 1))
-        if not progress(begin, "Testing the grip"):
-            break
-        one = given[row : row + 1]
-        held_before = holds(request, one)
-        if held_before or bool((touches(fitted.before) & ~touches(fitted.after))[row]):
-            found = nearest_hold(request, one, fitted.before[torch.tensor([row])], held_before, seed + row,
-                                 Share(progress, begin, end))
-            fitted = fitted if found is None else with_row(fitted, row, found)
-    return fitted
+    return looked_for_again(request, fitted, given, seed, Share(progress, FITTED, 1.0))
 
 
-def nearest_hold(request: GraspRequest, one: Grasps, before: Surface, held: bool, seed: int,
-                 progress: Progress) -> Fitted | None:
-    """The fit of a hand near `one` that moves it least, of those not worse than `before` that hold, if `held`; or None.
+def looked_for_again(request: GraspRequest, fitted: Fitted, given: Grasps, seed: int, progress: Progress) -> Fitted:
+    """`fitted` with what lost its hold or its contact as it was `given`, or as a hand near it was fitted."""
+    doubtful = fitted.changed & (firmness(request.object, request.hand, fitted.grasps) < FIRM)
+    middle = TESTED / 2
+    fitted, held = keep_holds(request, fitted, given, Share(progress, 0.0, middle), doubtful)
+    had = shaken(request, given, ~held & spoilt(fitted.before), Share(progress, middle, TESTED))
+    lost = ~held & (had | (touches(fitted.before) & ~touches(fitted.after)))
+    if not lost.any() or not progress(TESTED, "Looking for a grip"):
+        return fitted
+    rows = lost.nonzero()[:, 0]
+    tries = max(LEAST, min(TRIES, MOST // len(rows)))
+    near = Grasps.cat([nearby(request.hand, fitted.grasps[[row]], tries, torch.Generator().manual_seed(seed + row))
+                       for row in rows.tolist()])
+    owner = rows.repeat_interleave(tries)
+    fits = fit(request.object, request.hand, near, progress=Share(progress, TESTED, REFITTED))
+    if not fits.complete:
+        return fitted
+    with torch.no_grad():
+        was, now = (request.hand(**some.parameters()).joints for some in (given[owner], fits.grasps))
+    fits = replace(fits, moved_mm=1000 * (now - was).norm(dim=-1).mean(1), changed=torch.ones_like(owner).bool())
+    good = touches(fits.after) & ~worse(fits.after, fitted.before[owner])
+    return with_rows(fitted, nearest_holds(request, fits, good, owner, had, Share(progress, REFITTED, 1.0)), fits)
+
+
+def nearest_holds(request: GraspRequest, fits: Fitted, good: torch.Tensor, owner: torch.Tensor, had: torch.Tensor,
+                  progress: Progress) -> dict[int, int]:
+    """Of each grasp the fit nearest to it, by their rows, of those that are `good` (M,) and hold.
 
     Args:
-        before: how the one grasp lies. held: whether it held; otherwise, to touch is enough where none holds.
+        owner: (M,) the grasp that each fit is near. had: (N,) bool, the grasps that held; of the others, the nearest
+            of the good ones is taken where none holds.
     """
-    near = nearby(request.hand, one, TRIES, torch.Generator().manual_seed(seed))
-    fits = fit(request.object, request.hand, near, progress=progress)
-    if not fits.complete:
-        return None
-    with torch.no_grad():
-        was, now = (request.hand(**some.parameters()).joints for some in (one, fits.grasps))
-    moved = 1000 * (now - was).norm(dim=-1).mean(1)
-    good = (touches(fits.after) & ~worse(fits.after, before[torch.zeros(TRIES, dtype=torch.long)])).nonzero()[:, 0]
-    ranked = good[moved[good].argsort(stable=True)].tolist()
-    taken = next((row for row in ranked if holds(request, fits.grasps[row : row + 1])), None)
-    if taken is None and not held and ranked:
-        taken = ranked[0]
-    if taken is None:
-        return None
-    rows = torch.tensor([taken])
-    return Fitted(fits.grasps[rows], moved[rows], torch.ones(1, dtype=torch.bool), before, fits.after[rows])
+    order = [row for row in fits.moved_mm.argsort(stable=True).tolist() if good[row]]
+    waiting = {grasp: [row for row in order if owner[row] == grasp] for grasp in owner.unique().tolist()}
+    taken = {grasp: mine[0] for grasp, mine in waiting.items() if mine and not had[grasp]}
+    longest = max(len(mine) for mine in waiting.values())
+    for begin in range(0, longest, PAIR):
+        next_ones = torch.zeros_like(good)
+        next_ones[[row for mine in waiting.values() for row in mine[begin : begin + PAIR]]] = True
+        end = min(1.0, (begin + PAIR) / longest)
+        held = shaken(request, fits.grasps, next_ones, Share(progress, begin / longest, end))
+        if not progress(end, "Testing the grip"):
+            break
+        found = {grasp: [row for row in mine[begin : begin + PAIR] if held[row]] for grasp, mine in waiting.items()}
+        taken |= {grasp: mine[0] for grasp, mine in found.items() if mine}
+        waiting = {grasp: mine for grasp, mine in waiting.items() if not found[grasp]}
+    return taken
 
 
-def with_row(fitted: Fitted, row: int, one: Fitted) -> Fitted:
-    """`fitted` with its grasp `row` replaced by `one`'s only grasp."""
-    count = len(fitted.grasps)
-    order = torch.arange(count)
-    order[row] = count
+def with_rows(fitted: Fitted, taken: dict[int, int], others: Fitted) -> Fitted:
+    """`fitted` with some of its grasps replaced: by which of the others each, by their rows."""
+    order = torch.arange(len(fitted.grasps))
+    for row, other in taken.items():
+        order[row] = len(order) + other
     return replace(
-        fitted, grasps=Grasps.cat([fitted.grasps, one.grasps])[order],
-        moved_mm=torch.cat([fitted.moved_mm, one.moved_mm])[order],
-        changed=torch.cat([fitted.changed, one.changed])[order],
-        after=Surface.cat([fitted.after, one.after])[order])
+        fitted, grasps=Grasps.cat([fitted.grasps, others.grasps])[order],
+        moved_mm=torch.cat([fitted.moved_mm, others.moved_mm])[order],
+        changed=torch.cat([fitted.changed, others.changed])[order],
+        after=Surface.cat([fitted.after, others.after])[order])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from core.fitting.representation import Choir
     from core.generators.base import GraspRequest, Progress
     from core.hand import HandModel
+    from core.synthesis.checks import Surface
 
     Refiner = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
 
@@ -42,6 +45,10 @@ REFINED: Final = 0.5
 GOES, FIRST_GO = 4, 0.7
 #: the share of that time that the fits take; the rest is for the test of the grip
 FITTED: Final = 0.85
+#: the share of the test of the grip that the fitted hands take; the rest is for those as they were given
+TESTED: Final = 0.8
+#: hands shaken at once, where there are as many processors
+AT_ONCE: Final = 8
 #: metres of mean joint distance from which two hands around one pose are different
 ALIKE: Final = 0.006
 #: how far hands around a pose are started from it: metres, radians of the wrist, radians of a finger angle
@@ -117,30 +124,47 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
     return grasps[torch.cat([chosen, spare])]
 
 
-def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress) -> tuple[Fitted, torch.Tensor]:
+def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress,
+               doubtful: torch.Tensor | None = None) -> tuple[Fitted, torch.Tensor]:
     """The fitted grasps, and which of them hold, (N,) bool; one that held only before the fit is as it was given.
 
     It is not where a bone was in the object or the overlap was more than `SEEN`: what holds by that does not grasp.
     Once `progress` says no, the grasps from there on count as held.
+
+    Args:
+        doubtful: (N,) bool, those to be tested; the others count as held. None is all.
     """
-    held, before = tested(request, fitted, progress), fitted.before
-    lost = fitted.changed & ~held & touches(before) & (before.bones == 0) & (before.overlap_cm3 <= SEEN)
-    undo = torch.zeros_like(held)
-    for row in lost.nonzero()[:, 0].tolist():
-        if not progress(1.0, "Testing the grip"):
-            break
-        undo[row] = holds(request, given[row])
+    held = of_fits(request, fitted, Share(progress, 0.0, TESTED), doubtful)
+    undo = shaken(request, given, fitted.changed & ~held & touches(fitted.before) & ~spoilt(fitted.before),
+                  Share(progress, TESTED, 1.0))
     return (fitted.undone(given, undo) if undo.any() else fitted), held | undo
 
 
-def tested(request: GraspRequest, fitted: Fitted, progress: Progress) -> torch.Tensor:
-    """(N,) bool: the fitted grasps that hold; once `progress` says no, those from there on count as holding."""
-    touching = touches(fitted.after)
-    held = torch.ones_like(touching)
-    for row in range(len(held)):
-        if not progress(row / len(held), "Testing the grip"):
-            break
-        held[row] = bool(touching[row]) and holds(request, fitted.grasps[row])
+def spoilt(found: Surface) -> torch.Tensor:
+    """(N,) bool: so far in the object that one sees it."""
+    return (found.bones > 0) | (found.overlap_cm3 > SEEN)
+
+
+def of_fits(request: GraspRequest, fitted: Fitted, progress: Progress, asked: torch.Tensor | None = None,
+            ) -> torch.Tensor:
+    """(N,) bool: the fitted grasps that hold; those that are not `asked` (N,), where it is given, count as holding."""
+    asked = torch.ones_like(fitted.changed) if asked is None else asked
+    return ~asked | shaken(request, fitted.grasps, asked & touches(fitted.after), progress)
+
+
+def shaken(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress) -> torch.Tensor:
+    """(N,) bool: those of `rows` (N,) that hold, several tested at once.
+
+    Once `progress` says no, those from there on count as holding.
+    """
+    held, asked = rows.clone(), rows.nonzero()[:, 0].tolist()
+    with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
+        found = [pool.submit(holds, request, grasps[row]) for row in asked]
+        for place, (row, one) in enumerate(zip(asked, found, strict=True)):
+            if not progress(place / len(asked), "Testing the grip"):
+                pool.shutdown(cancel_futures=True)
+                break
+            held[row] = one.result()
     return held
 
 
@@ -203,7 +227,7 @@ def with_holds(request: GraspRequest, pools: list[Fitted], progress: Progress) -
     """The fits with lower scores where they do not hold, and whether a sound one does."""
     found, holding = [], False
     for place, pool in enumerate(pools):
-        held = tested(request, pool, Share(progress, place / len(pools), (place + 1) / len(pools)))
+        held = of_fits(request, pool, Share(progress, place / len(pools), (place + 1) / len(pools)))
         found.append(replace(pool, grasps=lowered(pool.grasps, held)))
         holding |= bool((held & (pool.after.bones == 0)).any())
     return found, holding

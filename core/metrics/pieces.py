@@ -9,6 +9,7 @@ each as deep as half the wall under it, at most `DEEPEST`.
 from __future__ import annotations
 
 import contextlib
+import threading
 import zipfile
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -38,6 +39,7 @@ _SPREADS: Final = {
     **{n: np.array([(i, j, n - i - j) for i in range(n + 1) for j in range(n + 1 - i)]) / n for n in (3, 8)},
 }
 VERSION: Final = 2
+_CUTTING: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,11 @@ def convex_pieces(obj: GraspObject, cache: Path | str | None = None) -> Pieces:
     path = folder / f"{obj.digest}-{VERSION}.npz"
     kept = _read(path)
     if kept is None:
-        kept = cut(obj)
-        _write(path, kept)
+        with _CUTTING:  # hands that are tested side by side wait for one set of pieces
+            kept = _read(path)
+            if kept is None:
+                kept = cut(obj)
+                _write(path, kept)
     return kept
 
 

@@ -17,14 +17,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from made_fits import Watch, fitted, grasps
 
 FITTED_BY = 0.5
-#: where the hands near a grasp lie from it, metres; their fits are `LATER` further on
-NEAR, LATER = (0.30, 0.10, 0.20, 0.40), 0.001
+#: where the hands near a fitted grasp lie from it, metres; their fits are `LATER` further on
+NEAR, LATER = (-0.20, -0.40, -0.30, -0.10), 0.001
 
 
 @pytest.fixture
 def world(monkeypatch):
     """A fit that moves what it is given by `FITTED_BY`, or hands near one by `LATER`; a dict of what happens there."""
-    known = {"holds": lambda place: False, "floats": lambda place: False, "fits": []}
+    known = {"holds": lambda place: False, "floats": lambda place: False, "firm": lambda place: False, "fits": [],
+             "tested": []}
 
     def fit(obj, hand, some, fields=None, laid=False, progress=None):
         known["fits"].append((len(some), fields, laid))
@@ -34,17 +35,18 @@ def world(monkeypatch):
         return replace(made, after=replace(made.after, parts=parts))
 
     def nearby(hand, one, count, rng):
-        assert count == again.TRIES == len(NEAR)
-        return replace(one[[0] * count], transl=one.transl + torch.tensor(NEAR)[:, None])
+        return replace(one[[0] * count], transl=one.transl + torch.tensor(NEAR[:count])[:, None])
 
     def holds(request, one):
+        known["tested"].append(places(one)[0])
         return known["holds"](places(one)[0])
 
     monkeypatch.setattr(again, "TRIES", len(NEAR))
     monkeypatch.setattr(again, "fit", fit)
     monkeypatch.setattr(again, "nearby", nearby)
-    for module in (again, choose):
-        monkeypatch.setattr(module, "holds", holds)
+    monkeypatch.setattr(again, "firmness",
+                        lambda obj, hand, some: torch.tensor([float(known["firm"](x)) for x in places(some)]))
+    monkeypatch.setattr(choose, "holds", holds)
     return known
 
 
@@ -71,19 +73,38 @@ def spoilt(monkeypatch, cm3: float) -> None:
 
 def test_of_the_fits_near_a_grasp_that_lost_its_hold_the_nearest_that_holds_is_taken(hand, world, monkeypatch):
     spoilt(monkeypatch, 5.0)
-    # The first keeps its hold; the second loses it, and two near it hold; the third loses it for good.
-    world["holds"] = lambda place: place in (0.0, FITTED_BY, 1.0, 1.201, 1.301, 2.0)
-    found = made(hand, grasps([0.0, 1.0, 2.0], [0.0] * 3))
-    assert places(found.grasps) == [FITTED_BY, 1.201, 2.0 + FITTED_BY]
+    # The first keeps its hold; the second and the fourth lose it, and some near them hold; the third loses it for good.
+    world["holds"] = lambda place: place in (0.0, FITTED_BY, 1.0, 1.201, 1.301, 2.0, 3.0, 3.401)
+    found = made(hand, grasps([0.0, 1.0, 2.0, 3.0], [0.0] * 4))
+    assert places(found.grasps) == [FITTED_BY, 1.201, 2.0 + FITTED_BY, 3.401]
     assert found.moved_mm[1] == pytest.approx(1000 * 3**0.5 * 0.201, rel=1e-4)
     assert found.moved_mm[[0, 2]].tolist() == [0.0, 0.0]  # as the made fit says
-    assert world["fits"] == [(3, "fields", True), (4, None, False), (4, None, False)]
+    assert world["fits"] == [(4, "fields", True), (12, None, False)]  # those near all of them in one go
+    # Two at a time, the nearest first: once one holds, those farther from it are not shaken.
+    assert not {1.301, 1.401} & set(world["tested"])
+
+
+def test_what_grips_firmly_is_not_shaken_and_counts_as_holding(hand, world, monkeypatch):
+    spoilt(monkeypatch, 5.0)
+    world["firm"] = lambda place: place == FITTED_BY
+    world["holds"] = lambda place: place in (0.0, 1.0, 1.101)
+    found = made(hand, grasps([0.0, 1.0], [0.0] * 2))
+    assert places(found.grasps) == [FITTED_BY, 1.101]
+    assert not {0.0, FITTED_BY} & set(world["tested"])
+
+
+def test_a_sound_grasp_that_lost_its_hold_is_given_back(hand, world):
+    world["holds"] = lambda place: place == 1.0
+    found = made(hand, grasps([0.0, 1.0], [0.0] * 2))
+    assert places(found.grasps) == [FITTED_BY, 1.0]
+    assert len(world["fits"]) == 1
 
 
 def test_what_never_held_and_still_touches_is_left_as_it_was_fitted(hand, world):
     found = made(hand, grasps([0.0, 1.0], [0.0] * 2))
     assert places(found.grasps) == [FITTED_BY, 1.0 + FITTED_BY]
     assert len(world["fits"]) == 1
+    assert sorted(world["tested"]) == [0.0, FITTED_BY, 1.0, 1.0 + FITTED_BY]  # each of them once
 
 
 def test_what_lost_its_contact_touches_again_and_holds_where_it_can(hand, world):
@@ -94,16 +115,27 @@ def test_what_lost_its_contact_touches_again_and_holds_where_it_can(hand, world)
     assert found.after.parts.any(1).all()
 
 
-def test_the_work_ends_when_it_is_told_to(hand, world, monkeypatch):
+def test_the_more_are_lost_the_fewer_are_tried_near_each(hand, world, monkeypatch):
+    spoilt(monkeypatch, 5.0)
+    monkeypatch.setattr(again, "MOST", 6)
+    monkeypatch.setattr(again, "LEAST", 1)
+    world["holds"] = lambda place: place in (0.0, 1.0, 2.0)
+    made(hand, grasps([0.0], [0.0]))
+    made(hand, grasps([0.0, 1.0, 2.0], [0.0] * 3))
+    assert [count for count, _, laid in world["fits"] if not laid] == [4, 6]
+
+
+@pytest.mark.parametrize("last", [again.FITTED, 0.75, 0.9])
+def test_the_work_ends_when_it_is_told_to(hand, world, monkeypatch, last):
     spoilt(monkeypatch, 5.0)
     world["holds"] = lambda place: place in (0.0, 1.0, 0.101, 1.101)
 
     class Stop(Watch):
         def __call__(self, fraction, stage):
             super().__call__(fraction, stage)
-            return fraction < 0.85
+            return fraction < last
 
     watch = Stop()
     found = made(hand, grasps([0.0, 1.0], [0.0] * 2), watch)
-    assert places(found.grasps) == [0.101, 1.0 + FITTED_BY]
+    assert places(found.grasps) == [FITTED_BY, 1.0 + FITTED_BY]
     assert watch.told == sorted(watch.told)

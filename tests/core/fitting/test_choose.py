@@ -61,6 +61,33 @@ def test_a_hold_that_the_fit_lost_is_given_back(monkeypatch):
     assert kept.grasps.score[1] < 90.0
 
 
+def test_hands_are_shaken_until_it_is_told_to_stop(monkeypatch):
+    hand, many = load_hand(), 20
+    told, tested = [], []
+    monkeypatch.setattr(choose, "AT_ONCE", 2)
+
+    def holds(request, one):
+        tested.append(round(float(one.transl[0, 0]), 1))
+        return False
+
+    monkeypatch.setattr(choose, "holds", holds)
+
+    def until(share):
+        def progress(fraction, stage):
+            told.append(fraction)
+            return fraction < share
+
+        return progress
+
+    given, rows = grasps([0.1 * place for place in range(many)], [0.0] * many), torch.arange(many) != 1
+    assert not choose.shaken(GraspRequest(None, hand, many), given, rows, until(2)).any()
+    assert sorted(tested) == [0.0, *(round(0.1 * place, 1) for place in range(2, many))]
+    assert told == sorted(told)
+    # From the third on they are not asked for any more, and count as holding.
+    held = choose.shaken(GraspRequest(None, hand, many), given, rows, until(0.1))
+    assert held.tolist() == [False, False, False, *[True] * (many - 3)]
+
+
 def test_a_refiner_makes_half_of_the_others(monkeypatch):
     hand, given, calls = load_hand(), grasps([0.0], [10.0]), []
     monkeypatch.setattr(choose, "check_near", lambda request: None)
