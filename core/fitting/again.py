@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.fitting.choose import Share, keep_holds, nearby, shaken, spoilt
+from core.fitting.choose import Share, given_back, nearby, shaken, spoilt
 from core.fitting.fit import Fitted, fit, touches, worse
 from core.grasps import Grasps
+from core.metrics.hold import NEARLY_STILL
 from core.synthesis.checks import Surface
-from core.synthesis.grip import firmness
 
 if TYPE_CHECKING:
     from core.fitting.representation import Choir
     from core.generators.base import GraspRequest, Progress
 
-#: the grip (`core.synthesis.grip`) of a fitted hand that is taken to hold without a test
-FIRM: Final = 0.2
 #: hands near the fit of one that lost its hold or its contact, which are fitted: for each, for all together, at least
 TRIES, MOST, LEAST = 8, 24, 3
 #: how many of those near a hand are tested at once, nearest first
@@ -33,7 +31,7 @@ def fit_each_again(request: GraspRequest, given: Grasps, seed: int, progress: Pr
 
     Of the fits of hands near such a grasp's fit, that is taken whose joints are nearest to the grasp's of those that
     are in nothing worse than it and hold; where it never held, of those that touch. Where there is none, or `progress`
-    says no before it is found, the first fit stays. A fitted hand whose grip is `FIRM` counts as holding.
+    says no before it is found, the first fit stays.
 
     Args:
         seed: of how the hands near a grasp are drawn. fields: what the grasps were predicted by, in which they lie.
@@ -46,10 +44,11 @@ def fit_each_again(request: GraspRequest, given: Grasps, seed: int, progress: Pr
 
 def looked_for_again(request: GraspRequest, fitted: Fitted, given: Grasps, seed: int, progress: Progress) -> Fitted:
     """`fitted` with what lost its hold or its contact as it was `given`, or as a hand near it was fitted."""
-    doubtful = fitted.changed & (firmness(request.object, request.hand, fitted.grasps) < FIRM)
-    middle = TESTED / 2
-    fitted, held = keep_holds(request, fitted, given, Share(progress, 0.0, middle), doubtful)
-    had = shaken(request, given, ~held & spoilt(fitted.before), Share(progress, middle, TESTED))
+    shares = [Share(progress, TESTED * part / 3, TESTED * (part + 1) / 3) for part in range(3)]
+    # A rough test: seldom does a fit lose a hold, and then the rough one says so nine times of ten.
+    held = shaken(request, fitted.grasps, fitted.changed & touches(fitted.after), shares[0], NEARLY_STILL)
+    fitted, held = given_back(request, fitted, given, held | ~fitted.changed, shares[1])
+    had = shaken(request, given, ~held & spoilt(fitted.before), shares[2])
     lost = ~held & (had | (touches(fitted.before) & ~touches(fitted.after)))
     if not lost.any() or not progress(TESTED, "Looking for a grip"):
         return fitted

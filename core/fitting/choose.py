@@ -15,6 +15,7 @@ from core.fitting.fit import fit, touches
 from core.generators.synthesis import DIFFERENT, holds
 from core.grasps import Grasps
 from core.metrics.distinct import Symmetry, most_different
+from core.metrics.hold import STILL
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from core.synthesis.grip import firmness
 
@@ -124,19 +125,23 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
     return grasps[torch.cat([chosen, spare])]
 
 
-def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress,
-               doubtful: torch.Tensor | None = None) -> tuple[Fitted, torch.Tensor]:
+def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress) -> tuple[Fitted, torch.Tensor]:
     """The fitted grasps, and which of them hold, (N,) bool; one that held only before the fit is as it was given.
 
-    It is not where a bone was in the object or the overlap was more than `SEEN`: what holds by that does not grasp.
     Once `progress` says no, the grasps from there on count as held.
-
-    Args:
-        doubtful: (N,) bool, those to be tested; the others count as held. None is all.
     """
-    held = of_fits(request, fitted, Share(progress, 0.0, TESTED), doubtful)
-    undo = shaken(request, given, fitted.changed & ~held & touches(fitted.before) & ~spoilt(fitted.before),
-                  Share(progress, TESTED, 1.0))
+    held = of_fits(request, fitted, Share(progress, 0.0, TESTED))
+    return given_back(request, fitted, given, held, Share(progress, TESTED, 1.0))
+
+
+def given_back(request: GraspRequest, fitted: Fitted, given: Grasps, held: torch.Tensor, progress: Progress,
+               ) -> tuple[Fitted, torch.Tensor]:
+    """The fits with those that held only before as they were `given`, and which hold then, of those that `held` (N,).
+
+    It is not given back where a bone was in the object or the overlap was more than `SEEN`: what holds by that does not
+    grasp.
+    """
+    undo = shaken(request, given, fitted.changed & ~held & touches(fitted.before) & ~spoilt(fitted.before), progress)
     return (fitted.undone(given, undo) if undo.any() else fitted), held | undo
 
 
@@ -145,21 +150,20 @@ def spoilt(found: Surface) -> torch.Tensor:
     return (found.bones > 0) | (found.overlap_cm3 > SEEN)
 
 
-def of_fits(request: GraspRequest, fitted: Fitted, progress: Progress, asked: torch.Tensor | None = None,
-            ) -> torch.Tensor:
-    """(N,) bool: the fitted grasps that hold; those that are not `asked` (N,), where it is given, count as holding."""
-    asked = torch.ones_like(fitted.changed) if asked is None else asked
-    return ~asked | shaken(request, fitted.grasps, asked & touches(fitted.after), progress)
+def of_fits(request: GraspRequest, fitted: Fitted, progress: Progress) -> torch.Tensor:
+    """(N,) bool: the fitted grasps that hold; once `progress` says no, those from there on count as holding."""
+    return shaken(request, fitted.grasps, touches(fitted.after), progress)
 
 
-def shaken(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress) -> torch.Tensor:
+def shaken(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress, still: float = STILL,
+           ) -> torch.Tensor:
     """(N,) bool: those of `rows` (N,) that hold, several tested at once.
 
     Once `progress` says no, those from there on count as holding.
     """
     held, asked = rows.clone(), rows.nonzero()[:, 0].tolist()
     with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
-        found = [pool.submit(holds, request, grasps[row]) for row in asked]
+        found = [pool.submit(holds, request, grasps[row], still) for row in asked]
         for place, (row, one) in enumerate(zip(asked, found, strict=True)):
             if not progress(place / len(asked), "Testing the grip"):
                 pool.shutdown(cancel_futures=True)

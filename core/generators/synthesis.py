@@ -17,6 +17,7 @@ import torch
 
 from core.grasps import Grasps
 from core.metrics.distinct import Symmetry, different_grasps, find_symmetry, most_different
+from core.metrics.hold import STILL
 from core.synthesis.checks import check, score
 from core.synthesis.optimise import QUICK, STAGES, Closer
 from core.synthesis.probe import HandProbe
@@ -287,12 +288,16 @@ def cut(obj: GraspObject) -> None:
     convex_pieces(obj)
 
 
-def holds(request: GraspRequest, one: Grasps) -> bool:
-    """Whether the object stays in the hand under gravity from six sides; True where MuJoCo is not installed."""
+def holds(request: GraspRequest, one: Grasps, still: float = STILL) -> bool:
+    """Whether the object stays in the hand under gravity from six sides; True where MuJoCo is not installed.
+
+    Args:
+        still: as `core.metrics.hold.hold_test` has it.
+    """
     try:
         import mujoco  # noqa: F401
     except ImportError:
         return True
     from core.metrics.hold import hold_test
 
-    return bool(hold_test(request.object, request.hand, one, friction=FRICTION, early=True).held[0])
+    return bool(hold_test(request.object, request.hand, one, friction=FRICTION, still=still).held[0])

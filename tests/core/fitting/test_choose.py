@@ -50,7 +50,7 @@ def test_a_hold_that_the_fit_lost_is_given_back(monkeypatch):
     made = replace(made, before=replace(made.before, overlap_cm3=overlap), moved_mm=torch.full((4,), 10.0))
     # The first holds after the fit; the second held before; the third, too, by its overlap; the fourth never.
     known = {(0.01, True), (0.1, True), (0.2, True)}
-    monkeypatch.setattr(choose, "holds", lambda request, one: (round(float(one.transl[0, 0]), 3), True) in known)
+    monkeypatch.setattr(choose, "holds", lambda request, one, still: (round(float(one.transl[0, 0]), 3), True) in known)
     kept, held = choose.keep_holds(GraspRequest(None, hand, 4), made, given, lambda *_: True)
     assert held.tolist() == [True, True, False, False]
     assert torch.allclose(kept.grasps.transl[:, 0], torch.tensor([0.01, 0.1, 0.21, 0.31]))
@@ -66,7 +66,7 @@ def test_hands_are_shaken_until_it_is_told_to_stop(monkeypatch):
     told, tested = [], []
     monkeypatch.setattr(choose, "AT_ONCE", 2)
 
-    def holds(request, one):
+    def holds(request, one, still):
         tested.append(round(float(one.transl[0, 0]), 1))
         return False
 
@@ -114,7 +114,7 @@ def test_a_refiner_makes_half_of_the_others(monkeypatch):
     drawn = []
     monkeypatch.setattr(choose, "fit", fit)
     monkeypatch.setattr(choose, "firmest", firmest)
-    monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) < 0.16)
+    monkeypatch.setattr(choose, "holds", lambda request, one, still: float(one.transl[0, 0]) < 0.16)
     request, watch = GraspRequest(None, hand, 5, start=given), Watch()
     found = choose.around(request, 0, watch, refiner)
     assert calls == [(1, None, False), (3, None, False), (3, "fields", True)]
@@ -142,7 +142,7 @@ def test_while_no_hand_around_a_pose_holds_more_are_tried(monkeypatch):
 
     def offered(holds_from: float) -> tuple[int, Grasps]:
         goes.clear()
-        monkeypatch.setattr(choose, "holds", lambda request, one: float(one.transl[0, 0]) > holds_from)
+        monkeypatch.setattr(choose, "holds", lambda request, one, still: float(one.transl[0, 0]) > holds_from)
         watch = Watch()
         found = choose.around(GraspRequest(None, hand, 3, start=given), 0, watch, refiner)
         assert watch.told == sorted(watch.told)
@@ -200,7 +200,7 @@ def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
     assert [some.transl[:, 0].tolist() for some in watch.shown] == [tried[0][0]]
 
     watch = Watch()
-    monkeypatch.setattr(choose, "holds", lambda request, one: round(float(one.transl[0, 0]), 3) in (0.0, 0.2))
+    monkeypatch.setattr(choose, "holds", lambda request, one, still: round(float(one.transl[0, 0]), 3) in (0.0, 0.2))
     choose.fit_and_choose(request, given, watch, torch.arange(5))
     assert [rows for _, rows in tried[1:]] == [[0, 2], [4, 3]]  # too few hold, so more are fitted, and then enough do
     assert [round(float(some.transl[0, 0]), 3) for some in watch.shown] == [0.0, 0.2]
@@ -224,7 +224,7 @@ def test_each_type_has_its_turn_before_the_firmest_one_fills_the_list(monkeypatc
 def test_what_is_dropped_is_offered_only_where_too_few_hold(monkeypatch):
     hand = load_hand()
     given = grasps([0.0, 0.1, 0.101, 0.2], [90.0, 50.0, 40.0, 80.0])
-    monkeypatch.setattr(choose, "holds", lambda request, one: 0.05 < float(one.transl[0, 0]) < 0.15)
+    monkeypatch.setattr(choose, "holds", lambda request, one, still: 0.05 < float(one.transl[0, 0]) < 0.15)
     monkeypatch.setattr(choose, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
 
     def offered(count):
