@@ -154,6 +154,8 @@ def grasptta(scale: float = 1.0, loss: CvaeLoss | None = None, *, object_frame: 
               Course(steps(6000, scale), rate=8e-4, seed=2), 32),
         Stage("last", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, proposals),
               Course(steps(3000, scale), rate=7e-4, seed=3), 32),
+        Stage("further", ("cvae",), lambda hand, batch, rng: network.cvae_loss(hand, batch, rng, proposals),
+              Course(steps(5000, scale), rate=7e-4, seed=4), 32),
     ), object_frame)
 
 
