@@ -5,7 +5,7 @@
                              kept: perturbed grasps, controls, retrieval, --methods
             benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone, and
                              each method that refines, by itself and with the fit
-            time             16 candidates, warm
+            time             --count candidates, warm: the bare fit, and as `python -m core fit` does it
             grip             (only where it is named) what tells which of --methods' proposals hold once fitted: the
                              chance that one that does ranks above one that does not (0.5: nothing; mean over
                              objects), by the proposal's grip, and by grip and wrench test of the fitted hand

@@ -32,3 +32,13 @@ def test_what_foretells_a_hold(tmp_path, script):
     assert row["grasps"] == 8
     for name in ("held", "held of the firmest quarter", "palm in the object"):
         assert 0 <= row[name] <= 1
+
+
+def test_how_long_it_takes_with_and_without_holds_kept(tmp_path, script):
+    script("check_fit.py", "--out", tmp_path, "--parts", "time", "--limit", 1, "--count", 3, "--methods", "fastgrasp")
+    rows = json.loads((tmp_path / "check_fit.json").read_text())["time"]
+    assert [(row["hands"], row["way"]) for row in rows] == [
+        (hands, way) for hands in ("thrown", "fastgrasp") for way in ("fit", "fit, holds kept")]
+    for row in rows:
+        assert (row["candidates"], row["objects"]) == (3, 1)
+        assert 0.01 < row["seconds, median"] <= row["largest"] < 120
