@@ -130,7 +130,7 @@ def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: P
 
     Once `progress` says no, the grasps from there on count as held.
     """
-    held = of_fits(request, fitted, Share(progress, 0.0, TESTED))
+    held = which_hold(request, fitted, Share(progress, 0.0, TESTED))
     return given_back(request, fitted, given, held, Share(progress, TESTED, 1.0))
 
 
@@ -146,11 +146,11 @@ def given_back(request: GraspRequest, fitted: Fitted, given: Grasps, held: torch
 
 
 def spoilt(found: Surface) -> torch.Tensor:
-    """(N,) bool: so far in the object that one sees it."""
+    """(N,) bool: with a bone, or more than one overlooks, in the object: a hold by that is none."""
     return (found.bones > 0) | (found.overlap_cm3 > SEEN)
 
 
-def of_fits(request: GraspRequest, fitted: Fitted, progress: Progress) -> torch.Tensor:
+def which_hold(request: GraspRequest, fitted: Fitted, progress: Progress) -> torch.Tensor:
     """(N,) bool: the fitted grasps that hold; once `progress` says no, those from there on count as holding."""
     return shaken(request, fitted.grasps, touches(fitted.after), progress)
 
@@ -231,7 +231,7 @@ def with_holds(request: GraspRequest, pools: list[Fitted], progress: Progress) -
     """The fits with lower scores where they do not hold, and whether a sound one does."""
     found, holding = [], False
     for place, pool in enumerate(pools):
-        held = of_fits(request, pool, Share(progress, place / len(pools), (place + 1) / len(pools)))
+        held = which_hold(request, pool, Share(progress, place / len(pools), (place + 1) / len(pools)))
         found.append(replace(pool, grasps=lowered(pool.grasps, held)))
         holding |= bool((held & (pool.after.bones == 0)).any())
     return found, holding

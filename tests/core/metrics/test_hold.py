@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 import trimesh
 
 from core.grasps import Grasps
+from core.metrics import hold
 from core.metrics.hold import NEARLY_STILL, STILL, Bench, hold_test, squeeze, squeezed_bodies
 from core.metrics.pieces import convex_pieces
 from core.metrics.strict import strict_measures
@@ -159,3 +161,24 @@ def test_an_early_end_says_the_same(ball, hand, ball_grasp, pieces_folder, still
     assert time.perf_counter() - middle < share * (middle - begin)
     assert torch.equal(short.held, whole.held)
     assert torch.allclose(short.slip_cm[whole.held], whole.slip_cm[whole.held], atol=off)
+
+
+@pytest.mark.parametrize(("place", "ends"), [(0.010, 60), (0.013, 470)])
+def test_what_would_be_dropped_if_it_crept_on_is_watched_on(monkeypatch, place, ends):
+    """An object that creeps by 0.9 mm in 60 steps: from 10 mm it is left at 19, from 13 it is seen to drop."""
+    import mujoco
+
+    bench, steps = Bench.__new__(Bench), []
+    bench._body = 0
+    bench._data = types.SimpleNamespace(time=0.0, xipos=np.array([[place, 0.0, 0.0]]))
+
+    def step(model, data, nstep):
+        steps.append(nstep)
+        data.time += nstep * hold.TIMESTEP
+        data.xipos[0, 0] += nstep * 0.0009 / 60
+
+    bench._model = None
+    monkeypatch.setattr(mujoco, "mj_step", step)
+    worst = bench._run(600, np.zeros(3), NEARLY_STILL)
+    assert sum(steps) == ends
+    assert (worst >= hold.DROPPED) == (place > 0.012)
