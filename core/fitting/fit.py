@@ -24,7 +24,6 @@ from core.fitting.mend import (
     Grip,
     Gripper,
     Mender,
-    looseness,
     ways_in,
     ways_out,
     ways_there,
@@ -33,7 +32,7 @@ from core.fitting.mend import (
 from core.grasps import Grasps
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.checks import Surface, measure, score
-from core.synthesis.grip import firmness
+from core.synthesis.grip import firmness, looseness
 from core.synthesis.optimise import Closer, Poses
 from core.synthesis.probe import HandProbe
 

@@ -12,7 +12,7 @@ from core.fitting.contacts import patch_weights
 from core.metrics.bones import bones_crossing
 from core.metrics.hold import flexion
 from core.rotations import axis_angle_to_matrix
-from core.synthesis.grip import CLOSING, LOOSE, STEPS, centre_of_mass, settled
+from core.synthesis.grip import CLOSING, STEPS, centre_of_mass, looseness, settled
 from core.synthesis.optimise import THIN, Closer, Poses, Stage
 from core.synthesis.probe import FINGERS, HandProbe
 
@@ -30,8 +30,8 @@ STAGES: Final = (
 SECOND: Final = (Stage(40, 0.015, 0.07, 0.04), Stage(30, 0.005, 0.02, 0.011, whole_skin=True, memory=0.99))
 RESCUE: Final = (Stage(24, 0.02, 0.09, 0.05), Stage(20, 0.006, 0.025, 0.013, whole_skin=True, memory=0.99))
 BACK_ON: Final = (Stage(16, 0.014, 0.05, 0.035), Stage(30, 0.005, 0.025, 0.013, whole_skin=True, memory=0.99))
-#: the grip, in `core.synthesis.grip`'s units, from which a hand is firm, and the weight of what it lacks (a log ratio)
-FIRM, GRIP = 0.5, 10.0
+#: the weight of what a grip lacks (`core.synthesis.grip.looseness`)
+GRIP: Final = 10.0
 #: points of skin that the grip is reckoned with while hands move
 GRIPPING: Final = 600
 #: steps of the hands for which its slope stands
@@ -190,11 +190,6 @@ class Grip:
         facing = (-(normals * outward).sum(-1)).clamp_min(0)
         return settled(points - self._middle, distance, outward, 100 * moved, self._skin.skin_area * facing, place,
                        STEPS if place is None else FEW)
-
-
-def looseness(firm: torch.Tensor) -> torch.Tensor:
-    """(B,) what a grip (B,) lacks to be firm, 0 for one that is: the logarithm of the ratio."""
-    return (FIRM / firm.clamp_min(LOOSE)).log().relu()
 
 
 def thin_there(obj: GraspObject, places: torch.Tensor, pads: torch.Tensor) -> torch.Tensor:

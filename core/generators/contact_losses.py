@@ -5,6 +5,7 @@ Hands and clouds are in one frame, metres. P object points with unit normals, V 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -26,10 +27,40 @@ LOWEST, HIGHEST = -0.03, 0.05
 OTHER_SIDE: Final = -0.2
 
 
-def nearest_skin(points: torch.Tensor, skin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Distance (N, P), differentiable, from points (N, P, 3) to the nearest of skin (N, V, 3), and its index."""
-    with torch.no_grad():
-        rows = torch.cdist(points, skin).argmin(2)
+@dataclass(frozen=True)
+class Nearest:
+    """Rows of what is nearest between N objects' points and hands' skin, and how far that is.
+
+    Attributes:
+        skin, prior: (N, P) of the skin, and of its contact priors, to each object point.
+        cloud, far: (N, V) of the object's points to each point of skin, and metres.
+    """
+
+    skin: torch.Tensor
+    prior: torch.Tensor
+    cloud: torch.Tensor
+    far: torch.Tensor
+
+    @staticmethod
+    @torch.no_grad()
+    def between(points: torch.Tensor, skin: Skin) -> Nearest:
+        """Of object points (N, P, 3) and skin: one table of distances for all that asks for them."""
+        apart = torch.cdist(points, skin.points)
+        far, cloud = apart.min(1)  # much quicker than argmin
+        prior = skin.priors[apart[:, :, skin.priors].min(2).indices]
+        return Nearest(apart.min(2).indices, prior, cloud, far)
+
+
+def nearest_skin(points: torch.Tensor, skin: torch.Tensor, rows: torch.Tensor | None = None,
+                 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distance (N, P), differentiable, from points (N, P, 3) to the nearest of skin (N, V, 3), and its index.
+
+    Args:
+        rows: (N, P) that index, where it is known.
+    """
+    if rows is None:
+        with torch.no_grad():
+            rows = torch.cdist(points, skin).min(2).indices
     there = skin.gather(1, rows[..., None].expand(-1, -1, 3))
     return (points - there).square().sum(-1).clamp_min(1e-12).sqrt(), rows
 
@@ -39,7 +70,7 @@ def contact_map(distance: torch.Tensor) -> torch.Tensor:
     return 1 - 2 * (torch.sigmoid(200 * distance) - 0.5)
 
 
-def penetration(points: torch.Tensor, facing: torch.Tensor, skin: Skin) -> torch.Tensor:
+def penetration(points: torch.Tensor, facing: torch.Tensor, skin: Skin, near: Nearest | None = None) -> torch.Tensor:
     """(N,) m2: mean squared distance of the object points inside the hand to its skin (GraspTTA, L_penetr).
 
     A point is inside when it lies behind the nearest skin, no deeper than a hand is thick, and the skin faces the
@@ -47,29 +78,42 @@ def penetration(points: torch.Tensor, facing: torch.Tensor, skin: Skin) -> torch
     takes what the palm touches for something behind the back of the hand: the gradient then draws the hand in.
 
     Args:
-        facing: (N, P, 3) the points' outward normals.
+        facing: (N, P, 3) the points' outward normals. near: what is nearest, where it is known.
     """
-    distance, rows = nearest_skin(points, skin.points)
+    nearest = nearest_skin(points, skin.points, near and near.skin)
+    inside = behind(points, facing, skin, nearest)
+    return (nearest[0].square() * inside).sum(1) / inside.sum(1).clamp_min(1)
+
+
+def behind(points: torch.Tensor, facing: torch.Tensor, skin: Skin, nearest: tuple[torch.Tensor, torch.Tensor],
+           ) -> torch.Tensor:
+    """(N, P) bool: which points are inside a hand, as `penetration` has it, given the `nearest_skin` to them."""
+    distance, rows = nearest
     rows = rows[..., None].expand(-1, -1, 3)
     there, normal = skin.points.gather(1, rows), skin.normals.gather(1, rows)
     inside = (((there - points) * normal).sum(-1) > BEHIND * distance) & (distance < DEEPEST)
-    inside &= (facing * normal).sum(-1) < 0
-    return (distance.square() * inside).sum(1) / inside.sum(1).clamp_min(1)
+    return inside & ((facing * normal).sum(-1) < 0)
 
 
-def object_centric(points: torch.Tensor, skin: Skin, truth: torch.Tensor) -> torch.Tensor:
-    """(N,) mean squared difference of the object's contact map to a true one (N, P): L_O, FastGrasp's L_consist."""
-    return (prior_map(points, skin) - truth).square().mean(1)
+def prior_distance(points: torch.Tensor, skin: Skin, near: Nearest | None = None) -> torch.Tensor:
+    """(N, P) metres, differentiable, from points (N, P, 3) to the nearest of the hand's contact priors."""
+    if near is not None:
+        return nearest_skin(points, skin.points, near.prior)[0]
+    return nearest_skin(points, skin.points[:, skin.priors])[0]
 
 
 def prior_map(points: torch.Tensor, skin: Skin) -> torch.Tensor:
     """(N, P) the object's contact map from the hand's contact priors."""
-    return contact_map(nearest_skin(points, skin.points[:, skin.priors])[0])
+    return contact_map(prior_distance(points, skin))
 
 
-def hand_centric(points: torch.Tensor, skin: Skin) -> torch.Tensor:
-    """(N,) m2: mean squared distance from near object points to the contact priors: L_H, FastGrasp's L_cmap."""
-    distance, _ = nearest_skin(points, skin.points[:, skin.priors])
+def object_centric(distance: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """(N,) mean squared difference of the contact map of `prior_distance` to a true one: L_O, FastGrasp's L_consist."""
+    return (contact_map(distance) - truth).square().mean(1)
+
+
+def hand_centric(distance: torch.Tensor) -> torch.Tensor:
+    """(N,) m2: mean square of the `prior_distance` of object points that are near: L_H, FastGrasp's L_cmap."""
     near = distance < NEAR
     return (distance.square() * near).sum(1) / near.sum(1).clamp_min(1)
 
@@ -98,12 +142,14 @@ def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tens
     return wrong + deeper * (right.clamp_max(0) - mine).relu().mean(1)
 
 
-def nearest_plane(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def nearest_plane(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor, near: Nearest | None = None,
+                  ) -> tuple[torch.Tensor, torch.Tensor]:
     """Signed metres (N, V) from skin (N, V, 3) to the nearest surface point's plane, and its normal (N, V, 3)."""
-    with torch.no_grad():
-        apart = torch.cdist(skin, cloud)
-        rows = apart.argmin(2)
-        far = apart.gather(2, rows[..., None])[..., 0]
+    if near is None:
+        with torch.no_grad():
+            far, rows = torch.cdist(skin, cloud).min(2)
+    else:
+        far, rows = near.far, near.cloud
     there = cloud.gather(1, rows[..., None].expand(-1, -1, 3))
     normal = facing.gather(1, rows[..., None].expand(-1, -1, 3))
     height = ((skin - there) * normal).sum(-1)

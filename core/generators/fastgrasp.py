@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import nn
@@ -26,10 +26,12 @@ from core.generators.contact_losses import (
     nearest_skin,
     object_centric,
     penetration,
+    prior_distance,
     prior_map,
     surface_distance,
 )
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
+from core.generators.gripping import Clearance, Gripping, TouchLoss, in_chunks
 from core.generators.handcode import POSE, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
@@ -40,7 +42,17 @@ from core.hand.skin import COUNT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.generators.windows import Seen
     from core.hand.skin import SkinSample
+
+#: length of the first of the latent's steps when it settles; the later ones are shorter and shorter
+STRIDE: Final = 0.3
+#: points of the window that the settling latent is judged on
+SEEN: Final = 512
+CLEARANCE: Final = Clearance(0.0015, 0.0004)
+#: share of the work that is not settling
+DIFFUSING: Final = 0.6
+
 
 @dataclass(frozen=True)
 class HandLoss:
@@ -92,12 +104,14 @@ class HandLoss:
             there, _ = nearest_skin(mine.points, right.points)
             back, _ = nearest_skin(right.points, mine.points)
             terms["mesh"] = CM2 * (there.square().mean() + back.square().mean())
+        if self.contact or self.consistency:
+            apart = prior_distance(cloud, mine)
         if self.contact:
-            terms["contact"] = CM2 * hand_centric(cloud, mine).mean()
+            terms["contact"] = CM2 * hand_centric(apart).mean()
         if self.penetration:
             terms["penetration"] = CM2 * penetration(cloud, batch["window"][..., 3:], mine).mean()
         if self.consistency:
-            terms["consistency"] = object_centric(cloud, mine, prior_map(cloud, right)).mean()
+            terms["consistency"] = object_centric(apart, prior_map(cloud, right)).mean()
         if self.surface:
             terms["surface"] = 100 * surface_distance(cloud, batch["window"][..., 3:], mine.points, right.points,
                                                       self.deeper).mean()
@@ -189,6 +203,9 @@ class FastGrasp(Network):
             gives them (Table 1).
         judge_until: hands are made, and judged by Eq. 7, of one-call estimates from steps 1 to this of 1000: from later
             ones an estimate is an average of hands, which inference never hands over.
+        clearance: see `Network`.
+        settling: steps of gradient by which the latent is moved after f_adapt, so that the hand keeps what it touches,
+            comes out of the object and would grip it (`TouchLoss`); 0 is the paper.
     """
 
     #: Of grasps asked to be of a type 51 and 59 % were with 1 (held-out shapes, families), 61 and 75 % with 2, 78 and
@@ -197,9 +214,11 @@ class FastGrasp(Network):
     latent_mean: torch.Tensor
     latent_scale: torch.Tensor
 
-    def __init__(self, latent: int = 64, condition: int = 256, steps: int = 20, *, vertices: bool = True,
-                 temperature: float = 0.5, feels: bool = True, passes: int = 2, judge_until: int = 400) -> None:
+    def __init__(self, latent: int = 64, condition: int = 256, steps: int = 10, *, vertices: bool = True,
+                 temperature: float = 0.5, feels: bool = True, passes: int = 2, judge_until: int = 400,
+                 clearance: Clearance = CLEARANCE, settling: int = 4) -> None:
         super().__init__()
+        self.clearance, self.settling, self.touch = clearance, settling, TouchLoss()
         self.steps, self.temperature, self.judge_until = steps, temperature, judge_until
         self.feels, self.passes = feels, passes
         self.autoencoder = Autoencoder(latent, vertices=vertices)
@@ -225,11 +244,11 @@ class FastGrasp(Network):
         return self.autoencoder.decoder(z * self.latent_scale + self.latent_mean)
 
     def adapted(self, z1: torch.Tensor, window: torch.Tensor, betas: torch.Tensor, hand: SkinSample) -> torch.Tensor:
-        """Eq. 9 and 10: h_p = D(z1 + z2), z2 = f_adapt(z1, o_m)."""
+        """Eq. 9: z1 + z2 (N, latent), z2 = f_adapt(z1, o_m)."""
         o_m = self.adapt_object(window)
         for _ in range(self.passes):
             z1 = self.mended(z1, o_m, window, betas, hand)
-        return self.decoded(z1)
+        return z1
 
     def mended(self, z: torch.Tensor, o_m: torch.Tensor, window: torch.Tensor, betas: torch.Tensor,
                hand: SkinSample) -> torch.Tensor:
@@ -307,20 +326,42 @@ class FastGrasp(Network):
                 sums[name] = sums.get(name, 0) + value / self.passes
         return sums
 
-    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
-                hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool],
-                guidance: float = 1.0) -> torch.Tensor:
-        """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder."""
-        c = self.condition(window, kind, intent, betas)
-        shape = (len(window), len(self.latent_mean))
+    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
+        """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder (Eq. 10); before that, settling."""
+        c = self.condition(seen.window, kind, intent, betas)
+        shape = (len(betas), len(self.latent_mean))
 
         def noise(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             found = self.denoiser(z, t, c)
             return found if guidance == 1 else found + (guidance - 1) * (found - self.denoiser(z, t, plain))
 
-        plain = None if guidance == 1 else self.condition(window, 0 * kind, intent, betas)
-        z1 = self.schedule.sample(noise, shape, rng, self.steps, temperature=self.temperature, go_on=go_on)
-        return self.adapted(z1, window, betas, hand)
+        plain = None if guidance == 1 else self.condition(seen.window, 0 * kind, intent, betas)
+        z1 = self.schedule.sample(noise, shape, rng, self.steps, temperature=self.temperature,
+                                  go_on=lambda share: go_on(DIFFUSING * share))
+        z = self.adapted(z1, seen.window, betas, hand)
+        if self.settling:
+            few = seen.few(SEEN)
+            z = in_chunks(z, lambda rows, goes_on: self.settled(z[rows], few[rows], betas[rows], hand, goes_on),
+                          lambda share: go_on(DIFFUSING + (1 - DIFFUSING) * share))
+        return self.decoded(z)
+
+    def settled(self, z: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
+                go_on: Callable[[float], bool]) -> torch.Tensor:
+        """Latents (N, latent) after `settling` steps down `TouchLoss`; the contact map is to stay as it is."""
+        before = self.code.skin(hand, self.decoded(z), betas)
+        gripping = Gripping(self.code, hand, betas, seen.grown(self.clearance.further(seen, before)))
+        omega = prior_map(gripping.cloud, before)
+        for step in range(self.settling):
+            with torch.enable_grad():
+                z = z.detach().requires_grad_()
+                code = self.decoded(z)
+                loss = self.touch(gripping, code, self.code.skin(hand, code, betas), omega)
+                (slope,) = torch.autograd.grad(loss.sum(), z)
+            z = z - STRIDE * (1 - step / self.settling) * nn.functional.normalize(slope)
+            if not go_on((step + 1) / self.settling):
+                break
+        return z.detach()
 
 
 def imagined(code: torch.Tensor, rng: torch.Generator, off: float = 0.3) -> torch.Tensor:

@@ -21,9 +21,11 @@ from core.generators.contact_losses import (
     hand_centric,
     object_centric,
     penetration,
+    prior_distance,
     prior_map,
     surface_distance,
 )
+from core.generators.gripping import Clearance, Gripping, TouchLoss, in_chunks
 from core.generators.handcode import BETAS, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
@@ -33,10 +35,10 @@ from core.generators.windows import Wishes, dropped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.generators.windows import Seen
     from core.hand.skin import SkinSample
 
-#: decoders adapted at once: the tables of distances of more fall out of a processor's cache
-CHUNK: Final = 16
+CLEARANCE: Final = Clearance(0.0012, 0.0004)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class GraspTTA(Network):
             after ten nothing is gained that is more than chance (`scripts/ablate.py --rows adaptation`).
         refresh: the target map is predicted anew every so many steps.
         adapt: what is moved, each candidate's "decoder" (the text) or its "parameters" (the published script).
-        consistency, hand_centric, penetration: weights of L_refine, L_H and L_penetr in Eq. 3.
+        touch: the weights of Eq. 3. clearance: see `Network`.
         temperature: of z.
     """
 
@@ -127,13 +129,12 @@ class GraspTTA(Network):
     #: 85 %, 0.3 mm deeper.
     guidance = 1.5
 
-    def __init__(self, steps: int = 10, rate: float = 2e-4, refresh: int = 10, *, consistency: float = 25.0,
-                 hand_centric: float = 2.0, penetration: float = 3.0, temperature: float = 1.0,
+    def __init__(self, steps: int = 30, rate: float = 8e-5, refresh: int = 10, *, touch: TouchLoss | None = None,
+                 clearance: Clearance = CLEARANCE, temperature: float = 1.0,
                  adapt: Literal["decoder", "parameters"] = "decoder") -> None:
         super().__init__()
         self.steps, self.rate, self.refresh, self.adapt = steps, rate, refresh, adapt
-        self.consistency, self.hand_centric, self.penetration = consistency, hand_centric, penetration
-        self.temperature = temperature
+        self.touch, self.clearance, self.temperature = touch or TouchLoss(), clearance, temperature
         self.cvae, self.contact = GraspCVAE(), ContactNet()
 
     def cvae_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
@@ -147,14 +148,14 @@ class GraspTTA(Network):
         z = mu + (0.5 * log_variance).exp() * torch.randn(mu.shape, generator=rng).to(mu)
         code = self.cvae.decoder(torch.cat([z, c], 1))
         skin = self.code.skin(hand, code, batch["betas"])
-        error = (code - truth).square()
+        error, apart = (code - truth).square(), prior_distance(cloud, skin)
         terms = {
             "vertices": CM2 * (skin.points - right.points).square().sum(-1).mean(),
             "pose": error[:, BETAS.stop:].mean(), "shape": error[:, BETAS].mean(),
             "divergence": 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1).mean(),
             "penetration": CM2 * penetration(cloud, normals, skin).mean(),
-            "hand_centric": CM2 * hand_centric(cloud, skin).mean(),
-            "object_centric": object_centric(cloud, skin, prior_map(cloud, right)).mean(),
+            "hand_centric": CM2 * hand_centric(apart).mean(),
+            "object_centric": object_centric(apart, prior_map(cloud, right)).mean(),
         }
         if weights.surface:
             terms["surface"] = 100 * surface_distance(cloud, normals, skin.points, right.points).mean()
@@ -163,7 +164,7 @@ class GraspTTA(Network):
             skin = self.code.skin(hand, self.cvae.decoder(torch.cat([z, c], 1)), batch["betas"])
             off = surface_distance(cloud, normals, skin.points, right.points, sides=False)
             terms["unseen"] = (weights.penetration * CM2 * penetration(cloud, normals, skin)
-                               + weights.hand_centric * CM2 * hand_centric(cloud, skin)
+                               + weights.hand_centric * CM2 * hand_centric(prior_distance(cloud, skin))
                                + weights.surface * 100 * off).mean()
         terms["loss"] = sum(getattr(weights, name) * value for name, value in terms.items())
         return terms
@@ -179,41 +180,34 @@ class GraspTTA(Network):
         found = self.contact(self.contact.of_object(batch["window"]), seen)
         return {"loss": (found - omega).square().mean()}
 
-    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
-                hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool],
-                guidance: float = 1.0) -> torch.Tensor:
+    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
         """Sec. 2.3: z from a Gaussian, the decoder, and `steps` steps of adaptation.
 
         Guidance moves the condition: away from that without a type, in what the decoder is given.
         """
-        c = self.cvae.condition(window, kind, intent)
+        c = self.cvae.condition(seen.window, kind, intent)
         if guidance != 1:
             c = c + (guidance - 1) * (self.cvae.wishes(kind, intent) - self.cvae.wishes(0 * kind, intent))
-        z = self.temperature * torch.randn(len(window), self.cvae.latent, generator=rng).to(window)
+        z = self.temperature * torch.randn(len(betas), self.cvae.latent, generator=rng).to(c)
         before = torch.cat([z, c], 1)
+        code = self.cvae.decoder(before)
         if not self.steps:
-            return self.cvae.decoder(before)
-        chunks, found, going = torch.arange(len(before)).split(len(before) if before.is_cuda else CHUNK), [], True
+            return code
+        return in_chunks(code, lambda rows, goes_on: self.adapted(before[rows], seen[rows], betas[rows], hand, goes_on),
+                         go_on)
 
-        def goes_on(share: float) -> bool:
-            nonlocal going
-            going = go_on((len(found) + share) / len(chunks))
-            return going
-
-        for rows in chunks:
-            found.append(self.adapted(before[rows], window[rows], betas[rows], hand, goes_on) if going
-                         else self.cvae.decoder(before[rows]))
-        return torch.cat(found)
-
-    def adapted(self, before: torch.Tensor, window: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+    def adapted(self, before: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
                 go_on: Callable[[float], bool]) -> torch.Tensor:
         """Codes (N, 61) after minimising L_TTA (Eq. 3), each candidate for itself.
 
         Args:
-            before: (N, latent + object_width) what the decoder is given. window: (N, P, 6). betas: (N, 10).
+            before: (N, latent + object_width) what the decoder is given. betas: (N, 10).
         """
-        cloud, facing = window[..., :3] * WINDOW, window[..., 3:]
-        known = self.contact.of_object(window)
+        with torch.no_grad():
+            first = self.code.skin(hand, self.cvae.decoder(before), betas)
+        seen = seen.grown(self.clearance.further(seen, first))
+        known = self.contact.of_object(seen.window)
         layers = [layer for layer in self.cvae.decoder if isinstance(layer, nn.Linear)]
         if self.adapt == "decoder":
             moved = [value.detach().repeat(len(before), 1, 1).requires_grad_()
@@ -230,18 +224,17 @@ class GraspTTA(Network):
                 x = x if number == len(layers) - 1 else x.relu()
             return x[:, 0]
 
+        gripping = Gripping(self.code, hand, betas, seen)
         optimiser = torch.optim.Adam(moved, lr=self.rate if self.adapt == "decoder" else 20 * self.rate, fused=True)
         with torch.enable_grad():
             for step in range(self.steps):
-                skin = self.code.skin(hand, decoded(), betas)
+                code = decoded()
+                skin = self.code.skin(hand, code, betas)
                 if step % self.refresh == 0:
                     with torch.no_grad():
                         omega = self.contact(known, skin.points / WINDOW)
-                loss = (self.consistency * object_centric(cloud, skin, omega)
-                        + self.hand_centric * CM2 * hand_centric(cloud, skin)
-                        + self.penetration * CM2 * penetration(cloud, facing, skin)).sum()
                 optimiser.zero_grad()
-                loss.backward()
+                self.touch(gripping, code, skin, omega).sum().backward()
                 optimiser.step()
                 if not go_on((step + 1) / self.steps):
                     break

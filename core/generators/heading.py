@@ -38,6 +38,10 @@ class Frames:
     def to(self, device: torch.device | str) -> Frames:
         return Frames(self.origin.to(device), self.axes.to(device))
 
+    def middle(self) -> torch.Tensor:
+        """(N, 3) the object's middle, the zero of its frame, as seen from the frames, metres."""
+        return (-self.origin[:, None] @ self.axes)[:, 0]
+
     def outward(self, points: torch.Tensor) -> torch.Tensor:
         """(N, K, 3) points (K, 3) or (N, K, 3) of the frames, in the object's frame."""
         return points @ self.axes.transpose(1, 2) + self.origin[:, None]

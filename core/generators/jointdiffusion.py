@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from core.generators.base import GraspRequest, Progress
     from core.generators.learned import Learned
+    from core.generators.windows import Seen
     from core.hand import HandModel
     from core.objects import GraspObject
 
@@ -404,10 +405,10 @@ class JointDiffusion(Network):
                                  (len(window), self.size), rng, steps, temperature=temperature, go_on=go_on)
         return self.out_of_units(x)
 
-    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
-                hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Synthesis: DDIM, and the hands, mean shape whatever the betas, that lie in the fields it gives."""
-        distances, _ = self.predict(window, kind, intent, rng, lambda done: go_on(SAMPLING * done))
+        distances, _ = self.predict(seen.window, kind, intent, rng, lambda done: go_on(SAMPLING * done))
         return self.codes(hand, distances, lambda done: go_on(SAMPLING + (1 - SAMPLING) * done))
 
     def codes(self, hand: SkinSample, distances: torch.Tensor,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from core.generators.gripping import Clearance
 from core.generators.handcode import HandCode
 from core.generators.heading import WINDOW, mirrored, object_frames
 from core.generators.places import PlaceScorer, choose_places, wish_index
-from core.generators.windows import POINTS, TYPE_WISHES, window_cloud
+from core.generators.windows import POINTS, TYPE_WISHES, Seen
 from core.grasps import Grasps
 
 if TYPE_CHECKING:
@@ -33,21 +34,23 @@ class Network(nn.Module):
     Attributes:
         points: of the window that it looks at.
         noisy: the share of what it is trained on that are noisy hands to be refined.
+        clearance: by how much the surface that it sees stands out of the object's.
         guidance: how far a network goes the way that a type asked for leads, 1 being as it was trained (Ho and Salimans
             2022, with 1 + their w); a network that has another takes it as `propose`'s `guidance`.
     """
 
     points = POINTS
     noisy = 0.0
+    clearance = Clearance()
     guidance = 1.0
 
     def __init__(self) -> None:
         super().__init__()
         self.code = HandCode()
 
-    def propose(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
-                hand: SkinSample, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
-        """(N, 61) codes of right hands of shapes (N, 10) for windows (N, points, 6) and wishes (N,)."""
+    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+        """(N, 61) codes of right hands of shapes (N, 10) for what is seen at N places and wishes (N,)."""
         raise NotImplementedError
 
 
@@ -105,12 +108,12 @@ class Learned:
         """(N, 61) codes of hands at the frames."""
         obj = request.object
         reach = math.inf if self.object_frame else WINDOW
-        window = window_cloud(obj.points, obj.normals, frames, self.network.points, rng, reach).to(self.device)
+        seen = Seen.around(obj, frames, self.network.points, rng, reach).to(self.device)
         intent = torch.full_like(kind, wish_index(request)[1])
         asked = request.type != "any" and self.network.guidance != 1
         options = {"guidance": self.network.guidance} if asked else {}
-        return self.network.propose(window, kind.to(self.device), intent.to(self.device),
-                                    request.shape.to(window).expand(len(kind), -1),
+        return self.network.propose(seen.grown(self.network.clearance.least), kind.to(self.device),
+                                    intent.to(self.device), request.shape.to(seen.window).expand(len(kind), -1),
                                     embedded_skin(str(self.device)), rng, go_on, **options).cpu()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -42,6 +43,55 @@ def window_cloud(points: torch.Tensor, normals: torch.Tensor, frames: Frames, co
     return torch.cat([place, facing], -1)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The surface around N places, in their frames.
+
+    Attributes:
+        window: (N, P, 6) positions over `WINDOW` and unit normals, in no order. middle: (N, 3) metres, of the object.
+        area: (N,) cm2 of surface in the window.
+    """
+
+    window: torch.Tensor
+    middle: torch.Tensor
+    area: torch.Tensor
+
+    @staticmethod
+    def around(obj: GraspObject, frames: Frames, count: int, rng: torch.Generator, reach: float = WINDOW) -> Seen:
+        """`count` points of the object's surface around N places; see `window_cloud`."""
+        near = (obj.points - frames.origin[:, None]).square().sum(-1) < reach**2
+        return Seen(window_cloud(obj.points, obj.normals, frames, count, rng, reach), frames.middle(),
+                    1e4 * obj.area * near.float().mean(1))
+
+    @property
+    def cloud(self) -> torch.Tensor:
+        """(N, P, 3) the points, metres."""
+        return self.window[..., :3] * WINDOW
+
+    @property
+    def facing(self) -> torch.Tensor:
+        """(N, P, 3) outward unit normals."""
+        return self.window[..., 3:]
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> Seen:
+        return Seen(self.window[rows], self.middle[rows], self.area[rows])
+
+    def to(self, device: torch.device | str) -> Seen:
+        return Seen(self.window.to(device), self.middle.to(device), self.area.to(device))
+
+    def few(self, count: int) -> Seen:
+        """The same, of at most `count` points."""
+        return replace(self, window=self.window[:, :count])
+
+    def grown(self, by: torch.Tensor | float) -> Seen:
+        """Of objects whose surfaces stand out by so many metres, (N,) or for all, more."""
+        by = torch.as_tensor(by).to(self.window).reshape(-1, 1, 1) / WINDOW
+        return replace(self, window=torch.cat([self.window[..., :3] + by * self.facing, self.facing], -1))
+
+
 def place_features(obj: GraspObject, frames: Frames) -> torch.Tensor:
     """(N, 195) what a place is like, near and far: signed distances at fixed points, and where the middle lies.
 
@@ -55,8 +105,7 @@ def place_features(obj: GraspObject, frames: Frames) -> torch.Tensor:
     probes = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos()], 1) * radius[:, None]
     distance, _ = obj.grid.query(frames.outward(probes).reshape(-1, 3))
     far = distance.reshape(len(frames.origin), -1).clamp(-0.02, 0.16) / 0.08
-    middle = (-frames.origin[:, None] @ frames.axes)[:, 0] / 0.1
-    return torch.cat([near, far, middle], 1)
+    return torch.cat([near, far, frames.middle() / 0.1], 1)
 
 
 class Wishes(nn.Module):

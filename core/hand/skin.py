@@ -38,6 +38,9 @@ class SkinSample(nn.Module):
         hand: whose skin; points are where `hand` puts those vertices, within rounding.
         stride: every so many vertices of the skin.
         anchored: with the vertices that the hand's anchors lie between.
+
+    Attributes:
+        area: (V,) cm2 of skin nearer to each point than to any other, the hand at rest.
     """
 
     def __init__(self, hand: HandModel, stride: int = STRIDE, *, anchored: bool = False) -> None:
@@ -54,6 +57,8 @@ class SkinSample(nn.Module):
         normal = torch.zeros_like(hand.v_template).index_add_(0, hand.faces.reshape(-1), across.repeat_interleave(3, 0))
         self.rest_normals = nn.functional.normalize(normal[rows], dim=1)
         self.template, self.weights = hand.v_template[rows], hand.lbs_weights[rows]
+        nearest = torch.cdist(hand.v_template, self.template).argmin(1)
+        self.area = torch.zeros(len(rows), device=rows.device).index_add_(0, nearest, vertex_area(hand))
         self.shapes = hand.shapedirs[rows].reshape(-1, 10).T.contiguous()
         self.correctives = hand.posedirs.reshape(135, -1, 3)[:, rows].reshape(135, -1).contiguous()
 

@@ -34,6 +34,8 @@ PRESSED: Final = 0.05
 #: metres of lever at which a turn counts as much as a shift
 LEVER: Final = 0.1
 FRICTION: Final = 0.6
+#: the grip from which a hand is firm
+FIRM: Final = 0.5
 #: stiffness that is there without any contact, cm2: no grip is zero
 LOOSE: Final = 1e-3
 #: Newton's steps to the balance, and how much of each is taken
@@ -102,6 +104,11 @@ def settled(skin: torch.Tensor, distance: torch.Tensor, outward: torch.Tensor, m
     stiff = stiff + (along * ((1 - FRICTION**2) * force)[..., None]).transpose(1, 2) @ along + loose
     yielding = torch.linalg.inv(stiff)[:, :3, :3]
     return 1 / torch.linalg.eigvalsh(yielding)[:, -1], place.detach()
+
+
+def looseness(firm: torch.Tensor) -> torch.Tensor:
+    """(B,) what a grip (B,) lacks to be firm, 0 for one that is: the logarithm of the ratio."""
+    return (FIRM / firm.clamp_min(LOOSE)).log().relu()
 
 
 def bearing(lever: torch.Tensor, force: torch.Tensor) -> torch.Tensor:

@@ -12,13 +12,11 @@ from core.fitting.contacts import contacts_of_grasp
 from core.fitting.fit import SLACK, badness, better, fine, fit, poses_of, touches
 from core.fitting.mend import (
     EVERY,
-    FIRM,
     GRIP,
     Grip,
     Gripper,
     Mender,
     finger_closings,
-    looseness,
     ways_out,
     ways_to_grip,
 )
@@ -31,7 +29,7 @@ from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from core.synthesis.checks import Surface
 from core.synthesis.dataset import training_object
-from core.synthesis.grip import firmness
+from core.synthesis.grip import FIRM, firmness, looseness
 from core.synthesis.optimise import Closer, Poses
 from core.synthesis.probe import HandProbe
 from core.training.noise import perturbed as noisy

@@ -7,7 +7,7 @@ import trimesh
 from core.generators.base import GraspRequest
 from core.generators.heading import frames_of_grasps
 from core.generators.learned import Network
-from core.generators.windows import window_cloud
+from core.generators.windows import Seen, window_cloud
 from core.grasps import Grasps
 from core.hand import load_hand
 from core.hand.skin import SkinSample
@@ -56,7 +56,8 @@ def mug_batch(mug_grasps, hand):
         return SkinSample(hand), {
             "window": window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0)),
             "code": network.code.encode(hand, grasps, frames), "betas": grasps.betas,
-            "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long)}
+            "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long),
+            "seen": Seen.around(obj, frames, 128, torch.Generator().manual_seed(0))}
 
     return make
 

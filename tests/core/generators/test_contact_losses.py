@@ -12,6 +12,7 @@ from core.generators.contact_losses import (
     nearest_skin,
     object_centric,
     penetration,
+    prior_distance,
     prior_map,
     surface_distance,
 )
@@ -63,15 +64,15 @@ def test_what_the_palm_touches_is_not_behind_the_back_of_the_hand():
 
 def test_priors_are_drawn_to_what_is_near():
     near, far = skin_at(0.005), skin_at(0.02)
-    value = float(hand_centric(torch.tensor([[[0.0, 0.0, 0.0]]]), near))
+    value = float(hand_centric(prior_distance(torch.tensor([[[0.0, 0.0, 0.0]]]), near)))
     assert value == pytest.approx(0.005**2, rel=1e-3)
-    assert float(hand_centric(plate(), far)) == 0  # a centimetre away nothing is drawn any more
+    assert float(hand_centric(prior_distance(plate(), far))) == 0  # a centimetre away nothing is drawn any more
 
 
 def test_maps_of_the_true_hand_agree():
     truth = prior_map(plate(), skin_at(0.001))
-    assert float(object_centric(plate(), skin_at(0.001), truth)) == 0
-    assert float(object_centric(plate(), skin_at(0.006), truth)) > 1e-3
+    assert float(object_centric(prior_distance(plate(), skin_at(0.001)), truth)) == 0
+    assert float(object_centric(prior_distance(plate(), skin_at(0.006)), truth)) > 1e-3
 
 
 def test_distance_to_the_local_plane_has_a_sign_and_an_edge():

@@ -8,12 +8,18 @@ import trimesh
 
 from core.generators import make_generator
 from core.generators.base import GraspRequest
-from core.generators.fastgrasp import Denoiser, FastGrasp, HandLoss, imagined
+from core.generators.contact_losses import prior_map
+from core.generators.fastgrasp import DIFFUSING, Denoiser, FastGrasp, HandLoss, imagined
+from core.generators.gripping import CHUNK, Clearance, Gripping
 from core.generators.handcode import BETAS
 from core.hand.skin import COUNT
 from core.objects import prepare_object
 from core.training.loop import Course, train
 from core.training.recipes import SKIN
+
+
+def going_on(fraction):
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,7 @@ def test_an_untrained_adaptation_and_decoder_have_the_papers_shapes(batch):
     network, skin, data = batch
     z = network.latents(skin, data["code"])
     assert z.shape == (len(data["code"]), 16)
-    assert network.adapted(z, data["window"], data["betas"], skin).shape == (len(z), 61)
+    assert network.adapted(z, data["window"], data["betas"], skin).shape == z.shape
     assert Denoiser(16, 32)(z, torch.ones(len(z), dtype=torch.long), torch.zeros(len(z), 32)).shape == z.shape
 
 
@@ -71,7 +77,7 @@ def test_adaptation_feels_where_the_surface_is(batch, monkeypatch):
     assert (network.felt(z, away, data["betas"], skin)[:, :COUNT].abs() > 2).all()
     monkeypatch.undo()
     blind = FastGrasp(latent=16, feels=False)
-    assert blind.adapted(z, data["window"], data["betas"], skin).shape == (len(z), 61)
+    assert blind.adapted(z, data["window"], data["betas"], skin).shape == z.shape
 
 
 @pytest.mark.parametrize("predicted", [0.0, 4.0])
@@ -113,7 +119,7 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
 
     def proposed() -> torch.Tensor:
         with torch.no_grad():
-            return network.propose(data["window"], data["kind"], data["intent"], data["betas"], skin,
+            return network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin,
                                    torch.Generator().manual_seed(0), lambda fraction: True)
 
     whole, asked = proposed(), []
@@ -125,6 +131,49 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
     assert not torch.allclose(plain, whole)
 
 
+def test_settling_lowers_its_loss_a_hand_at_a_time(batch):
+    network, skin, data = batch
+    z = network.latents(skin, data["code"]).detach()
+    known = [data[name] for name in ("seen", "betas")]
+    with torch.no_grad():
+        before = network.code.skin(skin, network.decoded(z), data["betas"])
+        gripping = Gripping(network.code, skin, data["betas"],
+                            data["seen"].grown(network.clearance.further(data["seen"], before)))
+        omega = prior_map(gripping.cloud, before)
+
+        def loss(z):
+            code = network.decoded(z)
+            return network.touch(gripping, code, network.code.skin(skin, code, data["betas"]), omega)
+
+        after = network.settled(z, *known, skin, going_on)
+        assert loss(after).mean() < loss(z).mean()
+        alone = network.settled(z[:1], *(value[:1] for value in known), skin, going_on)
+        assert torch.allclose(alone, after[:1], atol=1e-3)
+
+
+def test_hands_settle_some_at_a_time_and_no_more_once_told(batch, monkeypatch):
+    network, skin, data = batch
+    rows, sizes = torch.arange(CHUNK + 3) % len(data["code"]), []
+    given = [data[name][rows] for name in ("seen", "kind", "intent", "betas")]
+    settled = network.settled
+    monkeypatch.setattr(network, "settled", lambda z, *rest: (sizes.append(len(z)), settled(z, *rest))[1])
+
+    def proposed(go_on):
+        with torch.no_grad():
+            return network.propose(*given, skin, torch.Generator().manual_seed(0), go_on)
+
+    told = []
+    proposed(lambda share: told.append(share) or True)
+    assert sizes == [CHUNK, 3]
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1.0)
+    sizes.clear()
+    stopped = proposed(lambda share: share < DIFFUSING + 0.01)
+    assert sizes == [CHUNK]
+    monkeypatch.setattr(network, "settling", 0)
+    assert torch.allclose(stopped[CHUNK:], proposed(going_on)[CHUNK:], atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [3, 48])
 def test_candidates_go_through_the_denoiser_together(batch, count, monkeypatch):
     network, skin, data = batch
@@ -133,7 +182,7 @@ def test_candidates_go_through_the_denoiser_together(batch, count, monkeypatch):
     monkeypatch.setattr(network.denoiser, "forward", lambda z, t, c: (sizes.append(len(z)), denoise(z, t, c))[1])
     rows = torch.arange(count) % len(data["code"])
     with torch.no_grad():
-        network.propose(data["window"][rows], data["kind"][rows], data["intent"][rows], data["betas"][rows], skin,
+        network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin,
                         torch.Generator().manual_seed(0), lambda fraction: True)
     assert sizes == [count] * network.steps
 
@@ -209,8 +258,8 @@ def test_it_learns_one_object(batch, tmp_path):
     assert log[-1] < 0.9 * log[0]
     with torch.no_grad():
         code, again = (network.propose(
-            data["window"], data["kind"], data["intent"], data["betas"], skin, torch.Generator().manual_seed(1),
-            lambda fraction: True) for _ in range(2))
+            *(data[name] for name in ("seen", "kind", "intent", "betas")), skin,
+            torch.Generator().manual_seed(1), lambda fraction: True) for _ in range(2))
     assert torch.isfinite(code).all()
     assert torch.equal(code, again)
 
@@ -221,7 +270,8 @@ def test_the_shipped_adaptation_leaves_no_thumb_deep_in_a_ball(hand, passes, mon
     ball = trimesh.creation.icosphere(subdivisions=4, radius=0.037)
     obj = prepare_object(ball.vertices, ball.faces)
     generator = make_generator("fastgrasp")
-    monkeypatch.setattr(generator.network, "passes", passes)
+    for name, value in {"passes": passes, "clearance": Clearance(), "settling": 0}.items():
+        monkeypatch.setattr(generator.network, name, value)
     request, rng = GraspRequest(obj, hand, 16), torch.Generator().manual_seed(0)
     grasps = generator.sample(request, rng, lambda fraction, stage: True)
     with torch.no_grad():

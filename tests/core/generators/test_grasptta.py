@@ -3,10 +3,14 @@
 import pytest
 import torch
 
-from core.generators.contact_losses import object_centric
-from core.generators.grasptta import CHUNK, CvaeLoss, GraspTTA
+from core.generators.contact_losses import object_centric, prior_distance
+from core.generators.grasptta import CvaeLoss, GraspTTA
+from core.generators.gripping import CHUNK, Clearance, TouchLoss
 from core.generators.handcode import BETAS
 from core.generators.heading import WINDOW
+
+#: mm: Adam makes much of the last digit, and which point is nearest may hang on it; no eye tells this apart
+ALIKE = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +27,21 @@ def given(network, data, count, seed=0):
     return torch.cat([z, c], 1)
 
 
+def known(data, rows):
+    """What adaptation is told of the candidates `rows`."""
+    return [data[name][rows] for name in ("seen", "betas")]
+
+
 def going_on(fraction):
     return True
+
+
+def apart(setting, codes, others):
+    """Millimetres between the skins of hands (N, 61), the most."""
+    network, skin, _ = setting
+    betas = torch.zeros(len(codes), 10)
+    one, other = (network.code.skin(skin, code, betas).points for code in (codes, others))
+    return 1000 * (one - other).norm(dim=-1).max()
 
 
 def test_divergence_by_hand(setting, monkeypatch):
@@ -86,20 +103,21 @@ def test_contact_maps_follow_their_points(setting):
 def test_adaptation_lowers_its_loss_and_leaves_the_network_alone(setting, adapt, monkeypatch):
     """The consistency of Eq. 3 alone, which unlike the others has no threshold that points cross."""
     network, skin, data = setting
-    for name, value in {"adapt": adapt, "steps": 8, "rate": 3e-4, "refresh": 100, "hand_centric": 0.0,
-                        "penetration": 0.0}.items():
+    alone = TouchLoss(hand_centric=0.0, penetration=0.0, grip=0.0)
+    for name, value in {"adapt": adapt, "steps": 8, "rate": 3e-4, "refresh": 100, "touch": alone,
+                        "clearance": Clearance()}.items():
         monkeypatch.setattr(network, name, value)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    start, window, betas = given(network, data, 4), data["window"][:4], data["betas"][:4]
+    start, (seen, betas) = given(network, data, 4), known(data, slice(4))
     with torch.no_grad():
         first = network.cvae.decoder(start)
         points = network.code.skin(skin, first, betas).points
-        omega = network.contact(network.contact.of_object(window), points / WINDOW)
-    after = network.adapted(start, window, betas, skin, going_on)
+        omega = network.contact(network.contact.of_object(seen.window), points / WINDOW)
+    after = network.adapted(start, seen, betas, skin, going_on)
 
     def loss(code):
         lying = network.code.skin(skin, code, betas)
-        return float(object_centric(window[..., :3] * WINDOW, lying, omega).sum().detach())
+        return float(object_centric(prior_distance(seen.cloud, lying), omega).sum().detach())
 
     assert loss(after) < loss(first)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -109,32 +127,30 @@ def test_adaptation_judges_the_hand_that_is_given(setting, monkeypatch):
     """Making the predicted hand thin mends nothing, for it is not the one that is shown."""
     network, skin, data = setting
     monkeypatch.setattr(network, "adapt", "parameters")
-    start, window, betas = given(network, data, 3), data["window"][:3], data["betas"][:3]
+    start, (seen, betas) = given(network, data, 3), known(data, slice(3))
     with torch.no_grad():
         first = network.cvae.decoder(start)
-    after = network.adapted(start, window, betas, skin, going_on)
+    after = network.adapted(start, seen, betas, skin, going_on)
     assert torch.equal(after[:, BETAS], first[:, BETAS])
     assert (after - first)[:, BETAS.stop:].abs().amax() > 1e-3
-    other = network.adapted(start, window, betas + 3, skin, going_on)
+    other = network.adapted(start, seen, betas + 3, skin, going_on)
     assert (after - other).abs().amax() > 1e-3
 
 
-def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting):
+def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting, monkeypatch):
     network, skin, data = setting
-    few = network.adapted(given(network, data, 2), data["window"][:2], data["betas"][:2], skin, going_on)
-    more = network.adapted(given(network, data, 5), data["window"][:5], data["betas"][:5], skin, going_on)
-    # Adam makes much of the last digit, and which point is nearest may hang on it: alike is what no eye tells apart.
-    one, other, before = (network.code.skin(skin, code, data["betas"][:2]).points for code in (
-        few, more[:2], network.cvae.decoder(given(network, data, 2))))
-    assert 1000 * (one - other).norm(dim=-1).max() < 0.3
-    assert 1000 * (one - before).norm(dim=-1).max() > 3
+    monkeypatch.setattr(network, "rate", 3e-4)  # of a network that has learned nothing the decoder is soon astray
+    few, more = (network.adapted(given(network, data, count), *known(data, slice(count)), skin, going_on)
+                 for count in (2, 5))
+    assert apart(setting, few, more[:2]) < ALIKE
+    assert apart(setting, few, network.cvae.decoder(given(network, data, 2))) > 1
 
 
 def test_without_steps_it_is_the_decoder(setting, monkeypatch):
     network, skin, data = setting
     monkeypatch.setattr(network, "steps", 0)
     with torch.no_grad():
-        code = network.propose(data["window"], data["kind"], data["intent"], data["betas"], skin,
+        code = network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin,
                                torch.Generator().manual_seed(3), going_on)
     z = torch.randn(len(data["code"]), network.cvae.latent, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -151,14 +167,14 @@ def test_candidates_are_adapted_together(setting, count, monkeypatch):
     monkeypatch.setattr(network.contact, "forward", lambda known, hand: (sizes.append(len(hand)),
                                                                          criticise(known, hand))[1])
     rows = torch.arange(count) % len(data["code"])
-    network.adapted(given(network, data, count), data["window"][rows], data["betas"][rows], skin, going_on)
+    network.adapted(given(network, data, count), *known(data, rows), skin, going_on)
     assert sizes == [count] * (network.steps // network.refresh)
 
 
 def test_adaptation_stops_when_told(setting):
     network, skin, data = setting
     told = []
-    network.adapted(given(network, data, 2), data["window"][:2], data["betas"][:2], skin,
+    network.adapted(given(network, data, 2), *known(data, slice(2)), skin,
                     lambda fraction: told.append(fraction) or False)
     assert len(told) == 1
 
@@ -167,7 +183,7 @@ def proposed(setting, count, go_on):
     network, skin, data = setting
     rows = torch.arange(count) % len(data["code"])
     with torch.no_grad():
-        return network.propose(*(data[name][rows] for name in ("window", "kind", "intent", "betas")), skin,
+        return network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin,
                                torch.Generator().manual_seed(3), go_on)
 
 
@@ -180,9 +196,8 @@ def test_many_candidates_are_adapted_a_tile_at_a_time(setting, monkeypatch):
     assert sizes == [CHUNK, 3]
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1.0)
-    monkeypatch.setattr("core.generators.grasptta.CHUNK", 2 * CHUNK)
-    together = proposed(setting, CHUNK + 3, going_on)
-    assert torch.allclose(many, together, atol=2e-3)
+    monkeypatch.setattr("core.generators.gripping.CHUNK", 2 * CHUNK)
+    assert apart(setting, many, proposed(setting, CHUNK + 3, going_on)) < ALIKE
 
 
 def test_stopped_in_one_tile_the_next_is_as_the_decoder_has_it(setting, monkeypatch):

@@ -24,7 +24,7 @@ from core.generators.heading import WINDOW, mirrored
 from core.generators.jointdiffusion import REACH, JointDiffusion, choir_of, propose, refine
 from core.generators.learned import Learned
 from core.generators.places import PlaceScorer
-from core.generators.windows import window_cloud
+from core.generators.windows import Seen, window_cloud
 from core.hand import load_hand
 from core.hand.skin import SkinSample
 from core.metrics.truth import joint_error_mm
@@ -157,7 +157,8 @@ def test_shapes_and_seeds(known, folded):
     assert torch.equal(one[0], two[0])
     assert not torch.equal(one[0], other[0])
     assert (one[0] >= 0).all()
-    args = (*args, torch.zeros(3, 10))
+    seen = Seen(few["window"], torch.zeros(3, 3), torch.ones(3))
+    args = (seen, *args[1:], torch.zeros(3, 10))
     code = network.propose(*args, skin, torch.Generator().manual_seed(1), go_on)
     assert code.shape == (3, 61)
     assert torch.equal(code, network.propose(*args, skin, torch.Generator().manual_seed(1), go_on))

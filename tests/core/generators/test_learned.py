@@ -8,6 +8,7 @@ import trimesh
 
 from core.generators.fastgrasp import FastGrasp
 from core.generators.grasptta import GraspTTA
+from core.generators.gripping import Clearance
 from core.generators.heading import WINDOW
 from core.generators.learned import Learned
 from core.generators.places import PlaceScorer
@@ -33,8 +34,8 @@ def seen(generator, request, monkeypatch):
 
     shown = []
     propose = generator.network.propose
-    monkeypatch.setattr(generator.network, "propose", lambda window, *rest: (shown.append(window),
-                                                                             propose(window, *rest))[1])
+    monkeypatch.setattr(generator.network, "propose", lambda seen, *rest: (shown.append(seen.window),
+                                                                           propose(seen, *rest))[1])
     grasps = generator.sample(request, torch.Generator().manual_seed(0), Quiet())
     (window,) = shown
     return grasps, window
@@ -53,6 +54,17 @@ def test_a_finer_mesh_costs_the_network_nothing(learned, request_of, hand, monke
         assert len(grasps) == 6
     assert len(fine.faces) == 16 * len(mesh.faces)
     assert sizes[0] == sizes[1]
+
+
+def test_networks_see_the_surface_stand_out_by_their_clearance(learned, request_of, monkeypatch):
+    generator = learned()
+    windows = []
+    for clearance in (0.0, 0.003):
+        monkeypatch.setattr(generator.network, "clearance", Clearance(clearance))
+        windows.append(seen(generator, request_of(6), monkeypatch)[1])
+        monkeypatch.undo()
+    plain, out = windows
+    assert torch.allclose(out[..., :3], plain[..., :3] + 0.003 / WINDOW * plain[..., 3:], atol=1e-6)
 
 
 @pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(steps=0)])
@@ -79,11 +91,11 @@ def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monke
     assert drawn == {}
     assert asked == {"guidance": network.guidance}
     assert network.guidance > 1
-    window, kind, intent, betas, skin, _, go_on = args
+    seen, kind, intent, betas, skin, _, go_on = args
 
     def codes(kind: torch.Tensor, guidance: float) -> torch.Tensor:
         with torch.no_grad():
-            return propose(window, kind, intent, betas, skin, torch.Generator().manual_seed(1), go_on, guidance)
+            return propose(seen, kind, intent, betas, skin, torch.Generator().manual_seed(1), go_on, guidance)
 
     plain, one, small, two = codes(0 * kind, 1), codes(kind, 1), codes(kind, 1.001), codes(kind, 2)
     assert (small - one).abs().max() < 0.05 * (two - one).abs().max()

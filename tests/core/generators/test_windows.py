@@ -1,7 +1,7 @@
 import torch
 
 from core.generators.heading import WINDOW, Frames, random_frames
-from core.generators.windows import dropped, place_features, window_cloud
+from core.generators.windows import Seen, dropped, place_features, window_cloud
 
 
 def test_windows_hold_the_surface_near_the_place(block, rng):
@@ -24,6 +24,30 @@ def test_few_points_are_repeated_and_many_are_not(rng):
     many = torch.rand(500, 3, generator=rng) * 0.05
     cloud = window_cloud(many, many, frames, 200, rng)
     assert len(cloud[0].unique(dim=0)) == 200
+
+
+def test_what_is_seen_of_a_grown_object_stands_out_by_so_much(block, rng):
+    frames = random_frames(block, 3, 1, rng)
+    seen = Seen.around(block, frames, 128, rng)
+    out = seen.grown(torch.tensor([0.002, 0.002, 0.0]))
+    assert torch.equal(out.facing, seen.facing)
+    distance = block.grid.query(frames.outward(out.cloud).reshape(-1, 3))[0].reshape(3, -1)
+    assert torch.allclose(distance[:2].median(), torch.tensor(0.002), atol=2e-4)
+    assert torch.allclose(out.window[2], seen.window[2])
+    assert torch.allclose(seen.grown(0.002).window[:2], out.window[:2])
+    assert seen.few(5)[1:].window.shape == (2, 5, 6)
+
+
+def test_the_area_that_is_seen_is_the_objects_where_all_of_it_is_near(block, rng):
+    frames = random_frames(block, 3, 1, rng)
+    whole = Seen.around(block, frames, 16, rng, reach=1.0).area
+    assert torch.allclose(whole, torch.tensor(1e4 * block.area, dtype=torch.float32), rtol=1e-3)
+    assert (Seen.around(block, frames, 16, rng).area < whole).any()
+
+
+def test_the_objects_middle_as_seen_from_a_frame(block, rng):
+    frames = random_frames(block, 4, 1, rng)
+    assert frames.outward(frames.middle()[:, None]).abs().max() < 1e-6
 
 
 def test_features_turn_with_the_object(block, rng):

@@ -1,0 +1,151 @@
+"""What proposed hands are moved by at test time: GraspTTA's Eq. 3, and how firmly they would grip what is seen.
+
+The grip is a term of our own: the elastic grip of `core.synthesis.grip`, of the points of skin and of surface that the
+losses see, differentiable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from core.generators.contact_losses import (
+    CM2,
+    Nearest,
+    behind,
+    hand_centric,
+    nearest_plane,
+    nearest_skin,
+    object_centric,
+    penetration,
+    prior_distance,
+)
+from core.generators.handcode import POSE
+from core.metrics.hold import flexion
+from core.synthesis.grip import CLOSING, STEPS, looseness, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.generators.handcode import HandCode
+    from core.generators.windows import Seen
+    from core.hand.skin import Skin, SkinSample
+
+#: Newton's steps to the balance from where it was a step of the hands before
+FEW: Final = 2
+#: steps of the hands for which the way of their closing skin stands
+EVERY: Final = 5
+#: metres from a hand within which surface is in its way
+WAY: Final = 0.003
+#: hands moved at once: the tables of distances of more fall out of a processor's cache
+CHUNK: Final = 16
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """By how much the surface that hands are laid on stands out of the object's: hands some millimetres off then lie
+    beside the object and not in it. A hand with much of the surface in its way keeps further off than one that lies
+    well, whose grip is all the firmer. Nothing is the papers.
+
+    Attributes:
+        least: metres, for all. more: metres for each cm2 of surface in the hand's way. most: metres, of both.
+    """
+
+    least: float = 0.0
+    more: float = 0.0
+    most: float = 0.004
+
+    def further(self, seen: Seen, skin: Skin) -> torch.Tensor:
+        """(N,) metres beyond `least` for hands where the surface, as seen, stands out by that already."""
+        return (self.more * in_the_way(seen, skin)).clamp_max(self.most - self.least)
+
+
+@torch.no_grad()
+def in_the_way(seen: Seen, skin: Skin) -> torch.Tensor:
+    """(N,) cm2 of surface that is in a hand, or comes there when it stands out by `WAY`."""
+    points = seen.grown(WAY).cloud
+    inside = behind(points, seen.facing, skin, nearest_skin(points, skin.points))
+    return inside.float().mean(1) * seen.area
+
+
+def in_chunks(hands: torch.Tensor, moved: Callable[[torch.Tensor, Callable[[float], bool]], torch.Tensor],
+              go_on: Callable[[float], bool]) -> torch.Tensor:
+    """N hands (N, D), moved by `moved(rows, go_on)` some at a time; those from where `go_on` says no stay as they are.
+
+    On a graphics card all go at once.
+    """
+    chunks, found, going = torch.arange(len(hands)).split(len(hands) if hands.is_cuda else CHUNK), [], True
+
+    def goes_on(share: float) -> bool:
+        nonlocal going
+        going = go_on((len(found) + share) / len(chunks))
+        return going
+
+    for rows in chunks:
+        found.append(moved(rows, goes_on) if going else hands[rows])
+    return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class TouchLoss:
+    """L_TTA of GraspTTA's Eq. 3, and what the grip lacks.
+
+    Attributes:
+        consistency, hand_centric, penetration: weights of L_refine, L_H and L_penetr.
+        grip: of what a hand's grip lacks; 0 is the paper.
+    """
+
+    consistency: float = 25.0
+    hand_centric: float = 2.0
+    penetration: float = 3.0
+    grip: float = 1.0
+
+    def __call__(self, gripping: Gripping, code: torch.Tensor, skin: Skin, omega: torch.Tensor) -> torch.Tensor:
+        """(N,) of codes (N, 61), whose skin is given, against contact maps (N, P)."""
+        near = Nearest.between(gripping.cloud, skin)
+        apart = prior_distance(gripping.cloud, skin, near)
+        loss = self.consistency * object_centric(apart, omega) + self.hand_centric * CM2 * hand_centric(apart)
+        loss = loss + self.penetration * CM2 * penetration(gripping.cloud, gripping.facing, skin, near)
+        return loss + self.grip * gripping.lacking(code, skin, near) if self.grip else loss
+
+
+class Gripping:
+    """What the grips of N hands lack, asked again as the hands move a little.
+
+    Args:
+        code: the hands' units. sample: their skin. betas: (N, 10) of the hands.
+        seen: the object, which is pulled at its middle.
+    """
+
+    def __init__(self, code: HandCode, sample: SkinSample, betas: torch.Tensor, seen: Seen) -> None:
+        self._code, self._sample, self._betas = code, sample, betas
+        self.cloud, self.facing, self._middle = seen.cloud, seen.facing, seen.middle[:, None]
+        self._asked = 0
+        self._rest: torch.Tensor | None = None
+
+    def lacking(self, code: torch.Tensor, skin: Skin, near: Nearest | None = None) -> torch.Tensor:
+        """(N,) `looseness` of the grips of codes (N, 61), whose skin is given; differentiable.
+
+        How the skin moves when fingers close, and where the object comes to rest then, are taken from the hands
+        asked before, which were nearly the same; how the skin moves only for some steps, and as a constant.
+        """
+        distance, outward = nearest_plane(self.cloud, self.facing, skin.points, near)
+        facing = (-(skin.normals * outward).sum(-1)).clamp_min(0)
+        if self._asked % EVERY == 0:
+            self._moved = self.closing(code, skin)
+        self._asked += 1
+        firm, self._rest = settled(skin.points - self._middle, 100 * distance, outward, 100 * self._moved,
+                                   self._sample.area * facing, self._rest, STEPS if self._rest is None else FEW)
+        return looseness(firm)
+
+    @torch.no_grad()
+    def closing(self, code: torch.Tensor, skin: Skin) -> torch.Tensor:
+        """(N, V, 3) metres by which the skin moves when fingers close by `CLOSING` degrees."""
+        hand = self._sample.hand
+        still = torch.zeros(1, len(hand.dof_names), device=code.device)
+        more = hand.pose_from_dofs(still + flexion(hand, CLOSING).to(still)) - hand.pose_from_dofs(still)
+        closed = code.detach().clone()
+        closed[:, POSE] += more / self._code.scale[POSE]
+        return self._code.skin(self._sample, closed, self._betas).points - skin.points.detach()
