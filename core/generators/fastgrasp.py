@@ -6,8 +6,9 @@ the heading frame. Differences from the published code, each an argument here: c
 it takes whole objects; latents of `latent` numbers and a U-Net of linear layers over them where it reads 768 numbers as
 256 points; the denoiser is told the step t that it is at, where the published sampler counts it up from 1; the
 auto-encoder has straight paths beside its bent ones and learns hands that nobody made too; f_adapt is told where the
-object's surface is as seen from the hand of z1 (`feels`). Betas are predicted, but no loss sees a skin made of them:
-the hand that is shown has the animator's.
+object's surface is as seen from the hand of z1 (`feels`); what it gives settles down a few steps of gradient, clear of
+the surface (`settling`, `clearance`; without them it is the paper's). Betas are predicted, but no loss sees a skin made
+of them: the hand that is shown has the animator's.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 STRIDE: Final = 0.3
 #: points of the window that the settling latent is judged on
 SEEN: Final = 512
-CLEARANCE: Final = Clearance(0.0015, 0.0004)
+CLEARANCE: Final = Clearance(0.0017, 0.0004)
 #: share of the work that is not settling
 DIFFUSING: Final = 0.6
 
@@ -205,7 +206,8 @@ class FastGrasp(Network):
             ones an estimate is an average of hands, which inference never hands over.
         clearance: see `Network`.
         settling: steps of gradient by which the latent is moved after f_adapt, so that the hand keeps what it touches,
-            comes out of the object and would grip it (`TouchLoss`); 0 is the paper.
+            comes out of the object and would grip it (`TouchLoss`); 0 is the paper. Of fixed
+            length: Adam's, which move all of the latent, leave hands deeper and no firmer.
     """
 
     #: Of grasps asked to be of a type 51 and 59 % were with 1 (held-out shapes, families), 61 and 75 % with 2, 78 and

@@ -39,27 +39,35 @@ FEW: Final = 2
 EVERY: Final = 5
 #: metres from a hand within which surface is in its way
 WAY: Final = 0.003
+#: cm2 of surface around a place, of a thing that is held with the whole hand
+LARGE: Final = 200.0
 #: hands moved at once: the tables of distances of more fall out of a processor's cache
 CHUNK: Final = 16
 
 
 @dataclass(frozen=True)
 class Clearance:
-    """By how much the surface that hands are laid on stands out of the object's: hands some millimetres off then lie
-    beside the object and not in it. A hand with much of the surface in its way keeps further off than one that lies
-    well, whose grip is all the firmer. Nothing is the papers.
+    """By how much the surface that hands are laid on stands out of the object's; nothing is the papers.
+
+    Hands some millimetres off then lie beside the object and not in it. One with much of the surface in its way keeps
+    further off than one that lies well already, or has a small thing in its fingertips: these would lose their grip.
 
     Attributes:
-        least: metres, for all. more: metres for each cm2 of surface in the hand's way. most: metres, of both.
+        first: metres, before there is a hand, where there are `LARGE` cm2 of surface or more; for less, less in
+            proportion. more: metres for each cm2 of surface in the hand's way. most: metres, of both.
     """
 
-    least: float = 0.0
+    first: float = 0.0
     more: float = 0.0
     most: float = 0.004
 
+    def before(self, seen: Seen) -> torch.Tensor:
+        """(N,) metres before there is a hand."""
+        return self.first * (seen.area / LARGE).clamp_max(1)
+
     def further(self, seen: Seen, skin: Skin) -> torch.Tensor:
-        """(N,) metres beyond `least` for hands where the surface, as seen, stands out by that already."""
-        return (self.more * in_the_way(seen, skin)).clamp_max(self.most - self.least)
+        """(N,) metres more for hands where the surface, as seen, stands out by `before` already."""
+        return torch.minimum(self.more * in_the_way(seen, skin), self.most - self.before(seen))
 
 
 @torch.no_grad()

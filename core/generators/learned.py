@@ -112,7 +112,7 @@ class Learned:
         intent = torch.full_like(kind, wish_index(request)[1])
         asked = request.type != "any" and self.network.guidance != 1
         options = {"guidance": self.network.guidance} if asked else {}
-        return self.network.propose(seen.grown(self.network.clearance.least), kind.to(self.device),
+        return self.network.propose(seen.grown(self.network.clearance.before(seen)), kind.to(self.device),
                                     intent.to(self.device), request.shape.to(seen.window).expand(len(kind), -1),
                                     embedded_skin(str(self.device)), rng, go_on, **options).cpu()
 
