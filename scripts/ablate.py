@@ -45,7 +45,7 @@ COLUMNS = (("paper_volume_cm3", "overlap cm3"), ("paper_displacement_cm", "displ
            ("paper_entropy_whitened_joints", "entropy"), ("strict_held", "held"), ("strict_contact", "strict contact"))
 REFINED = (("MPJPE mm", "MPJPE mm"), ("R-MPJPE mm", "R-MPJPE mm"), ("overlap cm3", "overlap cm3"), ("f1", "F1"),
            ("precision", "precision"), ("recall", "recall"))
-STEPS = (0, 5, 10, 20, 40, 80)
+STEPS = (0, 5, 10, 20, 30, 60)
 
 
 @dataclass(frozen=True)

@@ -100,4 +100,4 @@ def test_a_step_of_adaptation_costs_what_making_the_hands_took_and_not_reading_t
     rows = ablate.adaptation_curve(Bench())
     assert [row["seconds"] for row in rows] == list(ablate.STEPS)
     assert [row["strict_held"] for row in rows] == [0.5] * len(ablate.STEPS)
-    assert [row["label"] for row in rows if "default" in row["label"]] == ["10 steps (the default)"]
+    assert [row["label"] for row in rows if "default" in row["label"]] == ["30 steps (the default)"]
