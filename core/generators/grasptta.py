@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from core.generators.windows import Seen
     from core.hand.skin import SkinSample
 
-CLEARANCE: Final = Clearance(0.0032, 0.0001)
+CLEARANCE: Final = Clearance(0.0028, large=130.0)
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,6 @@ FEW: Final = 2
 EVERY: Final = 5
 #: metres from a hand within which surface is in its way
 WAY: Final = 0.003
-#: cm2 of surface around a place, of a thing that is held with the whole hand
-LARGE: Final = 200.0
 #: hands moved at once: the tables of distances of more fall out of a processor's cache
 CHUNK: Final = 16
 
@@ -53,17 +51,18 @@ class Clearance:
     further off than one that lies well already, or has a small thing in its fingertips: these would lose their grip.
 
     Attributes:
-        first: metres, before there is a hand, where there are `LARGE` cm2 of surface or more; for less, less in
+        first: metres, before there is a hand, where there are `large` cm2 of surface or more; for less, less in
             proportion. more: metres for each cm2 of surface in the hand's way. most: metres, of both.
     """
 
     first: float = 0.0
     more: float = 0.0
     most: float = 0.004
+    large: float = 200.0
 
     def before(self, seen: Seen) -> torch.Tensor:
         """(N,) metres before there is a hand."""
-        return self.first * (seen.area / LARGE).clamp_max(1)
+        return self.first * (seen.area / self.large).clamp_max(1)
 
     def further(self, seen: Seen, skin: Skin) -> torch.Tensor:
         """(N,) metres more for hands where the surface, as seen, stands out by `before` already."""

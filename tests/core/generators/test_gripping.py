@@ -9,7 +9,7 @@ from core.generators import make_generator
 from core.generators.base import GraspRequest
 from core.generators.contact_losses import Nearest, nearest_plane, penetration, prior_distance, prior_map
 from core.generators.grasptta import GraspTTA
-from core.generators.gripping import EVERY, LARGE, Clearance, Gripping, TouchLoss, in_the_way
+from core.generators.gripping import EVERY, Clearance, Gripping, TouchLoss, in_the_way
 from core.generators.handcode import BETAS, PLACE
 from core.metrics.hold import squeeze
 from core.metrics.paper import paper_measures
@@ -58,7 +58,7 @@ def test_the_more_is_in_the_way_the_further_off_a_hand_keeps(setting):
     code, skin, data = setting
     posed = code.skin(skin, lifted(setting, -0.004), data["betas"])
     way = in_the_way(data["seen"], posed)
-    seen = replace(data["seen"], area=torch.full_like(way, LARGE))
+    seen = replace(data["seen"], area=torch.full_like(way, 200.0))
     way = in_the_way(seen, posed)
     assert torch.allclose(Clearance(0.001, 0.0002, 9.0).further(seen, posed), 0.0002 * way)
     assert torch.allclose(Clearance(0.001, 9.0, 0.003).further(seen, posed), 0.002 * (way > 0))
@@ -66,8 +66,8 @@ def test_the_more_is_in_the_way_the_further_off_a_hand_keeps(setting):
 
 
 def test_small_things_are_kept_clear_of_by_less(setting):
-    seen = replace(setting[2]["seen"], area=torch.tensor([0.25, 1.0, 4.0]) * LARGE)
-    assert Clearance(0.002).before(seen).tolist() == pytest.approx([0.0005, 0.002, 0.002])
+    seen = replace(setting[2]["seen"], area=torch.tensor([10.0, 40.0, 160.0]))
+    assert Clearance(0.002, large=40.0).before(seen).tolist() == pytest.approx([0.0005, 0.002, 0.002])
 
 
 def test_one_table_of_distances_is_as_good_as_several(setting):

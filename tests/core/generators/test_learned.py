@@ -60,8 +60,7 @@ def test_networks_see_the_surface_stand_out_by_their_clearance(learned, request_
     generator = learned()
     windows = []
     for clearance in (0.0, 0.003):
-        monkeypatch.setattr(generator.network, "clearance", Clearance(clearance))
-        monkeypatch.setattr("core.generators.gripping.LARGE", 1.0)
+        monkeypatch.setattr(generator.network, "clearance", Clearance(clearance, large=1.0))
         windows.append(seen(generator, request_of(6), monkeypatch)[1])
         monkeypatch.undo()
     plain, out = windows
