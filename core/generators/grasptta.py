@@ -117,7 +117,7 @@ class GraspTTA(Network):
     """The whole of GraspTTA.
 
     Args:
-        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate (`scripts/ablate.py --rows adaptation`).
+        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate; see `ablate.py --rows adaptation`.
         refresh: the target map is predicted anew every so many steps.
         adapt: what is moved, each candidate's "decoder" (the text) or its "parameters" (the published script).
         touch: the weights of Eq. 3. clearance: see `Network`.
