@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 STRIDE: Final = 0.3
 #: points of the window that the settling latent is judged on
 SEEN: Final = 512
+#: one for things of all sizes lets go of slim ones, or leaves the paper's overlap as it was on large ones (the card)
 CLEARANCE: Final = Clearance(0.0017, 0.0004)
 #: share of the work that is not settling
 DIFFUSING: Final = 0.6
@@ -206,8 +207,8 @@ class FastGrasp(Network):
             ones an estimate is an average of hands, which inference never hands over.
         clearance: see `Network`.
         settling: steps of gradient by which the latent is moved after f_adapt, so that the hand keeps what it touches,
-            comes out of the object and would grip it (`TouchLoss`); 0 is the paper. Of fixed
-            length: Adam's, which move all of the latent, leave hands deeper and no firmer.
+            comes out of the object and would grip it (`TouchLoss`); 0 is the paper. Of given
+            lengths: Adam's, which move all of the latent, leave hands deeper and no firmer.
     """
 
     #: Of grasps asked to be of a type 51 and 59 % were with 1 (held-out shapes, families), 61 and 75 % with 2, 78 and

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from core.generators.windows import Seen
     from core.hand.skin import SkinSample
 
+#: more of it for what is in a hand's way, as FastGrasp has, lets hands go here (the card)
 CLEARANCE: Final = Clearance(0.0028, large=130.0)
 
 
