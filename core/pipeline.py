@@ -83,7 +83,7 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
     if fit and not raw and not METHODS[method].fitted:
         from core.fitting.choose import Share, fit_and_choose
 
-        many = replace(request, count=to_draw(method, request.count))
+        many = replace(request, count=to_draw(method, request.count), fitted=True)
         grasps, fields = propose_raw(many, method, seed, Share(progress, 0.0, 0.5), device)
         grasps = fit_and_choose(request, grasps.to("cpu"), progress, fields)
     else:

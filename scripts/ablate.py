@@ -74,14 +74,14 @@ class Row:
 def rows() -> dict[str, Row]:
     """Name -> row, in the order in which they can be made."""
     from core.generators.fastgrasp import HandLoss
-    from core.generators.grasptta import CvaeLoss
-    from core.generators.gripping import Clearance, TouchLoss
+    from core.generators.grasptta import LAID, CvaeLoss
+    from core.generators.gripping import Finish
     from core.training import recipes
     from core.training.recipes import jointdiffusion, keypoints
 
     # As the papers have them, without what is ours and needs no training.
-    fastgrasp = partial(recipes.fastgrasp, clearance=Clearance(), settling=0, steps=20)
-    grasptta = partial(recipes.grasptta, touch=TouchLoss(grip=0.0), clearance=Clearance())
+    fastgrasp = partial(recipes.fastgrasp, shown=Finish(), steps=20)
+    grasptta = partial(recipes.grasptta, shown=Finish())
 
     def fields(scale: float) -> Any:
         return jointdiffusion(scale, weight=0.0, oriented=0)
@@ -92,7 +92,7 @@ def rows() -> dict[str, Row]:
     plain = HandLoss(contact=0, penetration=0, consistency=0, surface=0)
     return {
         "cvae": Row(one, "CVAE baseline (GraspTTA's Eq. 1)", lambda scale: grasptta(
-            scale, CvaeLoss(hand_centric=0, object_centric=0, surface=0), steps=0), 1),
+            scale, CvaeLoss(hand_centric=0, object_centric=0, surface=0)), 1),
         "diffusion": Row(one, "diffusion alone", lambda scale: fastgrasp(scale, passes=0, diffusion=None), 3),
         "diffusion_physical": Row(one, "diffusion with physical loss", lambda scale: fastgrasp(
             scale, passes=0, diffusion=HandLoss()), 3, "diffusion", encoder),
@@ -106,17 +106,17 @@ def rows() -> dict[str, Row]:
             scale, vertices=False), 2, rebuilt=True),
         "parameters": Row(four, "parameters in, reconstruction alone", lambda scale: fastgrasp(
             scale, vertices=False, autoencoder=plain), 2, "parameters_physical", encoder[:1], True),
-        "without_tta": Row(two, "without adaptation", lambda scale: grasptta(scale, steps=0), 1),
+        "without_tta": Row(two, "without adaptation", grasptta, 1),
         "with_tta": Row(two, "with adaptation", lambda scale: grasptta(
-            scale, steps=10, rate=2e-4), 2, "without_tta", ("cvae",)),
+            scale, shown=LAID), 2, "without_tta", ("cvae",)),
         "unfelt": Row(one, "whole pipeline, adaptation as Eq. 9 is printed", lambda scale: fastgrasp(
             scale, feels=False, passes=1, diffusion=None), 4, "diffusion", prior),
         "object_frame": Row("the frame", "GraspCVAE in the papers' object frame", lambda scale: grasptta(
-            scale, object_frame=True, steps=0), 1),
+            scale, object_frame=True), 1),
         "no_surface": Row("surface-distance loss", "FastGrasp's adaptation without it", lambda scale: fastgrasp(
             scale, HandLoss(surface=0), diffusion=None), 4, "diffusion", prior),
         "cvae_no_surface": Row("surface-distance loss", "GraspCVAE without it", lambda scale: grasptta(
-            scale, CvaeLoss(surface=0), steps=0), 1),
+            scale, CvaeLoss(surface=0)), 1),
         "perturbed": Row(three, "as perturbed", keypoints, 0, refined="none"),
         "keypoints": Row(three, "keypoints", keypoints, refined="field"),
         "bps": Row(three, "+ BPS", fields, 1, refined="field"),
@@ -214,8 +214,8 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
             code = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
             seen = Seen(window, frames.middle(), torch.zeros(len(held)))  # how large it is only our clearance asks
-            code = network.propose(seen, windows.kind[held], windows.intent[held], truth.betas, skin, rng,
-                                   lambda fraction: True)
+            code = network.propose(seen, windows.kind[held], windows.intent[held], truth.betas, skin,
+                                   network.shown, rng, lambda fraction: True)
         found = network.code.grasps(hand, code, frames, "ablation")
         joints = [hand(**grasps.parameters()).joints for grasps in (found, truth)]
     return float(1000 * (joints[0] - joints[1]).norm(dim=-1).mean())
@@ -349,12 +349,12 @@ def adaptation_curve(bench: Bench) -> list[dict]:
     import torch
 
     from core.generators.base import GraspRequest
-    from core.generators.grasptta import GraspTTA
+    from core.generators.grasptta import SHOWN, GraspTTA
     from core.generators.learned import Learned
 
     names, times = [], {}
     for steps in STEPS:
-        generator = Learned.load(GraspTTA(steps=steps), "grasptta")
+        generator = Learned.load(GraspTTA(shown=replace(SHOWN, steps=steps)), "grasptta")
 
         def proposed(thing: str, obj: Any, generator: Any = generator) -> Any:
             rng = torch.Generator().manual_seed(0)
@@ -364,9 +364,8 @@ def adaptation_curve(bench: Bench) -> list[dict]:
         times[name] = write_grasps(bench.home / "grasps" / name, bench, proposed)
         names.append(name)
     measured = bench.measure(names, "both")
-    default = GraspTTA().steps
     return [{"table": "test-time adaptation of the shipped GraspTTA", "name": name,
-             **measured.get(name, {}), "label": f"{steps} steps" + " (the default)" * (steps == default),
+             **measured.get(name, {}), "label": f"{steps} steps" + " (the default)" * (steps == SHOWN.steps),
              "seconds": times[name]} for steps, name in zip(STEPS, names, strict=True)]
 
 

@@ -130,7 +130,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
             given |= {"perturbed": perturbed(hand, grasps, ROUGH, rng), "true": grasps}
         fields = {}
         for method in options.methods:
-            request = GraspRequest(obj, hand, options.count)
+            request = GraspRequest(obj, hand, options.count, fitted=True)
             given[method], fields[method] = propose_raw(request, method, options.seed + number, Watch())
         for kind, proposed in given.items():
             if not len(proposed):
@@ -277,7 +277,7 @@ def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> li
         ranks: dict[str, list[float]] = {"grip of the proposal": [], "grip fitted": [], "wrench test fitted": []}
         holding, firm, palms = [], [], []
         for number, (obj, _) in enumerate(everything.values()):
-            request = GraspRequest(obj, hand, options.count)
+            request = GraspRequest(obj, hand, options.count, fitted=True)
             given, fields = propose_raw(request, method, options.seed + number, Watch())
             fitted = fit(obj, hand, given, fields=fields, laid=True)
             held = hold_test(obj, hand, fitted.grasps).held
@@ -315,7 +315,8 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
     pose = hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
     seconds: dict[tuple[str, str], list[float]] = {}
     for number, (obj, _) in enumerate(everything.values()):
-        request, rng = GraspRequest(obj, hand, options.count), torch.Generator().manual_seed(options.seed + number)
+        rng = torch.Generator().manual_seed(options.seed + number)
+        request = GraspRequest(obj, hand, options.count, fitted=True)
         given = {"thrown": (random_wrists(obj, hand, options.count, rng, pose), None)}
         for method in options.methods:
             given[method] = propose_raw(request, method, options.seed + number, Watch())

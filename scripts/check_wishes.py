@@ -90,7 +90,7 @@ def main() -> int:
                 seen = obj if options.parts else replace(obj, parts=None)
 
                 def grasps_of(method: str = method, plain: str = plain, obj: Any = obj, **wish: str) -> Any:
-                    request = GraspRequest(wish.pop("seen"), hand, options.count, **wish)
+                    request = GraspRequest(wish.pop("seen"), hand, options.count, fitted=plain != method, **wish)
                     found = propose(request, plain, 0, Watch(), raw=True)
                     return fit(obj, hand, found).grasps if method.endswith("+fit") else found
 

@@ -6,7 +6,8 @@
     --turn               every object turned at random; --protocol paper|strict|both; --limit N objects
     --jobs 2             so many objects at a time
 
-A method is one of `python -m core methods`, with _chosen for what the animator is shown; control_random (random
+A method is one of `python -m core methods`, with _chosen for what the animator is shown, and _to_fit for what it
+proposes where a fit follows, which is what +fit lays on the surface; control_random (random
 wrists, the training's mean pose); control_other (synthesis's grasps of another object); training (the training grasps
 themselves, of training objects); retrieval; or npz:NAME=FOLDER, a file OBJECT.npz of `python -m core generate` for each
 object.
@@ -129,9 +130,9 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
     if method.endswith("+fit"):
         from core.fitting.fit import fit
 
-        plain = method.removesuffix("+fit")
-        grasps = kept_or_made(plain, name, options, hand)[0]
-        return fit(obj, hand, grasps, fields=fields_of(plain, request, options), laid=True).grasps
+        grasps = kept_or_made(before_fit(method), name, options, hand)[0]
+        fields = fields_of(method.removesuffix("+fit"), request, options)
+        return fit(obj, hand, grasps, fields=fields, laid=True).grasps
     if method == "control_random":
         return random_wrists(obj, hand, options.count, rng, mean_pose(options, hand))
     if method == "control_other":
@@ -158,7 +159,21 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
             raise ValueError(f"{name}.npz holds grasps of a {grasps.hand} hand; the table is of {hand.side} hands.")
         return grasps
     chosen = method.endswith("_chosen")
-    return by_the_button(request, method.removesuffix("_chosen"), options.seed, Watch(), "cpu", raw=not chosen)
+    request = replace(request, fitted=method.endswith("_to_fit"))
+    return by_the_button(request, generator_of(method), options.seed, Watch(), "cpu", raw=not chosen)
+
+
+def generator_of(method: str) -> str:
+    """The generator's name in a method's."""
+    return method.removesuffix("_chosen").removesuffix("_to_fit")
+
+
+def before_fit(method: str) -> str:
+    """The method whose grasps NAME+fit lays on the surface."""
+    from core.generators import METHODS
+
+    plain = method.removesuffix("+fit")
+    return f"{plain}_to_fit" if plain in METHODS and METHODS[plain].learned else plain
 
 
 def fields_of(method: str, request: Any, options: argparse.Namespace) -> Any:
@@ -198,7 +213,7 @@ def joints_moved(method: str, name: str, options: argparse.Namespace, hand: Any)
 
     if not method.endswith("+fit"):
         return {}
-    pair = [kept_or_made(one, name, options, hand)[0] for one in (method, method.removesuffix("+fit"))]
+    pair = [kept_or_made(one, name, options, hand)[0] for one in (method, before_fit(method))]
     with torch.no_grad():
         after, before = (hand(**grasps.parameters()).joints for grasps in pair)
     return {"moved_mm": float(1000 * (after - before).norm(dim=-1).mean())}
@@ -309,9 +324,9 @@ def check_methods(options: argparse.Namespace) -> None:
             if not re.fullmatch(r"[\w.+-]+", word) or not Path(folder).is_dir() or not folder:
                 raise SystemExit(f"{method} is not npz:NAME=FOLDER, with a name of letters and digits and a folder "
                                  "that is there.")
-            if word.removesuffix("_chosen") in (*METHODS, *METHODS_HERE):
+            if generator_of(word) in (*METHODS, *METHODS_HERE):
                 raise SystemExit(f"{method} has the name of another method, {word}: choose another name.")
-        elif method not in METHODS_HERE and method.removesuffix("_chosen") not in METHODS:
+        elif method not in METHODS_HERE and generator_of(method) not in METHODS:
             raise SystemExit(f"There is no method '{method}': use {', '.join([*METHODS, *METHODS_HERE])} or "
                              "npz:NAME=FOLDER.")
     words = [label_of(method) for method in options.methods]

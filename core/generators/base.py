@@ -27,6 +27,7 @@ class GraspRequest:
         start: grasps to start from, e.g. a hand the animator posed.
         place: (3,) a point on the object, object frame, metres, to grasp near.
         approach: (3,) unit direction in which the hand comes, object frame.
+        fitted: the grasps are to be laid on the surface by the fit.
     """
 
     object: GraspObject
@@ -38,6 +39,7 @@ class GraspRequest:
     start: Grasps | None = None
     place: torch.Tensor | None = None
     approach: torch.Tensor | None = None
+    fitted: bool = False
 
     @property
     def shape(self) -> torch.Tensor:

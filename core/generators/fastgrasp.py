@@ -6,9 +6,9 @@ the heading frame. Differences from the published code, each an argument here: c
 it takes whole objects; latents of `latent` numbers and a U-Net of linear layers over them where it reads 768 numbers as
 256 points; the denoiser is told the step t that it is at, where the published sampler counts it up from 1; the
 auto-encoder has straight paths beside its bent ones and learns hands that nobody made too; f_adapt is told where the
-object's surface is as seen from the hand of z1 (`feels`); what it gives settles down a few steps of gradient, clear of
-the surface (`settling`, `clearance`; without them it is the paper's). Betas are predicted, but no loss sees a skin made
-of them: the hand that is shown has the animator's.
+object's surface is as seen from the hand of z1 (`feels`); unless a fit follows, what it gives settles down a few steps
+of gradient, clear of the surface (`shown`). Betas are predicted, but no loss sees a skin made of them: the hand that is
+shown has the animator's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from core.generators.contact_losses import (
     surface_distance,
 )
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.gripping import Clearance, Gripping, TouchLoss, in_chunks
+from core.generators.gripping import Clearance, Finish, Gripping, in_chunks
 from core.generators.handcode import POSE, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
@@ -46,12 +46,10 @@ if TYPE_CHECKING:
     from core.generators.windows import Seen
     from core.hand.skin import SkinSample
 
-#: length of the first of the latent's steps when it settles; the later ones are shorter and shorter
-STRIDE: Final = 0.3
 #: points of the window that the settling latent is judged on
 SEEN: Final = 512
 #: one for things of all sizes lets go of slim ones, or leaves the paper's overlap as it was on large ones (the card)
-CLEARANCE: Final = Clearance(0.0017, 0.0004)
+SHOWN: Final = Finish(4, 0.3, clearance=Clearance(0.0018, 0.0004))
 #: share of the work that is not settling
 DIFFUSING: Final = 0.6
 
@@ -205,10 +203,9 @@ class FastGrasp(Network):
             gives them (Table 1).
         judge_until: hands are made, and judged by Eq. 7, of one-call estimates from steps 1 to this of 1000: from later
             ones an estimate is an average of hands, which inference never hands over.
-        clearance: see `Network`.
-        settling: steps of gradient by which the latent is moved after f_adapt, so that the hand keeps what it touches,
-            comes out of the object and would grip it (`TouchLoss`); 0 is the paper. Of given
-            lengths: Adam's, which move all of the latent, leave hands deeper and no firmer.
+        shown: see `Network`: how the latent settles after f_adapt, so that the hand keeps what it touches, comes out of
+            the object and would grip it. The first step is as long as the stride, the others are shorter and shorter;
+            Adam's, which move all of the latent, leave hands deeper and no firmer.
     """
 
     #: Of grasps asked to be of a type 51 and 59 % were with 1 (held-out shapes, families), 61 and 75 % with 2, 78 and
@@ -219,9 +216,9 @@ class FastGrasp(Network):
 
     def __init__(self, latent: int = 64, condition: int = 256, steps: int = 10, *, vertices: bool = True,
                  temperature: float = 0.5, feels: bool = True, passes: int = 2, judge_until: int = 400,
-                 clearance: Clearance = CLEARANCE, settling: int = 4) -> None:
+                 shown: Finish = SHOWN) -> None:
         super().__init__()
-        self.clearance, self.settling, self.touch = clearance, settling, TouchLoss()
+        self.shown = shown
         self.steps, self.temperature, self.judge_until = steps, temperature, judge_until
         self.feels, self.passes = feels, passes
         self.autoencoder = Autoencoder(latent, vertices=vertices)
@@ -330,7 +327,8 @@ class FastGrasp(Network):
         return sums
 
     def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
+                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool],
+                guidance: float = 1.0) -> torch.Tensor:
         """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder (Eq. 10); before that, settling."""
         c = self.condition(seen.window, kind, intent, betas)
         shape = (len(betas), len(self.latent_mean))
@@ -343,26 +341,26 @@ class FastGrasp(Network):
         z1 = self.schedule.sample(noise, shape, rng, self.steps, temperature=self.temperature,
                                   go_on=lambda share: go_on(DIFFUSING * share))
         z = self.adapted(z1, seen.window, betas, hand)
-        if self.settling:
+        if finish.steps:
             few = seen.few(SEEN)
-            z = in_chunks(z, lambda rows, goes_on: self.settled(z[rows], few[rows], betas[rows], hand, goes_on),
+            z = in_chunks(z, lambda rows, goes_on: self.settled(z[rows], few[rows], betas[rows], hand, finish, goes_on),
                           lambda share: go_on(DIFFUSING + (1 - DIFFUSING) * share))
         return self.decoded(z)
 
     def settled(self, z: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
-                go_on: Callable[[float], bool]) -> torch.Tensor:
-        """Latents (N, latent) after `settling` steps down `TouchLoss`; the contact map is to stay as it is."""
+                finish: Finish, go_on: Callable[[float], bool]) -> torch.Tensor:
+        """Latents (N, latent) after settling; the contact map is to stay as it is."""
         before = self.code.skin(hand, self.decoded(z), betas)
-        gripping = Gripping(self.code, hand, betas, seen.grown(self.clearance.further(seen, before)))
+        gripping = Gripping(self.code, hand, betas, seen.grown(finish.clearance.further(seen, before)))
         omega = prior_map(gripping.cloud, before)
-        for step in range(self.settling):
+        for step in range(finish.steps):
             with torch.enable_grad():
                 z = z.detach().requires_grad_()
                 code = self.decoded(z)
-                loss = self.touch(gripping, code, self.code.skin(hand, code, betas), omega)
+                loss = finish.touch(gripping, code, self.code.skin(hand, code, betas), omega)
                 (slope,) = torch.autograd.grad(loss.sum(), z)
-            z = z - STRIDE * (1 - step / self.settling) * nn.functional.normalize(slope)
-            if not go_on((step + 1) / self.settling):
+            z = z - finish.stride * (1 - step / finish.steps) * nn.functional.normalize(slope)
+            if not go_on((step + 1) / finish.steps):
                 break
         return z.detach()
 

@@ -25,7 +25,7 @@ from core.generators.contact_losses import (
     prior_map,
     surface_distance,
 )
-from core.generators.gripping import Clearance, Gripping, TouchLoss, in_chunks
+from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks
 from core.generators.handcode import BETAS, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from core.hand.skin import SkinSample
 
 #: more of it for what is in a hand's way, as FastGrasp has, lets hands go here (the card)
-CLEARANCE: Final = Clearance(0.0028, large=130.0)
+SHOWN: Final = Finish(30, 8e-5, clearance=Clearance(0.003, large=130.0))
+#: Eq. 3 as the paper has it
+LAID: Final = Finish(10, 2e-4, TouchLoss(grip=0.0))
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,9 @@ class GraspTTA(Network):
     """The whole of GraspTTA.
 
     Args:
-        steps: of test-time adaptation; 0 leaves it out. rate: its learning rate; see `ablate.py --rows adaptation`.
+        shown, laid: see `Network`: test-time adaptation; a stride is the learning rate (`ablate.py --rows adaptation`).
         refresh: the target map is predicted anew every so many steps.
         adapt: what is moved, each candidate's "decoder" (the text) or its "parameters" (the published script).
-        touch: the weights of Eq. 3. clearance: see `Network`.
         temperature: of z.
     """
 
@@ -129,12 +130,11 @@ class GraspTTA(Network):
     #: 85 %, 0.3 mm deeper.
     guidance = 1.5
 
-    def __init__(self, steps: int = 30, rate: float = 8e-5, refresh: int = 10, *, touch: TouchLoss | None = None,
-                 clearance: Clearance = CLEARANCE, temperature: float = 1.0,
+    def __init__(self, refresh: int = 10, *, shown: Finish = SHOWN, laid: Finish = LAID, temperature: float = 1.0,
                  adapt: Literal["decoder", "parameters"] = "decoder") -> None:
         super().__init__()
-        self.steps, self.rate, self.refresh, self.adapt = steps, rate, refresh, adapt
-        self.touch, self.clearance, self.temperature = touch or TouchLoss(), clearance, temperature
+        self.shown, self.laid, self.refresh = shown, laid, refresh
+        self.temperature, self.adapt = temperature, adapt
         self.cvae, self.contact = GraspCVAE(), ContactNet()
 
     def cvae_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
@@ -181,8 +181,9 @@ class GraspTTA(Network):
         return {"loss": (found - omega).square().mean()}
 
     def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool], guidance: float = 1.0) -> torch.Tensor:
-        """Sec. 2.3: z from a Gaussian, the decoder, and `steps` steps of adaptation.
+                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool],
+                guidance: float = 1.0) -> torch.Tensor:
+        """Sec. 2.3: z from a Gaussian, the decoder, and adaptation.
 
         Guidance moves the condition: away from that without a type, in what the decoder is given.
         """
@@ -192,13 +193,13 @@ class GraspTTA(Network):
         z = self.temperature * torch.randn(len(betas), self.cvae.latent, generator=rng).to(c)
         before = torch.cat([z, c], 1)
         code = self.cvae.decoder(before)
-        if not self.steps:
+        if not finish.steps:
             return code
-        return in_chunks(code, lambda rows, goes_on: self.adapted(before[rows], seen[rows], betas[rows], hand, goes_on),
-                         go_on)
+        return in_chunks(code, lambda rows, goes_on: self.adapted(before[rows], seen[rows], betas[rows], hand, finish,
+                                                                  goes_on), go_on)
 
     def adapted(self, before: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
-                go_on: Callable[[float], bool]) -> torch.Tensor:
+                finish: Finish, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Codes (N, 61) after minimising L_TTA (Eq. 3), each candidate for itself.
 
         Args:
@@ -206,7 +207,7 @@ class GraspTTA(Network):
         """
         with torch.no_grad():
             first = self.code.skin(hand, self.cvae.decoder(before), betas)
-        seen = seen.grown(self.clearance.further(seen, first))
+        seen = seen.grown(finish.clearance.further(seen, first))
         known = self.contact.of_object(seen.window)
         layers = [layer for layer in self.cvae.decoder if isinstance(layer, nn.Linear)]
         if self.adapt == "decoder":
@@ -225,18 +226,18 @@ class GraspTTA(Network):
             return x[:, 0]
 
         gripping = Gripping(self.code, hand, betas, seen)
-        optimiser = torch.optim.Adam(moved, lr=self.rate if self.adapt == "decoder" else 20 * self.rate, fused=True)
+        optimiser = torch.optim.Adam(moved, lr=finish.stride * (1 if self.adapt == "decoder" else 20), fused=True)
         with torch.enable_grad():
-            for step in range(self.steps):
+            for step in range(finish.steps):
                 code = decoded()
                 skin = self.code.skin(hand, code, betas)
                 if step % self.refresh == 0:
                     with torch.no_grad():
                         omega = self.contact(known, skin.points / WINDOW)
                 optimiser.zero_grad()
-                self.touch(gripping, code, skin, omega).sum().backward()
+                finish.touch(gripping, code, skin, omega).sum().backward()
                 optimiser.step()
-                if not go_on((step + 1) / self.steps):
+                if not go_on((step + 1) / finish.steps):
                     break
         with torch.no_grad():
             return decoded()

@@ -118,6 +118,21 @@ class TouchLoss:
         return loss + self.grip * gripping.lacking(code, skin, near) if self.grip else loss
 
 
+@dataclass(frozen=True)
+class Finish:
+    """What is done at test time with hands that were proposed; nothing unless told.
+
+    Attributes:
+        steps: down `touch`, each hand by itself; 0 leaves hands as they are. stride: how far each step goes, in the
+            method's own measure. clearance: from the surface that the hands see, from the first.
+    """
+
+    steps: int = 0
+    stride: float = 0.0
+    touch: TouchLoss = TouchLoss()
+    clearance: Clearance = Clearance()
+
+
 class Gripping:
     """What the grips of N hands lack, asked again as the hands move a little.
 

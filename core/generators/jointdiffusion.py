@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from core.generators.base import GraspRequest, Progress
+    from core.generators.gripping import Finish
     from core.generators.learned import Learned
     from core.generators.windows import Seen
     from core.hand import HandModel
@@ -406,7 +407,7 @@ class JointDiffusion(Network):
         return self.out_of_units(x)
 
     def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Synthesis: DDIM, and the hands, mean shape whatever the betas, that lie in the fields it gives."""
         distances, _ = self.predict(seen.window, kind, intent, rng, lambda done: go_on(SAMPLING * done))
         return self.codes(hand, distances, lambda done: go_on(SAMPLING + (1 - SAMPLING) * done))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.generators.gripping import Clearance
+from core.generators.gripping import Finish
 from core.generators.handcode import HandCode
 from core.generators.heading import WINDOW, mirrored, object_frames
 from core.generators.places import PlaceScorer, choose_places, wish_index
@@ -34,14 +34,15 @@ class Network(nn.Module):
     Attributes:
         points: of the window that it looks at.
         noisy: the share of what it is trained on that are noisy hands to be refined.
-        clearance: by how much the surface that it sees stands out of the object's.
+        shown, laid: what is done with proposed hands that are shown as they come, and with those that a fit lays on the
+            surface: a fit needs no hands that keep clear, and loses holds by it.
         guidance: how far a network goes the way that a type asked for leads, 1 being as it was trained (Ho and Salimans
             2022, with 1 + their w); a network that has another takes it as `propose`'s `guidance`.
     """
 
     points = POINTS
     noisy = 0.0
-    clearance = Clearance()
+    shown = laid = Finish()
     guidance = 1.0
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class Network(nn.Module):
         self.code = HandCode()
 
     def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
         """(N, 61) codes of right hands of shapes (N, 10) for what is seen at N places and wishes (N,)."""
         raise NotImplementedError
 
@@ -112,9 +113,10 @@ class Learned:
         intent = torch.full_like(kind, wish_index(request)[1])
         asked = request.type != "any" and self.network.guidance != 1
         options = {"guidance": self.network.guidance} if asked else {}
-        return self.network.propose(seen.grown(self.network.clearance.before(seen)), kind.to(self.device),
+        finish = self.network.laid if request.fitted else self.network.shown
+        return self.network.propose(seen.grown(finish.clearance.before(seen)), kind.to(self.device),
                                     intent.to(self.device), request.shape.to(seen.window).expand(len(kind), -1),
-                                    embedded_skin(str(self.device)), rng, go_on, **options).cpu()
+                                    embedded_skin(str(self.device)), finish, rng, go_on, **options).cpu()
 
 
 @lru_cache(maxsize=4)

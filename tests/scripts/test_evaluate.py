@@ -151,6 +151,20 @@ def test_methods_that_would_be_one_row_are_a_sentence(folder, scripts_on_path, m
     check_methods(Namespace(methods=["synthesis", "synthesis_chosen", "training", f"npz:far={folder / 'mine'}"]))
 
 
+def test_what_a_fit_lays_on_the_surface_was_proposed_for_a_fit(folder, scripts_on_path, monkeypatch):
+    import evaluate
+
+    assert [evaluate.before_fit(f"{name}+fit") for name in ("fastgrasp", "retrieval", "synthesis")] == [
+        "fastgrasp_to_fit", "retrieval", "synthesis"]
+    asked = []
+    monkeypatch.setattr("core.pipeline.propose", lambda request, method, *rest, raw: asked.append(
+        (method, request.fitted, raw)))
+    options = evaluate.arguments(["--out", str(folder / "none"), "--count", "2"])
+    for method in ("fastgrasp", "fastgrasp_to_fit", "fastgrasp_chosen"):
+        evaluate.propose(method, "block", None, None, options)
+    assert asked == [("fastgrasp", False, True), ("fastgrasp", True, True), ("fastgrasp", False, False)]
+
+
 def test_a_folder_of_other_settings_is_not_passed_off(folder, script):
     common = ("--out", str(folder / "settings"), "--objects", str(folder / "objects"), "--no-sheet", "--no-frechet",
               "--methods", f"npz:far={folder / 'mine'}", "--protocol", "paper")

@@ -203,13 +203,13 @@ def test_the_shell_tells_what_does_not_fit(tmp_path, hand, tin, can, capsys):
 class Control:
     """A method that knows nothing: random wrists."""
 
-    asked = 0
+    asked, fitted = 0, None
 
     def __init__(self, device) -> None:
         pass
 
     def sample(self, request, rng, progress) -> Grasps:
-        Control.asked = request.count
+        Control.asked, Control.fitted = request.count, request.fitted
         mean = request.hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
         return random_wrists(request.object, request.hand, request.count, rng, mean)
 
@@ -221,13 +221,14 @@ def test_the_fit_is_an_option_of_every_method(monkeypatch, hand, tin):
     monkeypatch.setitem(METHODS, "control", Method("control", "Control", "", "a_control", "Control", on_gpu=False))
     request, watch = GraspRequest(tin, hand, 3), Watch()
     plain = propose(request, "control", 5, watch, fit=False)
-    assert Control.asked == 3
+    assert (Control.asked, Control.fitted) == (3, False)
     assert "Fitting the hand to the object" not in watch.stages
     fitted = propose(request, "control", 5, watch)
-    assert Control.asked == 15  # five for each that is asked for, of which the firmest are fitted
+    assert (Control.asked, Control.fitted) == (15, True)  # five for each that is asked for, of which the firmest are fitted
     assert len(plain) == len(fitted) == 3
     assert watch.fractions == sorted(watch.fractions)
     assert (fitted.score[:-1] >= fitted.score[1:]).all()
     assert fitted.measures["overlap_cm3"].mean() < 1.0
     raw = propose(request, "control", 5, watch, raw=True)
     assert torch.equal(raw.transl, plain.transl)
+    assert not Control.fitted

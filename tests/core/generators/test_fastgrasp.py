@@ -9,8 +9,8 @@ import trimesh
 from core.generators import make_generator
 from core.generators.base import GraspRequest
 from core.generators.contact_losses import prior_map
-from core.generators.fastgrasp import DIFFUSING, Denoiser, FastGrasp, HandLoss, imagined
-from core.generators.gripping import CHUNK, Clearance, Gripping
+from core.generators.fastgrasp import DIFFUSING, SHOWN, Denoiser, FastGrasp, HandLoss, imagined
+from core.generators.gripping import CHUNK, Finish, Gripping
 from core.generators.handcode import BETAS
 from core.hand.skin import COUNT
 from core.objects import prepare_object
@@ -120,7 +120,7 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
     def proposed() -> torch.Tensor:
         with torch.no_grad():
             return network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin,
-                                   torch.Generator().manual_seed(0), lambda fraction: True)
+                                   network.shown, torch.Generator().manual_seed(0), lambda fraction: True)
 
     whole, asked = proposed(), []
     monkeypatch.setattr(network, "passes", 0)
@@ -138,16 +138,16 @@ def test_settling_lowers_its_loss_a_hand_at_a_time(batch):
     with torch.no_grad():
         before = network.code.skin(skin, network.decoded(z), data["betas"])
         gripping = Gripping(network.code, skin, data["betas"],
-                            data["seen"].grown(network.clearance.further(data["seen"], before)))
+                            data["seen"].grown(SHOWN.clearance.further(data["seen"], before)))
         omega = prior_map(gripping.cloud, before)
 
         def loss(z):
             code = network.decoded(z)
-            return network.touch(gripping, code, network.code.skin(skin, code, data["betas"]), omega)
+            return SHOWN.touch(gripping, code, network.code.skin(skin, code, data["betas"]), omega)
 
-        after = network.settled(z, *known, skin, going_on)
+        after = network.settled(z, *known, skin, SHOWN, going_on)
         assert loss(after).mean() < loss(z).mean()
-        alone = network.settled(z[:1], *(value[:1] for value in known), skin, going_on)
+        alone = network.settled(z[:1], *(value[:1] for value in known), skin, SHOWN, going_on)
         assert torch.allclose(alone, after[:1], atol=1e-3)
 
 
@@ -158,9 +158,9 @@ def test_hands_settle_some_at_a_time_and_no_more_once_told(batch, monkeypatch):
     settled = network.settled
     monkeypatch.setattr(network, "settled", lambda z, *rest: (sizes.append(len(z)), settled(z, *rest))[1])
 
-    def proposed(go_on):
+    def proposed(go_on, finish=SHOWN):
         with torch.no_grad():
-            return network.propose(*given, skin, torch.Generator().manual_seed(0), go_on)
+            return network.propose(*given, skin, finish, torch.Generator().manual_seed(0), go_on)
 
     told = []
     proposed(lambda share: told.append(share) or True)
@@ -170,8 +170,7 @@ def test_hands_settle_some_at_a_time_and_no_more_once_told(batch, monkeypatch):
     sizes.clear()
     stopped = proposed(lambda share: share < DIFFUSING + 0.01)
     assert sizes == [CHUNK]
-    monkeypatch.setattr(network, "settling", 0)
-    assert torch.allclose(stopped[CHUNK:], proposed(going_on)[CHUNK:], atol=1e-5)
+    assert torch.allclose(stopped[CHUNK:], proposed(going_on, Finish())[CHUNK:], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [3, 48])
@@ -182,7 +181,7 @@ def test_candidates_go_through_the_denoiser_together(batch, count, monkeypatch):
     monkeypatch.setattr(network.denoiser, "forward", lambda z, t, c: (sizes.append(len(z)), denoise(z, t, c))[1])
     rows = torch.arange(count) % len(data["code"])
     with torch.no_grad():
-        network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin,
+        network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin, SHOWN,
                         torch.Generator().manual_seed(0), lambda fraction: True)
     assert sizes == [count] * network.steps
 
@@ -258,7 +257,7 @@ def test_it_learns_one_object(batch, tmp_path):
     assert log[-1] < 0.9 * log[0]
     with torch.no_grad():
         code, again = (network.propose(
-            *(data[name] for name in ("seen", "kind", "intent", "betas")), skin,
+            *(data[name] for name in ("seen", "kind", "intent", "betas")), skin, SHOWN,
             torch.Generator().manual_seed(1), lambda fraction: True) for _ in range(2))
     assert torch.isfinite(code).all()
     assert torch.equal(code, again)
@@ -270,7 +269,7 @@ def test_the_shipped_adaptation_leaves_no_thumb_deep_in_a_ball(hand, passes, mon
     ball = trimesh.creation.icosphere(subdivisions=4, radius=0.037)
     obj = prepare_object(ball.vertices, ball.faces)
     generator = make_generator("fastgrasp")
-    for name, value in {"passes": passes, "clearance": Clearance(), "settling": 0}.items():
+    for name, value in {"passes": passes, "shown": Finish()}.items():
         monkeypatch.setattr(generator.network, name, value)
     request, rng = GraspRequest(obj, hand, 16), torch.Generator().manual_seed(0)
     grasps = generator.sample(request, rng, lambda fraction, stage: True)

@@ -1,11 +1,13 @@
 """GraspTTA's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from core.generators.contact_losses import object_centric, prior_distance
-from core.generators.grasptta import CvaeLoss, GraspTTA
-from core.generators.gripping import CHUNK, Clearance, TouchLoss
+from core.generators.grasptta import SHOWN, CvaeLoss, GraspTTA
+from core.generators.gripping import CHUNK, Finish, TouchLoss
 from core.generators.handcode import BETAS
 from core.generators.heading import WINDOW
 
@@ -16,7 +18,7 @@ ALIKE = 0.3
 @pytest.fixture(scope="module")
 def setting(mug_batch):
     torch.manual_seed(0)
-    network = GraspTTA(steps=6, rate=1e-3, refresh=3)
+    network = GraspTTA(refresh=3, shown=replace(SHOWN, steps=6, stride=1e-3))
     return network, *mug_batch(network)
 
 
@@ -104,8 +106,8 @@ def test_adaptation_lowers_its_loss_and_leaves_the_network_alone(setting, adapt,
     """The consistency of Eq. 3 alone, which unlike the others has no threshold that points cross."""
     network, skin, data = setting
     alone = TouchLoss(hand_centric=0.0, penetration=0.0, grip=0.0)
-    for name, value in {"adapt": adapt, "steps": 8, "rate": 3e-4, "refresh": 100, "touch": alone,
-                        "clearance": Clearance()}.items():
+    finish = Finish(8, 3e-4, alone)
+    for name, value in {"adapt": adapt, "refresh": 100}.items():
         monkeypatch.setattr(network, name, value)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     start, (seen, betas) = given(network, data, 4), known(data, slice(4))
@@ -113,7 +115,7 @@ def test_adaptation_lowers_its_loss_and_leaves_the_network_alone(setting, adapt,
         first = network.cvae.decoder(start)
         points = network.code.skin(skin, first, betas).points
         omega = network.contact(network.contact.of_object(seen.window), points / WINDOW)
-    after = network.adapted(start, seen, betas, skin, going_on)
+    after = network.adapted(start, seen, betas, skin, finish, going_on)
 
     def loss(code):
         lying = network.code.skin(skin, code, betas)
@@ -130,17 +132,17 @@ def test_adaptation_judges_the_hand_that_is_given(setting, monkeypatch):
     start, (seen, betas) = given(network, data, 3), known(data, slice(3))
     with torch.no_grad():
         first = network.cvae.decoder(start)
-    after = network.adapted(start, seen, betas, skin, going_on)
+    after = network.adapted(start, seen, betas, skin, network.shown, going_on)
     assert torch.equal(after[:, BETAS], first[:, BETAS])
     assert (after - first)[:, BETAS.stop:].abs().amax() > 1e-3
-    other = network.adapted(start, seen, betas + 3, skin, going_on)
+    other = network.adapted(start, seen, betas + 3, skin, network.shown, going_on)
     assert (after - other).abs().amax() > 1e-3
 
 
-def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting, monkeypatch):
+def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting):
     network, skin, data = setting
-    monkeypatch.setattr(network, "rate", 3e-4)  # of a network that has learned nothing the decoder is soon astray
-    few, more = (network.adapted(given(network, data, count), *known(data, slice(count)), skin, going_on)
+    finish = replace(network.shown, stride=3e-4)  # of a network that has learned nothing the decoder is soon astray
+    few, more = (network.adapted(given(network, data, count), *known(data, slice(count)), skin, finish, going_on)
                  for count in (2, 5))
     assert apart(setting, few, more[:2]) < ALIKE
     assert apart(setting, few, network.cvae.decoder(given(network, data, 2))) > 1
@@ -148,9 +150,8 @@ def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting, monkeyp
 
 def test_without_steps_it_is_the_decoder(setting, monkeypatch):
     network, skin, data = setting
-    monkeypatch.setattr(network, "steps", 0)
     with torch.no_grad():
-        code = network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin,
+        code = network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin, Finish(),
                                torch.Generator().manual_seed(3), going_on)
     z = torch.randn(len(data["code"]), network.cvae.latent, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -167,23 +168,24 @@ def test_candidates_are_adapted_together(setting, count, monkeypatch):
     monkeypatch.setattr(network.contact, "forward", lambda known, hand: (sizes.append(len(hand)),
                                                                          criticise(known, hand))[1])
     rows = torch.arange(count) % len(data["code"])
-    network.adapted(given(network, data, count), *known(data, rows), skin, going_on)
-    assert sizes == [count] * (network.steps // network.refresh)
+    network.adapted(given(network, data, count), *known(data, rows), skin, network.shown, going_on)
+    assert sizes == [count] * (network.shown.steps // network.refresh)
 
 
 def test_adaptation_stops_when_told(setting):
     network, skin, data = setting
     told = []
-    network.adapted(given(network, data, 2), *known(data, slice(2)), skin,
+    network.adapted(given(network, data, 2), *known(data, slice(2)), skin, network.shown,
                     lambda fraction: told.append(fraction) or False)
     assert len(told) == 1
 
 
-def proposed(setting, count, go_on):
+def proposed(setting, count, go_on, finish=None):
     network, skin, data = setting
+    finish = finish or network.shown
     rows = torch.arange(count) % len(data["code"])
     with torch.no_grad():
-        return network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin,
+        return network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin, finish,
                                torch.Generator().manual_seed(3), go_on)
 
 
@@ -206,6 +208,5 @@ def test_stopped_in_one_tile_the_next_is_as_the_decoder_has_it(setting, monkeypa
     monkeypatch.setattr(network, "adapted", lambda before, *rest: (sizes.append(len(before)),
                                                                    adapted(before, *rest))[1])
     stopped = proposed(setting, CHUNK + 3, lambda fraction: False)
-    monkeypatch.setattr(network, "steps", 0)
     assert sizes == [CHUNK]
-    assert torch.allclose(stopped[CHUNK:], proposed(setting, CHUNK + 3, going_on)[CHUNK:], atol=1e-5)
+    assert torch.allclose(stopped[CHUNK:], proposed(setting, CHUNK + 3, going_on, Finish())[CHUNK:], atol=1e-5)

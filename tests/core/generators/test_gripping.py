@@ -159,15 +159,14 @@ def test_shipped_hands_are_clear_of_the_object_and_grip_it(name, hand, monkeypat
     obj = prepare_object(mesh.vertices, mesh.faces)
     generator = make_generator(name)
 
-    def hands(**options):
+    def hands(finish):
         with monkeypatch.context() as patch:
-            for option, value in options.items():
-                patch.setattr(generator.network, option, value)
+            patch.setattr(generator.network, "shown", finish)
             rng = torch.Generator().manual_seed(0)
             return generator.sample(GraspRequest(obj, hand, 24), rng, lambda fraction, stage: True)
 
-    ours, shy = hands(), hands(touch=TouchLoss(grip=0.0))
-    plain = hands(clearance=Clearance(), **({"settling": 0} if name == "fastgrasp" else {"touch": TouchLoss(grip=0.0)}))
+    shown, laid = generator.network.shown, generator.network.laid
+    ours, shy, plain = (hands(one) for one in (shown, replace(shown, touch=TouchLoss(grip=0.0)), laid))
     overlap = [float(paper_measures(obj, hand, one, simulate=False)["volume_cm3"].mean()) for one in (ours, plain)]
     assert overlap[0] < 0.7 * overlap[1]
     assert firmness(obj, hand, ours).log().mean() > firmness(obj, hand, shy).log().mean()

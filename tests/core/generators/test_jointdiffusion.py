@@ -159,9 +159,9 @@ def test_shapes_and_seeds(known, folded):
     assert (one[0] >= 0).all()
     seen = Seen(few["window"], torch.zeros(3, 3), torch.ones(3))
     args = (seen, *args[1:], torch.zeros(3, 10))
-    code = network.propose(*args, skin, torch.Generator().manual_seed(1), go_on)
+    code = network.propose(*args, skin, network.shown, torch.Generator().manual_seed(1), go_on)
     assert code.shape == (3, 61)
-    assert torch.equal(code, network.propose(*args, skin, torch.Generator().manual_seed(1), go_on))
+    assert torch.equal(code, network.propose(*args, skin, network.shown, torch.Generator().manual_seed(1), go_on))
 
 
 def test_sizes_that_do_not_fit_are_said():

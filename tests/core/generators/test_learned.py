@@ -8,7 +8,7 @@ import trimesh
 
 from core.generators.fastgrasp import FastGrasp
 from core.generators.grasptta import GraspTTA
-from core.generators.gripping import Clearance
+from core.generators.gripping import Clearance, Finish
 from core.generators.heading import WINDOW
 from core.generators.learned import Learned
 from core.generators.places import PlaceScorer
@@ -21,7 +21,7 @@ from core.objects import prepare_object
 def learned():
     def make(**options: object) -> Learned:
         torch.manual_seed(0)
-        return Learned(GraspTTA(steps=0), PlaceScorer(), "grasptta", **options)
+        return Learned(GraspTTA(shown=Finish()), PlaceScorer(), "grasptta", **options)
 
     return make
 
@@ -60,14 +60,27 @@ def test_networks_see_the_surface_stand_out_by_their_clearance(learned, request_
     generator = learned()
     windows = []
     for clearance in (0.0, 0.003):
-        monkeypatch.setattr(generator.network, "clearance", Clearance(clearance, large=1.0))
+        monkeypatch.setattr(generator.network, "shown", Finish(clearance=Clearance(clearance, large=1.0)))
         windows.append(seen(generator, request_of(6), monkeypatch)[1])
         monkeypatch.undo()
     plain, out = windows
     assert torch.allclose(out[..., :3], plain[..., :3] + 0.003 / WINDOW * plain[..., 3:], atol=1e-6)
 
 
-@pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(steps=0)])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_hands_that_a_fit_lays_on_the_surface_need_not_keep_clear(learned, request_of, monkeypatch, fitted):
+    generator = learned()
+    shown, laid = Finish(clearance=Clearance(0.003)), Finish()
+    for name, finish in {"shown": shown, "laid": laid}.items():
+        monkeypatch.setattr(generator.network, name, finish)
+    told = []
+    propose = generator.network.propose
+    monkeypatch.setattr(generator.network, "propose", lambda *args: (told.append(args[5]), propose(*args))[1])
+    generator.sample(request_of(3, fitted=fitted), torch.Generator().manual_seed(0), lambda fraction, stage: True)
+    assert told == [laid if fitted else shown]
+
+
+@pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(shown=Finish())])
 def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monkeypatch):
     """Than one that was drawn: further along the way from any type."""
     torch.manual_seed(0)
@@ -91,11 +104,11 @@ def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monke
     assert drawn == {}
     assert asked == {"guidance": network.guidance}
     assert network.guidance > 1
-    seen, kind, intent, betas, skin, _, go_on = args
+    seen, kind, intent, betas, skin, finish, _, go_on = args
 
     def codes(kind: torch.Tensor, guidance: float) -> torch.Tensor:
         with torch.no_grad():
-            return propose(seen, kind, intent, betas, skin, torch.Generator().manual_seed(1), go_on, guidance)
+            return propose(seen, kind, intent, betas, skin, finish, torch.Generator().manual_seed(1), go_on, guidance)
 
     plain, one, small, two = codes(0 * kind, 1), codes(kind, 1), codes(kind, 1.001), codes(kind, 2)
     assert (small - one).abs().max() < 0.05 * (two - one).abs().max()
