@@ -4,6 +4,7 @@ M is one float32 product of two 2048 x 2048 matrices with two threads, timed in 
 that times of two machines can be compared as ratios. Each figure is the median of --repeats runs, warm, on the mug.
 
     --counts 16 256      what more candidates cost: below the table stands how much for how many times as many
+    --raw, --to-fit      proposals only: those that are shown as they come, or those that a fit follows
     --faces 5000 1000000 the mesh subdivided to about so many triangles; what the last costs against the first
 """
 
@@ -91,7 +92,9 @@ def main() -> int:
     parser.add_argument("--mesh", type=Path, default=MUG)
     parser.add_argument("--faces", nargs="+", type=int, default=[], help="triangles to subdivide the mesh to")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--raw", action="store_true", help="proposals only: nothing fitted, nothing chosen")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--raw", action="store_true", help="proposals only: nothing fitted, nothing chosen")
+    only.add_argument("--to-fit", action="store_true", help="proposals only, for a fit to lay on the surface")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     from core.files import save_text
@@ -118,15 +121,16 @@ def main() -> int:
             rows += [{"count": 1, "faces": len(faces), "first": None, **row} for row in timed]
     except (ValueError, OSError) as problem:
         raise SystemExit(str(problem)) from problem
-    products = [unit()]
+    products, alone = [unit()], options.raw or options.to_fit
     for method in options.methods:
         for obj, (_, faces) in zip(objects, meshes, strict=True):
-            propose(GraspRequest(obj, hand, 1), method, 0, Watch(), device, options.raw)  # warm
+            propose(GraspRequest(obj, hand, 1, fitted=options.to_fit), method, 0, Watch(), device, alone)  # warm
             for count in options.counts:
                 took, first = [], []
                 for seed in range(options.repeats):
                     watch = Watch()
-                    propose(GraspRequest(obj, hand, count), method, seed, watch, device, options.raw)
+                    request = GraspRequest(obj, hand, count, fitted=options.to_fit)
+                    propose(request, method, seed, watch, device, alone)
                     took.append(time.perf_counter() - watch.begin)
                     first.append(watch.first if watch.first is not None else took[-1])
                 rows.append({"what": method, "count": count, "faces": len(faces), "seconds": statistics.median(took),

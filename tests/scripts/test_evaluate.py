@@ -208,6 +208,19 @@ def test_benchmark_tells_seconds_and_m(tmp_path, script):
     assert 0 < row["first"] <= row["seconds"]
 
 
+@pytest.mark.parametrize(("given", "asked"), [((), (False, False)), (("--raw",), (False, True)),
+                                               (("--to-fit",), (True, True))])
+def test_benchmark_times_what_is_asked_for(given, asked, scripts_on_path, monkeypatch):
+    import benchmark
+
+    timed = []
+    monkeypatch.setattr("core.pipeline.propose", lambda request, method, seed, watch, device, raw: timed.append(
+        (request.fitted, raw)))
+    monkeypatch.setattr("sys.argv", ["benchmark.py", "--counts", "1", "--repeats", "1", *given])
+    benchmark.main()
+    assert set(timed) == {asked}
+
+
 def test_what_more_candidates_and_finer_meshes_cost(scripts_on_path):
     from benchmark import finer, growth
 
