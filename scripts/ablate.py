@@ -74,7 +74,7 @@ class Row:
 def rows() -> dict[str, Row]:
     """Name -> row, in the order in which they can be made."""
     from core.generators.fastgrasp import HandLoss
-    from core.generators.grasptta import LAID, CvaeLoss
+    from core.generators.grasptta import PRINTED, CvaeLoss
     from core.generators.gripping import Finish
     from core.training import recipes
     from core.training.recipes import jointdiffusion, keypoints
@@ -108,7 +108,7 @@ def rows() -> dict[str, Row]:
             scale, vertices=False, autoencoder=plain), 2, "parameters_physical", encoder[:1], True),
         "without_tta": Row(two, "without adaptation", grasptta, 1),
         "with_tta": Row(two, "with adaptation", lambda scale: grasptta(
-            scale, shown=LAID), 2, "without_tta", ("cvae",)),
+            scale, shown=PRINTED), 2, "without_tta", ("cvae",)),
         "unfelt": Row(one, "whole pipeline, adaptation as Eq. 9 is printed", lambda scale: fastgrasp(
             scale, feels=False, passes=1, diffusion=None), 4, "diffusion", prior),
         "object_frame": Row("the frame", "GraspCVAE in the papers' object frame", lambda scale: grasptta(

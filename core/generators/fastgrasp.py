@@ -32,7 +32,7 @@ from core.generators.contact_losses import (
     surface_distance,
 )
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.gripping import Clearance, Finish, Gripping, in_chunks
+from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks
 from core.generators.handcode import POSE, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
@@ -49,7 +49,9 @@ if TYPE_CHECKING:
 #: points of the window that the settling latent is judged on
 SEEN: Final = 512
 #: one for things of all sizes lets go of slim ones, or leaves the paper's overlap as it was on large ones (the card)
-SHOWN: Final = Finish(4, 0.3, clearance=Clearance(0.0018, 0.0004))
+SHOWN: Final = Finish(3, 0.3, clearance=Clearance(0.0018, 0.00045, 0.0045))
+#: a fit mends depth, but brings no grip about that is far off
+LAID: Final = Finish(3, 0.6, TouchLoss(grip=3.0))
 #: share of the work that is not settling
 DIFFUSING: Final = 0.6
 
@@ -203,9 +205,9 @@ class FastGrasp(Network):
             gives them (Table 1).
         judge_until: hands are made, and judged by Eq. 7, of one-call estimates from steps 1 to this of 1000: from later
             ones an estimate is an average of hands, which inference never hands over.
-        shown: see `Network`: how the latent settles after f_adapt, so that the hand keeps what it touches, comes out of
-            the object and would grip it. The first step is as long as the stride, the others are shorter and shorter;
-            Adam's, which move all of the latent, leave hands deeper and no firmer.
+        shown, laid: see `Network`: how the latent settles after f_adapt, so that the hand keeps what it touches, comes
+            out of the object and would grip it. The first step is as long as the stride, the others are shorter and
+            shorter; Adam's, which move all of the latent, leave hands deeper and no firmer.
     """
 
     #: Of grasps asked to be of a type 51 and 59 % were with 1 (held-out shapes, families), 61 and 75 % with 2, 78 and
@@ -216,9 +218,9 @@ class FastGrasp(Network):
 
     def __init__(self, latent: int = 64, condition: int = 256, steps: int = 10, *, vertices: bool = True,
                  temperature: float = 0.5, feels: bool = True, passes: int = 2, judge_until: int = 400,
-                 shown: Finish = SHOWN) -> None:
+                 shown: Finish = SHOWN, laid: Finish = LAID) -> None:
         super().__init__()
-        self.shown = shown
+        self.shown, self.laid = shown, laid
         self.steps, self.temperature, self.judge_until = steps, temperature, judge_until
         self.feels, self.passes = feels, passes
         self.autoencoder = Autoencoder(latent, vertices=vertices)

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from core.hand.skin import SkinSample
 
 #: more of it for what is in a hand's way, as FastGrasp has, lets hands go here (the card)
-SHOWN: Final = Finish(30, 8e-5, clearance=Clearance(0.003, large=130.0))
+SHOWN: Final = Finish(30, 8e-5, clearance=Clearance(0.0032, large=140.0))
+#: a fit mends depth, but brings no grip about that is far off
+LAID: Final = Finish(10, 2e-4)
 #: Eq. 3 as the paper has it
-LAID: Final = Finish(10, 2e-4, TouchLoss(grip=0.0))
+PRINTED: Final = Finish(10, 2e-4, TouchLoss(grip=0.0))
 
 
 @dataclass(frozen=True)

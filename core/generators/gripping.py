@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 FEW: Final = 2
 #: steps of the hands for which the way of their closing skin stands
 EVERY: Final = 5
+#: and for which what is nearest to what stands
+LOOK: Final = 2
 #: metres from a hand within which surface is in its way
 WAY: Final = 0.003
 #: hands moved at once: the tables of distances of more fall out of a processor's cache
@@ -66,7 +68,8 @@ class Clearance:
 
     def further(self, seen: Seen, skin: Skin) -> torch.Tensor:
         """(N,) metres more for hands where the surface, as seen, stands out by `before` already."""
-        return torch.minimum(self.more * in_the_way(seen, skin), self.most - self.before(seen))
+        before = self.before(seen)
+        return torch.minimum(self.more * in_the_way(seen, skin), self.most - before) if self.more else 0 * before
 
 
 @torch.no_grad()
@@ -111,7 +114,7 @@ class TouchLoss:
 
     def __call__(self, gripping: Gripping, code: torch.Tensor, skin: Skin, omega: torch.Tensor) -> torch.Tensor:
         """(N,) of codes (N, 61), whose skin is given, against contact maps (N, P)."""
-        near = Nearest.between(gripping.cloud, skin)
+        near = gripping.nearest(skin)
         apart = prior_distance(gripping.cloud, skin, near)
         loss = self.consistency * object_centric(apart, omega) + self.hand_centric * CM2 * hand_centric(apart)
         loss = loss + self.penetration * CM2 * penetration(gripping.cloud, gripping.facing, skin, near)
@@ -144,8 +147,15 @@ class Gripping:
     def __init__(self, code: HandCode, sample: SkinSample, betas: torch.Tensor, seen: Seen) -> None:
         self._code, self._sample, self._betas = code, sample, betas
         self.cloud, self.facing, self._middle = seen.cloud, seen.facing, seen.middle[:, None]
-        self._asked = 0
+        self._asked = self._looked = 0
         self._rest: torch.Tensor | None = None
+
+    def nearest(self, skin: Skin) -> Nearest:
+        """Rows of what is nearest to the skin, or was some steps before: a step of the hands is small."""
+        if self._looked % LOOK == 0:
+            self._near = Nearest.between(self.cloud, skin)
+        self._looked += 1
+        return self._near
 
     def lacking(self, code: torch.Tensor, skin: Skin, near: Nearest | None = None) -> torch.Tensor:
         """(N,) `looseness` of the grips of codes (N, 61), whose skin is given; differentiable.
