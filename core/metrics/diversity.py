@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 CLUSTERS: Final = 20
+#: of k-means, whose mean is told: by one the entropy of the same grasps is off by .03 to .07, as much as methods differ
+STARTS: Final = 16
 FEATURES: Final = ("whitened_joints", "canonical_joints_cm", "parameters")
 
 

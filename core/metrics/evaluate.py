@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import torch
 
 from core.metrics.distinct import find_symmetry, most_different
-from core.metrics.diversity import CLUSTERS, FEATURES, clustered, features
+from core.metrics.diversity import CLUSTERS, FEATURES, STARTS, clustered, features
 from core.metrics.hold import hold_test
 from core.metrics.paper import paper_measures
 from core.metrics.strict import strict_measures
@@ -127,6 +128,7 @@ def diversity(joints: list[torch.Tensor], parameters: list[torch.Tensor]) -> dic
     every, raw = torch.cat(joints), torch.cat(parameters)
     found = {}
     for name in FEATURES if len(every) > CLUSTERS else ():
-        entropy, size = clustered(features(name, every, raw))
+        values = features(name, every, raw)
+        entropy, size = np.mean([clustered(values, seed) for seed in range(STARTS)], 0).tolist()
         found |= {f"entropy_{name}": entropy, f"cluster_{name}": size}
     return found
