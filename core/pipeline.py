@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 #: proposals from which on a request draws no more than it may fit
 MOST_DRAWN: Final = 256
 HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
-
-
 #: threads for networks, where `use_few_threads` found as many
 NETWORK_THREADS: Final = 2
 _found: list[int] = []

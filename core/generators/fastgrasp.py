@@ -6,9 +6,9 @@ the heading frame. Differences from the published code, each an argument here: c
 it takes whole objects; latents of `latent` numbers and a U-Net of linear layers over them where it reads 768 numbers as
 256 points; the denoiser is told the step t that it is at, where the published sampler counts it up from 1; the
 auto-encoder has straight paths beside its bent ones and learns hands that nobody made too; f_adapt is told where the
-object's surface is as seen from the hand of z1 (`feels`); unless a fit follows, what it gives settles down a few steps
-of gradient, clear of the surface (`shown`). Betas are predicted, but no loss sees a skin made of them: the hand that is
-shown has the animator's.
+object's surface is as seen from the hand of z1 (`feels`); what it gives settles down a few steps of gradient, clear of
+the surface (`shown`) or, where a fit follows, to a grip (`laid`). Betas are predicted, but no loss sees a skin made of
+them: the hand that is shown has the animator's.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ Symbols and numbers are the paper's (Sec. 2.1-2.3): Omega contact maps, L_R, L_K
 objects are in the heading frame. Differences from the published code: contact regions come from the hand model; a
 candidate's decoder is its own copy, so that a candidate does not depend on how many were asked for; the published
 script moves the 61 parameters instead (`adapt="parameters"`); it ties ContactNet to the order of its points, the text
-does not, and neither does this. Betas are predicted, but what is judged is the hand that was given: a loss that sees
-predicted ones makes hands thin instead of taking them out of the object.
+does not, and neither does this; adaptation has the grip in its loss, and keeps hands that no fit follows clear of the
+surface (`shown`, `laid`; Eq. 3 alone is `PRINTED`). Betas are predicted, but what is judged is the hand that was given:
+a loss that sees predicted ones makes hands thin instead of taking them out of the object.
 """
 
 from __future__ import annotations

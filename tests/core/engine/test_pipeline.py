@@ -69,45 +69,37 @@ def test_more_is_drawn_than_fitted_and_no_method_draws_without_end():
     assert to_draw("fastgrasp", 1) == 10
 
 
-class Counting:
-    """A generator that notes how many threads it has."""
+@pytest.fixture
+def seen(monkeypatch):
+    """The threads that generators have had, in a process that began with three."""
+    before, found = torch.get_num_threads(), []
 
-    def __init__(self, seen):
-        self.seen = seen
+    class Counting:
+        def sample(self, request, rng, progress):
+            found.append(torch.get_num_threads())
 
-    def sample(self, request, rng, progress):
-        self.seen.append(torch.get_num_threads())
-
-
-def test_networks_have_more_threads_than_the_rest(monkeypatch):
-    threads, seen = torch.get_num_threads(), []
     monkeypatch.setattr(pipeline, "_found", [])
-    monkeypatch.setattr(pipeline, "make_generator", lambda name, device: Counting(seen))
-    try:
-        torch.set_num_threads(3)
-        use_few_threads()
-        use_few_threads()  # what was found the first time stands
-        assert torch.get_num_threads() == 1
-        for method in ("fastgrasp", "synthesis"):
-            propose_raw(None, method, 0, None)
-        assert seen == [NETWORK_THREADS, 1]
-        with pytest.raises(LookupError), threads_for_networks():
-            raise LookupError
-        assert torch.get_num_threads() == 1
-        monkeypatch.setattr(pipeline, "_found", [1])
-        propose_raw(None, "fastgrasp", 0, None)
-        assert seen[2:] == [1]
-    finally:
-        torch.set_num_threads(threads)
+    monkeypatch.setattr(pipeline, "make_generator", lambda name, device: Counting())
+    torch.set_num_threads(3)
+    yield found
+    torch.set_num_threads(before)
 
 
-def test_who_never_asked_for_few_threads_keeps_its_own(monkeypatch):
-    threads, seen = torch.get_num_threads(), []
-    monkeypatch.setattr(pipeline, "_found", [])
-    monkeypatch.setattr(pipeline, "make_generator", lambda name, device: Counting(seen))
-    try:
-        torch.set_num_threads(3)
-        propose_raw(None, "grasptta", 0, None)
-        assert seen == [3]
-    finally:
-        torch.set_num_threads(threads)
+def test_networks_have_more_threads_than_the_rest(seen, monkeypatch):
+    use_few_threads()
+    use_few_threads()  # what was found the first time stands
+    assert torch.get_num_threads() == 1
+    for method in ("fastgrasp", "synthesis"):
+        propose_raw(None, method, 0, None)
+    assert seen == [NETWORK_THREADS, 1]
+    with pytest.raises(LookupError), threads_for_networks():
+        raise LookupError
+    assert torch.get_num_threads() == 1
+    monkeypatch.setattr(pipeline, "_found", [1])
+    propose_raw(None, "fastgrasp", 0, None)
+    assert seen[2:] == [1]
+
+
+def test_who_never_asked_for_few_threads_keeps_its_own(seen):
+    propose_raw(None, "grasptta", 0, None)
+    assert seen == [3]
