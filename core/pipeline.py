@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -15,8 +14,6 @@ from core.generators import METHODS, make_generator
 from core.grasps import Grasps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from core.fitting.choose import Refiner
     from core.fitting.representation import Choir
     from core.generators.base import GraspRequest, Progress
@@ -26,31 +23,11 @@ if TYPE_CHECKING:
 #: proposals from which on a request draws no more than it may fit
 MOST_DRAWN: Final = 256
 HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
-#: threads for networks, where `use_few_threads` found as many
-NETWORK_THREADS: Final = 2
-_found: list[int] = []
 
 
 def use_few_threads() -> None:
-    """One thread for the small tensors of the processor, the other core is the hold test's; two for networks.
-
-    Of 16 proposals networks take .6 to .7 of the time with two on two idle cores (`scripts/benchmark.py --raw`), and
-    1.6 times as long while both have other work. A process that has one from outside (OMP_NUM_THREADS) keeps to it.
-    """
-    if not _found:
-        _found.append(torch.get_num_threads())
+    """One thread for the small tensors of the processor; the other core is the hold test's."""
     torch.set_num_threads(1)
-
-
-@contextmanager
-def threads_for_networks() -> Iterator[None]:
-    """Within it networks have their threads; what a process that never asked for few has stays."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(NETWORK_THREADS, *_found) if _found else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def choose_device(name: str) -> str:
@@ -129,12 +106,11 @@ def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progres
     with torch.random.fork_rng():  # what draws from the global generator is repeated too
         torch.manual_seed(seed)
         rng = torch.Generator().manual_seed(seed)
-        with threads_for_networks() if METHODS[method].learned else nullcontext():
-            if not METHODS[method].fields:
-                return generator.sample(request, rng, progress), None
-            from core.generators.jointdiffusion import propose as by_fields
+        if not METHODS[method].fields:
+            return generator.sample(request, rng, progress), None
+        from core.generators.jointdiffusion import propose as by_fields
 
-            return by_fields(generator, request, rng, progress)
+        return by_fields(generator, request, rng, progress)
 
 
 def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "fit", device: str = "cpu") -> Grasps:

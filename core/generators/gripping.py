@@ -41,8 +41,8 @@ EVERY: Final = 5
 LOOK: Final = 2
 #: metres from a hand within which surface is in its way
 WAY: Final = 0.003
-#: hands moved at once by two threads: the tables of distances of more fall out of a processor's cache
-CHUNK: Final = 32
+#: hands moved at once: the tables of distances of more fall out of a processor's cache
+CHUNK: Final = 16
 
 
 @dataclass(frozen=True)

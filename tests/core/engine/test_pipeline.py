@@ -5,18 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core import pipeline
 from core.generators import METHODS, make_generator
 from core.grasps import Grasps
-from core.pipeline import (
-    NETWORK_THREADS,
-    best_that_differ,
-    check_wishes,
-    propose_raw,
-    threads_for_networks,
-    to_draw,
-    use_few_threads,
-)
+from core.pipeline import best_that_differ, check_wishes, to_draw
 
 
 def grasps(scores, types):
@@ -67,39 +58,3 @@ def test_more_is_drawn_than_fitted_and_no_method_draws_without_end():
     assert to_draw("fastgrasp", 64) == 256
     assert to_draw("fastgrasp", 1000) == 2500
     assert to_draw("fastgrasp", 1) == 10
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    """The threads that generators have had, in a process that began with three."""
-    before, found = torch.get_num_threads(), []
-
-    class Counting:
-        def sample(self, request, rng, progress):
-            found.append(torch.get_num_threads())
-
-    monkeypatch.setattr(pipeline, "_found", [])
-    monkeypatch.setattr(pipeline, "make_generator", lambda name, device: Counting())
-    torch.set_num_threads(3)
-    yield found
-    torch.set_num_threads(before)
-
-
-def test_networks_have_more_threads_than_the_rest(seen, monkeypatch):
-    use_few_threads()
-    use_few_threads()  # what was found the first time stands
-    assert torch.get_num_threads() == 1
-    for method in ("fastgrasp", "synthesis"):
-        propose_raw(None, method, 0, None)
-    assert seen == [NETWORK_THREADS, 1]
-    with pytest.raises(LookupError), threads_for_networks():
-        raise LookupError
-    assert torch.get_num_threads() == 1
-    monkeypatch.setattr(pipeline, "_found", [1])
-    propose_raw(None, "fastgrasp", 0, None)
-    assert seen[2:] == [1]
-
-
-def test_who_never_asked_for_few_threads_keeps_its_own(seen):
-    propose_raw(None, "grasptta", 0, None)
-    assert seen == [3]
