@@ -5,12 +5,14 @@ Hands and clouds are in one frame, metres. P object points with unit normals, V 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import torch
 
+from core.generators.nearest import closest
+
 if TYPE_CHECKING:
+    from core.generators.nearest import Nearest
     from core.hand.skin import Skin
 
 #: Squared metres in squared centimetres, the losses' unit.
@@ -27,30 +29,6 @@ LOWEST, HIGHEST = -0.03, 0.05
 OTHER_SIDE: Final = -0.2
 
 
-@dataclass(frozen=True)
-class Nearest:
-    """Rows of what is nearest between N objects' points and hands' skin, and how far that is.
-
-    Attributes:
-        skin, prior: (N, P) of the skin, and of its contact priors, to each object point.
-        cloud, far: (N, V) of the object's points to each point of skin, and metres.
-    """
-
-    skin: torch.Tensor
-    prior: torch.Tensor
-    cloud: torch.Tensor
-    far: torch.Tensor
-
-    @staticmethod
-    @torch.no_grad()
-    def between(points: torch.Tensor, skin: Skin) -> Nearest:
-        """Of object points (N, P, 3) and skin: one table of distances for all that asks for them."""
-        apart = torch.cdist(points, skin.points)
-        far, cloud = apart.min(1)  # much quicker than argmin
-        prior = skin.priors[apart[:, :, skin.priors].min(2).indices]
-        return Nearest(apart.min(2).indices, prior, cloud, far)
-
-
 def nearest_skin(points: torch.Tensor, skin: torch.Tensor, rows: torch.Tensor | None = None,
                  ) -> tuple[torch.Tensor, torch.Tensor]:
     """Distance (N, P), differentiable, from points (N, P, 3) to the nearest of skin (N, V, 3), and its index.
@@ -59,8 +37,7 @@ def nearest_skin(points: torch.Tensor, skin: torch.Tensor, rows: torch.Tensor | 
         rows: (N, P) that index, where it is known.
     """
     if rows is None:
-        with torch.no_grad():
-            rows = torch.cdist(points, skin).min(2).indices
+        _, rows = closest(points, skin)
     there = skin.gather(1, rows[..., None].expand(-1, -1, 3))
     return (points - there).square().sum(-1).clamp_min(1e-12).sqrt(), rows
 
@@ -102,9 +79,9 @@ def prior_distance(points: torch.Tensor, skin: Skin, near: Nearest | None = None
     return nearest_skin(points, skin.points[:, skin.priors])[0]
 
 
-def prior_map(points: torch.Tensor, skin: Skin) -> torch.Tensor:
+def prior_map(points: torch.Tensor, skin: Skin, near: Nearest | None = None) -> torch.Tensor:
     """(N, P) the object's contact map from the hand's contact priors."""
-    return contact_map(prior_distance(points, skin))
+    return contact_map(prior_distance(points, skin, near))
 
 
 def object_centric(distance: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -145,11 +122,7 @@ def surface_distance(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tens
 def nearest_plane(cloud: torch.Tensor, facing: torch.Tensor, skin: torch.Tensor, near: Nearest | None = None,
                   ) -> tuple[torch.Tensor, torch.Tensor]:
     """Signed metres (N, V) from skin (N, V, 3) to the nearest surface point's plane, and its normal (N, V, 3)."""
-    if near is None:
-        with torch.no_grad():
-            far, rows = torch.cdist(skin, cloud).min(2)
-    else:
-        far, rows = near.far, near.cloud
+    far, rows = closest(skin, cloud) if near is None else (near.far, near.cloud)
     there = cloud.gather(1, rows[..., None].expand(-1, -1, 3))
     normal = facing.gather(1, rows[..., None].expand(-1, -1, 3))
     height = ((skin - there) * normal).sum(-1)

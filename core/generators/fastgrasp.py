@@ -352,15 +352,16 @@ class FastGrasp(Network):
     def settled(self, z: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
                 finish: Finish, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Latents (N, latent) after settling; the contact map is to stay as it is."""
-        before = self.code.skin(hand, self.decoded(z), betas)
-        gripping = Gripping(self.code, hand, betas, seen.grown(finish.clearance.further(seen, before)))
-        omega = prior_map(gripping.cloud, before)
+        gripping = omega = None
         for step in range(finish.steps):
             with torch.enable_grad():
                 z = z.detach().requires_grad_()
                 code = self.decoded(z)
-                loss = finish.touch(gripping, code, self.code.skin(hand, code, betas), omega)
-                (slope,) = torch.autograd.grad(loss.sum(), z)
+                skin = self.code.skin(hand, code, betas)
+                if gripping is None:
+                    gripping = Gripping(self.code, hand, betas, seen.grown(finish.clearance.further(seen, skin)))
+                    omega = prior_map(gripping.cloud, skin, gripping.nearest(skin)).detach()
+                (slope,) = torch.autograd.grad(finish.touch(gripping, code, skin, omega).sum(), z)
             z = z - finish.stride * (1 - step / finish.steps) * nn.functional.normalize(slope)
             if not go_on((step + 1) / finish.steps):
                 break

@@ -13,7 +13,6 @@ import torch
 
 from core.generators.contact_losses import (
     CM2,
-    Nearest,
     behind,
     hand_centric,
     nearest_plane,
@@ -23,6 +22,7 @@ from core.generators.contact_losses import (
     prior_distance,
 )
 from core.generators.handcode import POSE
+from core.generators.nearest import Nearest
 from core.metrics.hold import flexion
 from core.synthesis.grip import CLOSING, STEPS, looseness, settled
 

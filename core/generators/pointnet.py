@@ -94,7 +94,7 @@ def pointwise(widths: Sequence[int]) -> nn.Sequential:
     """Layers applied to each point alone: linear, normalised, rectified."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ReLU()]
+        layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

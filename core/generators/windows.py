@@ -103,8 +103,7 @@ def place_features(obj: GraspObject, frames: Frames) -> torch.Tensor:
     around = torch.pi * (1 + 5**0.5) * index
     radius = FAR * ((torch.arange(FAR_PROBES) * 0.618034) % 1.0 * 0.7 + 0.3)
     probes = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos()], 1) * radius[:, None]
-    distance, _ = obj.grid.query(frames.outward(probes).reshape(-1, 3))
-    far = distance.reshape(len(frames.origin), -1).clamp(-0.02, 0.16) / 0.08
+    far = obj.grid.nearly(frames.outward(probes)).clamp(-0.02, 0.16) / 0.08
     return torch.cat([near, far, frames.middle() / 0.1], 1)
 
 

@@ -7,10 +7,11 @@ import torch
 
 from core.generators import make_generator
 from core.generators.base import GraspRequest
-from core.generators.contact_losses import Nearest, nearest_plane, penetration, prior_distance, prior_map
+from core.generators.contact_losses import nearest_plane, penetration, prior_distance, prior_map
 from core.generators.grasptta import GraspTTA
 from core.generators.gripping import EVERY, LOOK, Clearance, Finish, Gripping, TouchLoss, in_the_way
 from core.generators.handcode import BETAS, PLACE
+from core.generators.nearest import Nearest
 from core.metrics.hold import squeeze
 from core.metrics.paper import paper_measures
 from core.objects import prepare_object

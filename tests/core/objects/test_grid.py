@@ -33,6 +33,24 @@ def test_distances_keep_growing_outside_the_grid(ball):
     assert (normal.reshape(-1, 3).norm(dim=1) - 1).abs().max() < 1e-4
 
 
+def test_the_nearest_node_knows_nearly_as_much(ball):
+    generator = torch.Generator().manual_seed(2)
+    depth = (torch.rand(4096, generator=generator) - 0.4) * 0.05
+    points = (ball.points + ball.normals * depth[:, None]).reshape(64, 64, 3)
+    found = ball.grid.nearly(points)
+    assert tuple(found.shape) == (64, 64)
+    wrong = (found - ball.grid.query(points)[0]).abs()
+    assert wrong.max() < 5e-4
+    assert wrong.mean() < 5e-5
+
+
+def test_the_nearest_node_of_the_grid_is_enough_outside_it(ball):
+    points = torch.nn.functional.normalize(torch.randn(512, 3, generator=torch.Generator().manual_seed(1)), dim=1)
+    points = points * torch.linspace(0.05, 1.0, 512)[:, None]
+    error = (ball.grid.nearly(points) - (points.norm(dim=1) - 0.04)).abs()
+    assert (error / points.norm(dim=1)).max() < 0.04
+
+
 def test_gradient_is_the_direction(ball):
     points = (ball.points[:64] * 1.2).requires_grad_()
     ball.grid.distance(points).mul(2).sum().backward()
