@@ -5,6 +5,7 @@ that times of two machines can be compared as ratios. Each figure is the median 
 
     --counts 16 256      what more candidates cost: below the table stands how much for how many times as many
     --raw, --to-fit      proposals only: those that are shown as they come, or those that a fit follows
+    --bare               proposals only, as networks give them: nothing settles or adapts
     --faces 5000 1000000 the mesh subdivided to about so many triangles; what the last costs against the first
 """
 
@@ -81,6 +82,21 @@ def growth(rows: list[dict]) -> list[dict]:
     return found
 
 
+def leave_bare(methods: list[str], device: str) -> None:
+    """Takes from networks, in this process, what is done with their proposals at test time.
+
+    Raises:
+        ValueError: a method is none of networks.
+    """
+    from core.generators import METHODS, make_generator
+    from core.generators.gripping import Finish
+
+    for method in methods:
+        if not METHODS[method].learned:
+            raise ValueError(f"'{method}' has no network: --bare is for methods that have one.")
+        make_generator(method, device).network.shown = Finish()
+
+
 def main() -> int:
     sys.path.insert(0, str(ROOT))
     from core.generators import METHODS
@@ -95,6 +111,7 @@ def main() -> int:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--raw", action="store_true", help="proposals only: nothing fitted, nothing chosen")
     only.add_argument("--to-fit", action="store_true", help="proposals only, for a fit to lay on the surface")
+    only.add_argument("--bare", action="store_true", help="proposals only, as networks give them")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     from core.files import save_text
@@ -111,6 +128,8 @@ def main() -> int:
             for count in options.counts:
                 check_wishes(method, count, "any", "any")
         device = choose_device(options.device)
+        if options.bare:
+            leave_bare(options.methods, device)
         mesh = load_mesh(options.mesh)
         hand = load_hand()
         meshes = [finer(*mesh, faces) for faces in options.faces] or [mesh]
@@ -121,7 +140,7 @@ def main() -> int:
             rows += [{"count": 1, "faces": len(faces), "first": None, **row} for row in timed]
     except (ValueError, OSError) as problem:
         raise SystemExit(str(problem)) from problem
-    products, alone = [unit()], options.raw or options.to_fit
+    products, alone = [unit()], options.raw or options.to_fit or options.bare
     for method in options.methods:
         for obj, (_, faces) in zip(objects, meshes, strict=True):
             propose(GraspRequest(obj, hand, 1, fitted=options.to_fit), method, 0, Watch(), device, alone)  # warm

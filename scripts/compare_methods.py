@@ -5,7 +5,8 @@
 FOLDERs are evaluations; their objects are taken together. A method is compared with the baseline on the objects that
 both were measured on, both with the fit where the method is (`jointdiffusion+fit`). Per figure: the mean difference,
 bold where it is more than chance; the interval in which 95 % of the means of objects drawn anew lie (scipy's bootstrap,
-percentile); and on how many objects it is greater and smaller.
+percentile); and on how many objects it is greater and smaller. Below stands the entropy of the grasps of all the
+folders' objects together: of one folder's objects alone it is as much the objects' as the methods'.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from results import diversity_of, place
 from scipy.stats import bootstrap
 
+ROOT = Path(__file__).resolve().parent.parent
 FIGURES = (("strict", "held"), ("paper", "displacement_cm"), ("strict", "contact"), ("strict", "volume_cm3"),
            ("strict", "depth_mm"), ("strict", "bones_crossing"), ("paper", "volume_cm3"))
 Records = dict[tuple[str, str], dict]
@@ -51,12 +54,27 @@ def compare(records: Records, method: str, baseline: str) -> list[dict]:
     return rows
 
 
+def entropies(folders: list[Path], methods: list[str]) -> list[tuple[str, int, float]]:
+    """Method, objects and entropy of their grasps together, of the methods whose grasps the folders hold."""
+    from core.hand import load_hand
+
+    hand, records, rows = load_hand(), {folder: records_of([folder]) for folder in folders}, []
+    for method in methods:
+        files = [place(method, record["object"], argparse.Namespace(out=folder)).with_suffix(".npz")
+                 for folder in folders for (kind, _), record in records[folder].items() if kind == method]
+        if files and all(path.is_file() for path in files):
+            found = diversity_of(files, hand)
+            rows += [(method, len(files), found["entropy_whitened_joints"])] if found else []
+    return rows
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--baseline", default="retrieval")
     parser.add_argument("--methods", nargs="+", required=True)
     options = parser.parse_args(arguments)
+    sys.path.insert(0, str(ROOT))
     for folder in options.folders:
         if not (folder / "table.json").is_file():
             raise SystemExit(f"{folder} holds no table.json: make it with scripts/evaluate.py --out {folder}.")
@@ -71,6 +89,12 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"| `{method}` | `{row['baseline']}` | {row['figure']} | {row['objects']} | "
                   f"{sure}{row['difference']:+.3f}{sure} | {row['low']:+.3f} to {row['high']:+.3f} | "
                   f"{row['greater']} / {row['smaller']} |")
+    bases = dict.fromkeys(options.baseline + "+fit" * method.endswith("+fit") for method in options.methods)
+    together = entropies(options.folders, [*bases, *options.methods])
+    if together:
+        print("\n| method | objects | entropy |\n" + "|---" * 3 + "|")
+    for method, objects, entropy in together:
+        print(f"| `{method}` | {objects} | {entropy:.3f} |")
     return 0
 
 

@@ -86,19 +86,12 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
 
 def together(method: str, records: list[dict], options: argparse.Namespace, hand: Any) -> dict[str, float]:
     """A row's figures that are of all its objects' grasps together: diversity, and the Frechet distances."""
-    import torch
-
-    from core.cli import read_grasps
-    from core.metrics.evaluate import diversity
     from core.metrics.frechet import SPACES, SPLITS, frechet_distances, held_out_features
 
     places = [place(method, record["object"], options) for record in records]
     row: dict[str, float] = {}
     if options.protocol != "strict":
-        grasps = [read_grasps(path.with_suffix(".npz"))[0] for path in places]
-        with torch.no_grad():
-            joints = [hand(**one.parameters()).joints for one in grasps]
-        found = diversity(joints, [torch.cat(list(one.parameters().values()), 1) for one in grasps])
+        found = diversity_of([path.with_suffix(".npz") for path in places], hand)
         row |= {f"paper_{name}": value for name, value in found.items()}
         depths = [depth for record in records for depth in record.get("depths_mm", ())]
         row |= {"paper_depth_median_mm": float(np.median(depths))} if depths else {}
@@ -115,6 +108,19 @@ def together(method: str, records: list[dict], options: argparse.Namespace, hand
         found = frechet_distances(features, reference)
         row |= {f"frechet_{space}_{split}": value for space, value in found.items()}
     return row
+
+
+def diversity_of(files: list[Path], hand: Any) -> dict[str, float]:
+    """`diversity` of the grasps in these files together."""
+    import torch
+
+    from core.cli import read_grasps
+    from core.metrics.evaluate import diversity
+
+    grasps = [read_grasps(path)[0] for path in files]
+    with torch.no_grad():
+        joints = [hand(**one.parameters()).joints for one in grasps]
+    return diversity(joints, [torch.cat(list(one.parameters().values()), 1) for one in grasps])
 
 
 def provenance(options: argparse.Namespace, script: str = "evaluate.py") -> dict[str, str]:

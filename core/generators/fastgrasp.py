@@ -32,7 +32,7 @@ from core.generators.contact_losses import (
     surface_distance,
 )
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks
+from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks, in_the_way
 from core.generators.handcode import POSE, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 #: points of the window that the settling latent is judged on
 SEEN: Final = 512
 #: one for things of all sizes lets go of slim ones, or leaves the paper's overlap as it was on large ones (the card)
-SHOWN: Final = Finish(3, 0.3, clearance=Clearance(0.0018, 0.00045, 0.0045))
+SHOWN: Final = Finish(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), longer=1.0)
 #: a fit mends depth, but brings no grip about that is far off
 LAID: Final = Finish(3, 0.6, TouchLoss(grip=3.0))
 #: share of the work that is not settling
@@ -352,17 +352,19 @@ class FastGrasp(Network):
     def settled(self, z: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
                 finish: Finish, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Latents (N, latent) after settling; the contact map is to stay as it is."""
-        gripping = omega = None
+        gripping = None
         for step in range(finish.steps):
             with torch.enable_grad():
                 z = z.detach().requires_grad_()
                 code = self.decoded(z)
                 skin = self.code.skin(hand, code, betas)
                 if gripping is None:
-                    gripping = Gripping(self.code, hand, betas, seen.grown(finish.clearance.further(seen, skin)))
+                    way = in_the_way(seen, skin)
+                    strides = finish.strides(way)[:, None]
+                    gripping = Gripping(self.code, hand, betas, seen.grown(finish.clearance.further(seen, way)))
                     omega = prior_map(gripping.cloud, skin, gripping.nearest(skin)).detach()
                 (slope,) = torch.autograd.grad(finish.touch(gripping, code, skin, omega).sum(), z)
-            z = z - finish.stride * (1 - step / finish.steps) * nn.functional.normalize(slope)
+            z = z - strides * (1 - step / finish.steps) * nn.functional.normalize(slope)
             if not go_on((step + 1) / finish.steps):
                 break
         return z.detach()

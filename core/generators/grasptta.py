@@ -26,7 +26,7 @@ from core.generators.contact_losses import (
     prior_map,
     surface_distance,
 )
-from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks
+from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks, in_the_way
 from core.generators.handcode import BETAS, SIZE
 from core.generators.heading import WINDOW
 from core.generators.learned import Network
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from core.hand.skin import SkinSample
 
 #: more of it for what is in a hand's way, as FastGrasp has, lets hands go here (the card)
-SHOWN: Final = Finish(30, 8e-5, clearance=Clearance(0.0032, large=140.0))
+SHOWN: Final = Finish(30, 8e-5, clearance=Clearance(0.0024, 0.0004, 0.004, large=110.0))
 #: a fit mends depth, but brings no grip about that is far off
 LAID: Final = Finish(10, 2e-4)
 #: Eq. 3 as the paper has it
@@ -210,7 +210,7 @@ class GraspTTA(Network):
         """
         with torch.no_grad():
             first = self.code.skin(hand, self.cvae.decoder(before), betas)
-        seen = seen.grown(finish.clearance.further(seen, first))
+        seen = seen.grown(finish.clearance.further(seen, in_the_way(seen, first)))
         known = self.contact.of_object(seen.window)
         layers = [layer for layer in self.cvae.decoder if isinstance(layer, nn.Linear)]
         if self.adapt == "decoder":

@@ -7,6 +7,7 @@ losses see, differentiable.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from core.generators.handcode import HandCode
     from core.generators.windows import Seen
+    from core.hand import HandModel
     from core.hand.skin import Skin, SkinSample
 
 #: Newton's steps to the balance from where it was a step of the hands before
@@ -39,8 +41,8 @@ FEW: Final = 2
 EVERY: Final = 5
 #: and for which what is nearest to what stands
 LOOK: Final = 2
-#: metres from a hand within which surface is in its way
-WAY: Final = 0.003
+#: cm2 of surface in a hand's way beyond which no more is made of it
+MUCH: Final = 4.0
 #: hands moved at once: the tables of distances of more fall out of a processor's cache
 CHUNK: Final = 16
 
@@ -49,8 +51,8 @@ CHUNK: Final = 16
 class Clearance:
     """By how much the surface that hands are laid on stands out of the object's; nothing is the papers.
 
-    Hands some millimetres off then lie beside the object and not in it. One with much of the surface in its way keeps
-    further off than one that lies well already, or has a small thing in its fingertips: these would lose their grip.
+    Hands some millimetres off then lie beside the object and not in it. One with surface in its way keeps further off
+    than one that lies well already, or has a small thing in its fingertips: these would lose their grip.
 
     Attributes:
         first: metres, before there is a hand, where there are `large` cm2 of surface or more; for less, less in
@@ -66,18 +68,23 @@ class Clearance:
         """(N,) metres before there is a hand."""
         return self.first * (seen.area / self.large).clamp_max(1)
 
-    def further(self, seen: Seen, skin: Skin) -> torch.Tensor:
-        """(N,) metres more for hands where the surface, as seen, stands out by `before` already."""
-        before = self.before(seen)
-        return torch.minimum(self.more * in_the_way(seen, skin), self.most - before) if self.more else 0 * before
+    def further(self, seen: Seen, way: torch.Tensor) -> torch.Tensor:
+        """(N,) metres more for hands with `way` (N,) cm2 in theirs, where surfaces stand out by `before` already."""
+        return torch.minimum(self.more * way, self.most - self.before(seen))
 
 
 @torch.no_grad()
 def in_the_way(seen: Seen, skin: Skin) -> torch.Tensor:
-    """(N,) cm2 of surface that is in a hand, or comes there when it stands out by `WAY`."""
-    points = seen.grown(WAY).cloud
-    inside = behind(points, seen.facing, skin, nearest_skin(points, skin.points))
+    """(N,) cm2 of the surface, as it is seen, that is in a hand."""
+    inside = behind(seen.cloud, seen.facing, skin, nearest_skin(seen.cloud, skin.points))
     return inside.float().mean(1) * seen.area
+
+
+@lru_cache(maxsize=4)
+def closed_pose(hand: HandModel) -> torch.Tensor:
+    """(1, 45) what is added to a pose as fingers close by `CLOSING` degrees."""
+    still = torch.zeros(1, len(hand.dof_names), device=hand.v_template.device)
+    return hand.pose_from_dofs(still + flexion(hand, CLOSING).to(still)) - hand.pose_from_dofs(still)
 
 
 def in_chunks(hands: torch.Tensor, moved: Callable[[torch.Tensor, Callable[[float], bool]], torch.Tensor],
@@ -127,13 +134,19 @@ class Finish:
 
     Attributes:
         steps: down `touch`, each hand by itself; 0 leaves hands as they are. stride: how far each step goes, in the
-            method's own measure. clearance: from the surface that the hands see, from the first.
+            method's own measure. longer: share of that more for each cm2 of surface in a hand's way, where steps are of
+            a given length. clearance: from the surface that the hands see, from the first.
     """
 
     steps: int = 0
     stride: float = 0.0
     touch: TouchLoss = TouchLoss()
     clearance: Clearance = Clearance()
+    longer: float = 0.0
+
+    def strides(self, way: torch.Tensor) -> torch.Tensor:
+        """(N,) how far hands go with `way` (N,) cm2 in theirs: one that is deep has further to go."""
+        return self.stride * (1 + self.longer * way.clamp_max(MUCH))
 
 
 class Gripping:
@@ -175,9 +188,6 @@ class Gripping:
     @torch.no_grad()
     def closing(self, code: torch.Tensor, skin: Skin) -> torch.Tensor:
         """(N, V, 3) metres by which the skin moves when fingers close by `CLOSING` degrees."""
-        hand = self._sample.hand
-        still = torch.zeros(1, len(hand.dof_names), device=code.device)
-        more = hand.pose_from_dofs(still + flexion(hand, CLOSING).to(still)) - hand.pose_from_dofs(still)
         closed = code.detach().clone()
-        closed[:, POSE] += more / self._code.scale[POSE]
+        closed[:, POSE] += closed_pose(self._sample.hand).to(code) / self._code.scale[POSE]
         return self._code.skin(self._sample, closed, self._betas).points - skin.points.detach()

@@ -44,7 +44,11 @@ class Frames:
 
     def outward(self, points: torch.Tensor) -> torch.Tensor:
         """(N, K, 3) points (K, 3) or (N, K, 3) of the frames, in the object's frame."""
-        return points @ self.axes.transpose(1, 2) + self.origin[:, None]
+        if points.ndim == 3:
+            return points @ self.axes.transpose(1, 2) + self.origin[:, None]
+        # the same points for all: one product is quicker than as many small ones
+        turned = (self.axes.flatten(0, 1) @ points.T).unflatten(0, (len(self.axes), 3)).transpose(1, 2)
+        return turned + self.origin[:, None]
 
 
 class Cloud(NamedTuple):

@@ -221,6 +221,20 @@ def test_benchmark_times_what_is_asked_for(given, asked, scripts_on_path, monkey
     assert set(timed) == {asked}
 
 
+def test_bare_proposals_are_the_networks_alone(scripts_on_path, monkeypatch):
+    import benchmark
+
+    from core.generators import _loaded
+    from core.generators.grasptta import GraspTTA
+
+    monkeypatch.setattr(GraspTTA, "adapted", lambda *given: pytest.fail("proposals were adapted"))
+    monkeypatch.setattr("sys.argv", ["benchmark.py", "--counts", "1", "--repeats", "1", "--bare",
+                                     "--methods", "grasptta"])
+    _loaded.cache_clear()
+    assert benchmark.main() == 0
+    _loaded.cache_clear()  # the network has lost what is done with its proposals
+
+
 def test_what_more_candidates_and_finer_meshes_cost(scripts_on_path):
     from benchmark import finer, growth
 
@@ -241,6 +255,7 @@ def test_what_more_candidates_and_finer_meshes_cost(scripts_on_path):
     (["--repeats", "0"], "--repeats is a whole number"),
     (["--mesh", "no.obj"], "There is no file no.obj"),
     (["--device", "abacus"], "auto, cpu or cuda"),
+    (["--methods", "synthesis", "--bare"], "has no network"),
 ])
 def test_a_benchmark_of_nothing_is_a_sentence(wish, sentence, scripts_on_path, monkeypatch):
     import benchmark

@@ -1,6 +1,7 @@
 """FastGrasp's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from core.generators import make_generator
 from core.generators.base import GraspRequest
 from core.generators.contact_losses import prior_map
 from core.generators.fastgrasp import DIFFUSING, SHOWN, Denoiser, FastGrasp, HandLoss, imagined
-from core.generators.gripping import CHUNK, Finish, Gripping
+from core.generators.gripping import CHUNK, Finish, Gripping, in_the_way
 from core.generators.handcode import BETAS
 from core.hand.skin import COUNT
 from core.objects import prepare_object
@@ -131,23 +132,36 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
     assert not torch.allclose(plain, whole)
 
 
+def test_a_hand_with_more_in_its_way_goes_further(batch):
+    network, skin, data = batch
+    z = network.latents(skin, data["code"]).detach()
+    finish = Finish(1, 0.2, longer=1.0)
+    with torch.no_grad():
+        way = in_the_way(data["seen"], network.code.skin(skin, network.decoded(z), data["betas"]))
+        moved = (network.settled(z, data["seen"], data["betas"], skin, finish, going_on) - z).norm(dim=1)
+    assert way.max() > way.min()
+    assert torch.allclose(moved, finish.strides(way), atol=1e-4)
+
+
 def test_settling_lowers_its_loss_a_hand_at_a_time(batch):
     network, skin, data = batch
+    finish = replace(SHOWN, stride=0.1)  # of a network that has learned nothing long steps lead anywhere
     z = network.latents(skin, data["code"]).detach()
     known = [data[name] for name in ("seen", "betas")]
     with torch.no_grad():
         before = network.code.skin(skin, network.decoded(z), data["betas"])
+        way = in_the_way(data["seen"], before)
         gripping = Gripping(network.code, skin, data["betas"],
-                            data["seen"].grown(SHOWN.clearance.further(data["seen"], before)))
+                            data["seen"].grown(finish.clearance.further(data["seen"], way)))
         omega = prior_map(gripping.cloud, before)
 
         def loss(z):
             code = network.decoded(z)
-            return SHOWN.touch(gripping, code, network.code.skin(skin, code, data["betas"]), omega)
+            return finish.touch(gripping, code, network.code.skin(skin, code, data["betas"]), omega)
 
-        after = network.settled(z, *known, skin, SHOWN, going_on)
+        after = network.settled(z, *known, skin, finish, going_on)
         assert loss(after).mean() < loss(z).mean()
-        alone = network.settled(z[:1], *(value[:1] for value in known), skin, SHOWN, going_on)
+        alone = network.settled(z[:1], *(value[:1] for value in known), skin, finish, going_on)
         assert torch.allclose(alone, after[:1], atol=1e-3)
 
 

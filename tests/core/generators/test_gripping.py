@@ -9,7 +9,7 @@ from core.generators import make_generator
 from core.generators.base import GraspRequest
 from core.generators.contact_losses import nearest_plane, penetration, prior_distance, prior_map
 from core.generators.grasptta import GraspTTA
-from core.generators.gripping import EVERY, LOOK, Clearance, Finish, Gripping, TouchLoss, in_the_way
+from core.generators.gripping import EVERY, LOOK, MUCH, Clearance, Finish, Gripping, TouchLoss, in_the_way
 from core.generators.handcode import BETAS, PLACE
 from core.generators.nearest import Nearest
 from core.metrics.hold import squeeze
@@ -43,27 +43,32 @@ def lifted(setting, metres):
     return off
 
 
-def test_surface_is_in_the_way_of_a_hand_in_it_or_near_it(setting):
+def test_surface_is_in_the_way_of_a_hand_that_is_in_it(setting):
     code, skin, data = setting
 
-    def way(metres):
-        return in_the_way(data["seen"], code.skin(skin, lifted(setting, metres), data["betas"])).mean()
+    def way(metres, seen=data["seen"]):
+        return in_the_way(seen, code.skin(skin, lifted(setting, metres), data["betas"])).mean()
 
     assert way(0.3) == 0
-    assert way(0.0) > 1
-    small = replace(data["seen"], area=data["seen"].area / 2)
-    assert torch.allclose(in_the_way(small, code.skin(skin, data["code"], data["betas"])).mean(), way(0.0) / 2)
+    near, nearer = (way(0.0, data["seen"].grown(by)) for by in (0.002, 0.004))
+    assert way(0.0) < 0.1
+    assert nearer > near + 0.5 > 0.5
+    small = replace(data["seen"].grown(0.004), area=data["seen"].area / 2)
+    assert torch.allclose(way(0.0, small), nearer / 2)
 
 
 def test_the_more_is_in_the_way_the_further_off_a_hand_keeps(setting):
-    code, skin, data = setting
-    posed = code.skin(skin, lifted(setting, -0.004), data["betas"])
-    way = in_the_way(data["seen"], posed)
-    seen = replace(data["seen"], area=torch.full_like(way, 200.0))
-    way = in_the_way(seen, posed)
-    assert torch.allclose(Clearance(0.001, 0.0002, 9.0).further(seen, posed), 0.0002 * way)
-    assert torch.allclose(Clearance(0.001, 9.0, 0.003).further(seen, posed), 0.002 * (way > 0))
-    assert not Clearance().further(data["seen"], posed).any()
+    way = torch.tensor([0.0, 1.0, 5.0])
+    seen = replace(setting[2]["seen"], area=torch.full_like(way, 200.0))
+    assert torch.allclose(Clearance(0.001, 0.0002, 9.0).further(seen, way), 0.0002 * way)
+    assert torch.allclose(Clearance(0.001, 9.0, 0.003).further(seen, way), 0.002 * (way > 0))
+    assert not Clearance().further(seen, way).any()
+
+
+def test_the_more_is_in_the_way_the_further_a_hand_goes():
+    strides = Finish(3, 0.2, longer=0.5).strides(torch.tensor([0.0, 1.0, MUCH, 9 * MUCH]))
+    assert strides.tolist() == pytest.approx([0.2, 0.3, 0.2 * (1 + MUCH / 2), 0.2 * (1 + MUCH / 2)])
+    assert Finish(3, 0.2).strides(torch.tensor([9.0])).item() == pytest.approx(0.2)
 
 
 def test_small_things_are_kept_clear_of_by_less(setting):

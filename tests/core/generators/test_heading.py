@@ -11,6 +11,7 @@ from core.generators import retrieval
 from core.generators.base import GraspRequest
 from core.generators.heading import (
     Cloud,
+    Frames,
     frames_at,
     frames_of_grasps,
     into_frames,
@@ -52,6 +53,14 @@ def test_axes_are_a_right_handed_frame_with_the_normal_up(hand):
     assert torch.allclose(torch.linalg.det(frames.axes), torch.ones(5), atol=1e-5)
     inside = frames.outward(torch.tensor([[0.0, 0, -0.003]]))[:, 0]
     assert (obj.grid.query(inside)[0] < 0).all()
+
+
+def test_the_same_points_for_all_frames_go_out_as_each_frame_s_own():
+    rng = torch.Generator().manual_seed(0)
+    axes, _ = torch.linalg.qr(torch.randn(5, 3, 3, generator=rng))
+    frames, points = Frames(torch.randn(5, 3, generator=rng), axes), torch.randn(7, 3, generator=rng)
+    assert torch.allclose(frames.outward(points), frames.outward(points.expand(5, -1, -1)), atol=1e-5)
+    assert torch.allclose(frames.outward(points)[2, 3], axes[2] @ points[3] + frames.origin[2], atol=1e-5)
 
 
 def test_a_thin_wall_has_the_normal_of_the_side_that_is_asked():
