@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 #: points of the window that the settling latent is judged on
 SEEN: Final = 512
-#: one for things of all sizes lets go of slim ones, or leaves the paper's overlap as it was on large ones (the card)
+#: what lies well keeps clear by little, or it lets go; what has surface in its way by more, and goes further (the card)
 SHOWN: Final = Finish(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), longer=1.0)
 #: a fit mends depth, but brings no grip about that is far off
 LAID: Final = Finish(3, 0.6, TouchLoss(grip=3.0))
@@ -206,7 +206,7 @@ class FastGrasp(Network):
         judge_until: hands are made, and judged by Eq. 7, of one-call estimates from steps 1 to this of 1000: from later
             ones an estimate is an average of hands, which inference never hands over.
         shown, laid: see `Network`: how the latent settles after f_adapt, so that the hand keeps what it touches, comes
-            out of the object and would grip it. The first step is as long as the stride, the others are shorter and
+            out of the object and would grip it. The first step is the longest, the others are shorter and
             shorter; Adam's, which move all of the latent, leave hands deeper and no firmer.
     """
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from core.generators.windows import Seen
     from core.hand.skin import SkinSample
 
-#: more of it for what is in a hand's way, as FastGrasp has, lets hands go here (the card)
+#: as much for what is in a hand's way as FastGrasp has lets hands go here (the card)
 SHOWN: Final = Finish(30, 8e-5, clearance=Clearance(0.0024, 0.0004, 0.004, large=110.0))
 #: a fit mends depth, but brings no grip about that is far off
 LAID: Final = Finish(10, 2e-4)
