@@ -51,6 +51,29 @@ def test_folders_are_taken_together_and_the_fit_is_compared_with_the_fit(tmp_pat
     assert rows["strict held"]["low"] == pytest.approx(0.1)
 
 
+def test_entropy_is_of_the_grasps_of_all_folders_together(tmp_path, capsys):
+    def kept(folder, method, name, count=6):
+        rng = np.random.default_rng([*f"{folder.name} {method} {name}".encode()])
+        (folder / "kept").mkdir(exist_ok=True)
+        np.savez(folder / "kept" / f"{method}__{name}.npz", global_orient=rng.normal(size=(count, 3)),
+                 hand_pose=0.2 * rng.normal(size=(count, 45)), transl=0.1 * rng.normal(size=(count, 3)),
+                 betas=np.zeros((count, 10)), score=np.zeros(count), type=np.array([""] * count), unit=np.array("m"),
+                 hand=np.array("right"), method=np.array(method), seed=np.array("0"))
+
+    for name in ("one", "two"):
+        base = evaluation(tmp_path / name, "retrieval", [0.5, 0.5])
+        evaluation(tmp_path / name, "mine", [0.6, 0.6], base)
+        for thing in ("thing 0", "thing 1"):
+            kept(tmp_path / name, "mine", thing)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    [(method, objects, entropy)] = compare_methods.entropies(folders, ["retrieval", "mine"])  # one has none kept
+    assert (method, objects) == ("mine", 4)
+    assert 2.5 < entropy <= np.log(20)  # 24 unlike hands in 20 clusters
+    assert compare_methods.entropies(folders[:1], ["mine"]) == []  # of 12 grasps there is none
+    assert compare_methods.main([*map(str, folders), "--methods", "mine"]) == 0
+    assert f"| `mine` | 4 | {entropy:.3f} |" in capsys.readouterr().out
+
+
 def test_what_cannot_be_compared_is_a_sentence(tmp_path):
     evaluation(tmp_path / "one", "retrieval", [0.5, 0.5])
     with pytest.raises(SystemExit, match="holds no table"):
