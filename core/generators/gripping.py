@@ -43,7 +43,7 @@ EVERY: Final = 5
 LOOK: Final = 2
 #: cm2 of surface in a hand's way beyond which no more is made of it
 MUCH: Final = 4.0
-#: hands moved at once: the tables of distances of more fall out of a processor's cache
+#: hands moved at once: what is worked out for more falls out of a processor's cache
 CHUNK: Final = 16
 
 
