@@ -196,10 +196,11 @@ class Fitting:
     def freed(self, rows: torch.Tensor, told: Callable[[float], bool]) -> None:
         """Well out of the object, and back to it by what it takes: closed until it meets it, gripping, laid on it."""
         out = ways_out(self.closer, self.obj, self.best.poses[rows], BONE_LEFT, FAR_BACK)
+        self.best.take(rows, out)  # where it closes again may be in the object again
         out = ways_to_grip(self.closer, self.grip, self.obj, out, BONE_LEFT)
         self.best.take(rows, out)
         for begin, share, go in ((0.0, 0.6, partial(self.closed, stages=RESCUE)), (0.6, 0.4, self.back_on)):
-            left = amiss(self.best.surface[rows]).nonzero()[:, 0]
+            left = (amiss(self.best.surface[rows]) | (self.best.loose[rows] > SLACK)).nonzero()[:, 0]
             if not len(left):
                 return
             out = out.with_rows(left, go(out[left], lambda done, b=begin, share=share: told(b + share * done)))
@@ -256,9 +257,12 @@ class Best:
         return looseness(firmness(self._obj, self._closer.hand, self._closer.grasps(poses, "", 0)))
 
     def take(self, rows: torch.Tensor, poses: Poses) -> None:
-        """Takes those of `poses`, for grasps `rows`, that are better, and not much worse than what was given."""
+        """Takes those of `poses`, for grasps `rows`, that are better, and not much worse than what was given.
+
+        For the last bone out of the object it may sink deeper again than the best so far, not than what was given.
+        """
         found, loose, was = measured(self._obj, self._closer, poses), self.lacking(poses), self.surface[rows]
-        take = better(found, was, self.loose[rows] - loose) & ~worse(found, self._given[rows])
+        take = (better(found, was, self.loose[rows] - loose) | freed(found, was)) & ~worse(found, self._given[rows])
         self.surface = Surface.where(take, found, was).put_into(self.surface, rows)
         self.poses = self.poses.with_rows(rows[take], poses[take.nonzero()[:, 0]])
         self.loose[rows[take]], self.changed[rows[take]] = loose[take], True
@@ -314,10 +318,14 @@ def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) 
 
 def worse(after: Surface, before: Surface) -> torch.Tensor:
     """(N,) bool: more bones in the object, contact lost (but for bones' sake), much more overlap, or much deeper."""
-    freed = (before.bones > 0) & (after.bones == 0)
-    return ((after.bones > before.bones) | (touches(before) & ~touches(after) & ~freed)
+    return ((after.bones > before.bones) | (touches(before) & ~touches(after) & ~freed(after, before))
             | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
             | (after.depth_mm > (before.depth_mm + MORE_DEPTH).clamp_min(SHALLOW)))
+
+
+def freed(after: Surface, before: Surface) -> torch.Tensor:
+    """(N,) bool: there were bones in the object, and now there is none."""
+    return (before.bones > 0) & (after.bones == 0)
 
 
 def badness(found: Surface) -> torch.Tensor:
