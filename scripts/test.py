@@ -7,16 +7,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 from environment import ROOT, ready_environment, single_threaded
 
-# Two processes side by side: the add-on's tests import bpy, core's must do without it.
+# Each in a process of its own, for the add-on's tests import bpy, which core's must do without; the longest first.
 SUITES = {
-    "core": ["tests", "--ignore=tests/grasp_addon"],
+    "core": ["tests", "--ignore=tests/grasp_addon", "--ignore=tests/scripts"],
     "grasp_addon": ["tests/grasp_addon"],
+    "scripts": ["tests/scripts"],
 }
+#: how many of them run side by side: as many as the smallest machine has cores
+TOGETHER = 2
 
 
 def count(report: Path) -> dict[str, int]:
@@ -29,6 +33,19 @@ def count(report: Path) -> dict[str, int]:
     return {"passed": total - failed - skipped, "failed": failed, "skipped": skipped}
 
 
+def run(python: str, name: str, folder: Path, more: list[str]) -> tuple[str, dict[str, int]]:
+    """What a suite said, and its counts."""
+    report, log = folder / f"{name}.xml", folder / f"{name}.log"
+    command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", ".", f"--junitxml={report}",
+               *SUITES[name], *more]
+    with open(log, "w", encoding="utf-8") as out:
+        status = subprocess.run(command, cwd=ROOT, env=single_threaded(), stdout=out, stderr=out).returncode
+    counted = count(report)
+    if status and not counted["failed"]:
+        counted["failed"] = 1  # the process died, or found no tests
+    return log.read_text(encoding="utf-8"), counted
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where the environment is, or is made")
@@ -38,22 +55,12 @@ def main() -> int:
 
     lint = subprocess.run([python, "-m", "ruff", "check", "."], cwd=ROOT).returncode
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        running = {}
-        for name, paths in SUITES.items():
-            command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", ".",
-                       f"--junitxml={folder}/{name}.xml", *paths, *options.pytest]
-            log = open(Path(folder, f"{name}.log"), "w+", encoding="utf-8")  # noqa: SIM115  closed below
-            running[name] = log, subprocess.Popen(command, cwd=ROOT, env=single_threaded(), stdout=log, stderr=log)
-        totals = {"passed": 0, "failed": int(bool(lint)), "skipped": 0}
-        for name, (log, process) in running.items():
-            status = process.wait()
-            log.seek(0)
-            print(f"\n=== tests of {name} ===\n{log.read()}", flush=True)
-            log.close()
-            counted = count(Path(folder, f"{name}.xml"))
-            if status and not counted["failed"]:
-                counted["failed"] = 1  # the process died, or found no tests
+    totals = {"passed": 0, "failed": int(bool(lint)), "skipped": 0}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(TOGETHER) as pool:
+        running = {name: pool.submit(run, python, name, Path(folder), options.pytest) for name in SUITES}
+        for name, suite in running.items():
+            log, counted = suite.result()
+            print(f"\n=== tests of {name} ===\n{log}", flush=True)
             totals = {key: totals[key] + counted[key] for key in totals}
     print(f"ruff: {'one failure, see above' if lint else 'clean'}; tests took {time.monotonic() - start:.0f} s")
     print(", ".join(f"{number} {key}" for key, number in totals.items() if number or key != "skipped"))
