@@ -54,6 +54,10 @@ FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
 MORE_OVERLAP: Final = 0.2
 #: for a hand that all else left in the object, or off it: what a bone counts, and how far back it may go (`ways_out`)
 BONE_LEFT, FAR_BACK = 40.0, (*BACK, 0.065, 0.09)
+#: cm3 and mm in the object from which a hand is freed of it as if a bone were
+SUNK_OVERLAP, SUNK_DEPTH = 1.0, 3.0
+#: cm3 and mm by which a hand may be in the object more than before where that takes the last bone out of it
+FOR_BONES: Final = (1.0, 2.0)
 #: what a grip may lack (`looseness`) before the hand is closed better
 SLACK: Final = 0.7
 #: mm by which it may sink deeper, where it makes something else better, and mm that are never too deep: a hand that
@@ -259,10 +263,12 @@ class Best:
     def take(self, rows: torch.Tensor, poses: Poses) -> None:
         """Takes those of `poses`, for grasps `rows`, that are better, and not much worse than what was given.
 
-        For the last bone out of the object it may sink deeper again than the best so far, not than what was given.
+        For the last bone out of the object it may be `FOR_BONES` further in it than the best so far.
         """
         found, loose, was = measured(self._obj, self._closer, poses), self.lacking(poses), self.surface[rows]
-        take = (better(found, was, self.loose[rows] - loose) | freed(found, was)) & ~worse(found, self._given[rows])
+        frees = (freed(found, was) & (found.overlap_cm3 <= was.overlap_cm3 + FOR_BONES[0])
+                 & (found.depth_mm <= was.depth_mm + FOR_BONES[1]))
+        take = (better(found, was, self.loose[rows] - loose) | frees) & ~worse(found, self._given[rows])
         self.surface = Surface.where(take, found, was).put_into(self.surface, rows)
         self.poses = self.poses.with_rows(rows[take], poses[take.nonzero()[:, 0]])
         self.loose[rows[take]], self.changed[rows[take]] = loose[take], True
@@ -302,8 +308,9 @@ def fine(found: Surface) -> torch.Tensor:
 
 
 def amiss(found: Surface) -> torch.Tensor:
-    """(N,) bool: with bones in the object, through a wall, or not touching as it must."""
-    return (found.bones > 0) | (found.through > 0) | ~touches(found)
+    """(N,) bool: with bones in the object, sunk in it, through a wall, or not touching as it must."""
+    sunk = (found.overlap_cm3 > SUNK_OVERLAP) | (found.depth_mm > SUNK_DEPTH)
+    return (found.bones > 0) | sunk | (found.through > 0) | ~touches(found)
 
 
 def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 import trimesh
 
 from core.fitting.contacts import contacts_of_grasp
-from core.fitting.fit import SLACK, badness, better, fine, fit, poses_of, touches, worse
+from core.fitting.fit import SLACK, SUNK_DEPTH, SUNK_OVERLAP, badness, better, fine, fit, poses_of, touches, worse
 from core.fitting.mend import (
     EVERY,
     GRIP,
@@ -214,6 +214,17 @@ def test_a_fist_through_a_tray_is_freed_though_it_closes_into_it_again(hand):
     assert (fitted.after.bones == 0).all()
     assert touches(fitted.after).float().mean() > 0.8
     assert not worse(fitted.after, fitted.before).any()
+
+
+def test_a_hand_sunk_in_a_solid_thing_is_freed_of_it_though_no_bone_is_in(hand):
+    """One of these 16 stayed 5.7 mm deep in a book: its palm and thumb touch, and no bone is in it."""
+    obj = training_object("book/1")
+    pose = hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
+    fitted = fit(obj, hand, random_wrists(obj, hand, 16, torch.Generator().manual_seed(2), pose))
+    assert (fitted.before.overlap_cm3 > SUNK_OVERLAP).sum() > 8
+    assert (fitted.after.overlap_cm3 <= SUNK_OVERLAP).all()
+    assert (fitted.after.depth_mm <= SUNK_DEPTH).all()
+    assert touches(fitted.after).float().mean() > 0.8
 
 
 def test_it_repeats_and_the_batch_does_not_matter_much(mended, hand):
