@@ -266,7 +266,7 @@ class Best:
         For the last bone out of the object it may be `FOR_BONES` further in it than the best so far.
         """
         found, loose, was = measured(self._obj, self._closer, poses), self.lacking(poses), self.surface[rows]
-        frees = (freed(found, was) & (found.overlap_cm3 <= was.overlap_cm3 + FOR_BONES[0])
+        frees = (last_bone_out(found, was) & (found.overlap_cm3 <= was.overlap_cm3 + FOR_BONES[0])
                  & (found.depth_mm <= was.depth_mm + FOR_BONES[1]))
         take = (better(found, was, self.loose[rows] - loose) | frees) & ~worse(found, self._given[rows])
         self.surface = Surface.where(take, found, was).put_into(self.surface, rows)
@@ -325,12 +325,12 @@ def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) 
 
 def worse(after: Surface, before: Surface) -> torch.Tensor:
     """(N,) bool: more bones in the object, contact lost (but for bones' sake), much more overlap, or much deeper."""
-    return ((after.bones > before.bones) | (touches(before) & ~touches(after) & ~freed(after, before))
+    return ((after.bones > before.bones) | (touches(before) & ~touches(after) & ~last_bone_out(after, before))
             | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
             | (after.depth_mm > (before.depth_mm + MORE_DEPTH).clamp_min(SHALLOW)))
 
 
-def freed(after: Surface, before: Surface) -> torch.Tensor:
+def last_bone_out(after: Surface, before: Surface) -> torch.Tensor:
     """(N,) bool: there were bones in the object, and now there is none."""
     return (before.bones > 0) & (after.bones == 0)
 
