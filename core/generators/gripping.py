@@ -25,6 +25,7 @@ from core.generators.contact_losses import (
 from core.generators.handcode import POSE
 from core.generators.nearest import Nearest
 from core.metrics.hold import flexion
+from core.side_by_side import side_by_side
 from core.synthesis.grip import CLOSING, STEPS, looseness, settled
 
 if TYPE_CHECKING:
@@ -89,20 +90,13 @@ def closed_pose(hand: HandModel) -> torch.Tensor:
 
 def in_chunks(hands: torch.Tensor, moved: Callable[[torch.Tensor, Callable[[float], bool]], torch.Tensor],
               go_on: Callable[[float], bool]) -> torch.Tensor:
-    """N hands (N, D), moved by `moved(rows, go_on)` some at a time; those from where `go_on` says no stay as they are.
+    """N hands (N, D), moved by `moved(rows, go_on)` some at a time, on each core of the processor some.
 
-    On a graphics card all go at once.
+    Those not begun when `go_on` says no stay as they are. On a graphics card all go at once.
     """
-    chunks, found, going = torch.arange(len(hands)).split(len(hands) if hands.is_cuda else CHUNK), [], True
-
-    def goes_on(share: float) -> bool:
-        nonlocal going
-        going = go_on((len(found) + share) / len(chunks))
-        return going
-
-    for rows in chunks:
-        found.append(moved(rows, goes_on) if going else hands[rows])
-    return torch.cat(found)
+    chunks = torch.arange(len(hands)).split(len(hands) if hands.is_cuda else CHUNK)
+    found = side_by_side(chunks, moved, go_on)
+    return torch.cat([hands[rows] if done is None else done for rows, done in zip(chunks, found, strict=True)])
 
 
 @dataclass(frozen=True)
