@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.fitting.fit import fit, touches
+from core.fitting.fit import CHUNK, fit, touches
 from core.generators.synthesis import DIFFERENT, holds
 from core.grasps import Grasps
 from core.metrics.distinct import Symmetry, most_different
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     Refiner = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
 
-#: hands fitted for each grasp that is asked for: at a time, so that the first are seen soon, and at most; and at least
+#: hands fitted for each grasp that is asked for: at first, so that these are seen soon, and at most; and at least
 PIECE, MOST, LEAST = 0.5, 2.5, 4
+#: hands fitted then for each that is still lacking: one more fit takes longer than some hands more in one
+MARGIN: Final = 1.5
 #: metres of mean joint distance from a firmer proposal within which another waits for those that are unlike
 NEAR: Final = 0.015
 #: what is left of the worth of a proposal's grip for each that was taken before of its type: a list shall have variety
@@ -87,7 +89,7 @@ def firmest(request: GraspRequest, proposed: Grasps, count: int) -> torch.Tensor
 def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:
     """The best of the proposals, fitted: `request.count` of those that hold, unlike ones first, then others.
 
-    The firmest are fitted first; while too few hold, more are, and those that hold are shown at once. One with a bone
+    The firmest are fitted first; while too few hold, more are, and each that holds is shown at once. One with a bone
     through a wall is not offered, while there are others; then there may be fewer.
 
     Args:
@@ -98,22 +100,30 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
     parts: list[Grasps] = []
     holding: list[torch.Tensor] = []
     clean: list[torch.Tensor] = []
-    done, size = 0, max(LEAST, math.ceil(PIECE * count))
-    while done < len(rows) and (not done or int((torch.cat(holding) & torch.cat(clean)).sum()) < count):
-        some = rows[done : done + size]
+    done, wanted = 0, PIECE * count
+    while done < len(rows) and wanted > 0:
+        some = rows[done : done + min(max(LEAST, math.ceil(wanted)), CHUNK)]
         ends = [0.5 + 0.5 * place / len(rows) for place in (done, done + 0.7 * len(some), done + len(some))]
         given = proposed[some]
         fitted = fit(request.object, request.hand, given, fields=None if fields is None else fields[some], laid=True,
                      progress=Share(progress, *ends[:2]))
         if not fitted.complete:
             break
-        fitted, held = keep_holds(request, fitted, given, Share(progress, *ends[1:]))
+        shown = torch.zeros(len(some), dtype=torch.bool)
+
+        def show(row: int, fitted: Fitted = fitted, shown: torch.Tensor = shown) -> None:
+            if fitted.after.bones[row] == 0 and not shown[row]:
+                shown[row] = True
+                progress.accepted(fitted.grasps[row : row + 1])
+
+        fitted, held = keep_holds(request, fitted, given, Share(progress, *ends[1:]), show)
         parts.append(fitted.grasps)
         holding.append(held)
         clean.append(fitted.after.bones == 0)
-        if (good := held & clean[-1]).any():
-            progress.accepted(fitted.grasps[good])
+        for row in (held & ~shown).nonzero()[:, 0].tolist():  # those given back
+            show(row, fitted)
         done += len(some)
+        wanted = MARGIN * (count - int((torch.cat(holding) & torch.cat(clean)).sum()))
     if not parts:
         return Grasps.empty(proposed.method, hand=request.hand.side)
     held, sound = torch.cat(holding), torch.cat(clean)
@@ -125,12 +135,14 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
     return grasps[torch.cat([chosen, spare])]
 
 
-def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress) -> tuple[Fitted, torch.Tensor]:
+def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress,
+               found: Callable[[int], object] | None = None) -> tuple[Fitted, torch.Tensor]:
     """The fitted grasps, and which of them hold, (N,) bool; one that held only before the fit is as it was given.
 
-    Once `progress` says no, the grasps from there on count as held.
+    Once `progress` says no, the grasps from there on count as held; `found` is told the row of each that was seen to,
+    but for those as they were given.
     """
-    held = which_hold(request, fitted, Share(progress, 0.0, TESTED))
+    held = which_hold(request, fitted, Share(progress, 0.0, TESTED), found)
     return given_back(request, fitted, given, held, Share(progress, TESTED, 1.0))
 
 
@@ -150,25 +162,28 @@ def spoilt(found: Surface) -> torch.Tensor:
     return (found.bones > 0) | (found.overlap_cm3 > SEEN)
 
 
-def which_hold(request: GraspRequest, fitted: Fitted, progress: Progress) -> torch.Tensor:
-    """(N,) bool: the fitted grasps that hold; once `progress` says no, those from there on count as holding."""
-    return shaken(request, fitted.grasps, touches(fitted.after), progress)
+def which_hold(request: GraspRequest, fitted: Fitted, progress: Progress,
+               found: Callable[[int], object] | None = None) -> torch.Tensor:
+    """(N,) bool: the fitted grasps that hold; see `shaken`."""
+    return shaken(request, fitted.grasps, touches(fitted.after), progress, found=found)
 
 
 def shaken(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress, still: float = STILL,
-           ) -> torch.Tensor:
+           found: Callable[[int], object] | None = None) -> torch.Tensor:
     """(N,) bool: those of `rows` (N,) that hold, several tested at once.
 
-    Once `progress` says no, those from there on count as holding.
+    Once `progress` says no, those from there on count as holding; `found` is told the row of each that was seen to.
     """
     held, asked = rows.clone(), rows.nonzero()[:, 0].tolist()
     with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
-        found = [pool.submit(holds, request, grasps[row], still) for row in asked]
-        for place, (row, one) in enumerate(zip(asked, found, strict=True)):
+        tests = [pool.submit(holds, request, grasps[row], still) for row in asked]
+        for place, (row, test) in enumerate(zip(asked, tests, strict=True)):
             if not progress(place / len(asked), "Testing the grip"):
                 pool.shutdown(cancel_futures=True)
                 break
-            held[row] = one.result()
+            held[row] = test.result()
+            if found is not None and held[row]:
+                found(row)
     return held
 
 

@@ -197,7 +197,7 @@ def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
     assert torch.allclose(torch.tensor(tried[0][0]), torch.tensor([0.0, 0.1]))
     assert tried[0][1] == [0, 2]  # with the fields that they lie in
     assert len(tried) == 1
-    assert [some.transl[:, 0].tolist() for some in watch.shown] == [tried[0][0]]
+    assert [some.transl[:, 0].tolist() for some in watch.shown] == [[place] for place in tried[0][0]]  # one by one
 
     watch = Watch()
     monkeypatch.setattr(choose, "holds", lambda request, one, still: round(float(one.transl[0, 0]), 3) in (0.0, 0.2))
@@ -206,6 +206,50 @@ def test_the_firmest_proposals_are_fitted_unlike_ones_first(monkeypatch):
     assert [round(float(some.transl[0, 0]), 3) for some in watch.shown] == [0.0, 0.2]
     assert watch.told == sorted(watch.told)
     assert 0.5 <= watch.told[0] < watch.told[-1] <= 1.0
+
+
+def test_a_hand_is_shown_as_soon_as_it_is_known_to_hold_and_never_twice(monkeypatch):
+    hand = load_hand()
+    given = grasps([0.0, 0.1, 0.2, 0.3], [0.0] * 4)
+    made = fitted(replace(given, transl=given.transl + 0.01), [True] * 4)
+    bones = torch.tensor([0, 0, 1, 0])
+    made = replace(made, after=replace(made.after, bones=bones), changed=torch.ones(4, dtype=torch.bool))
+    tested, watch = [], Watch()
+    shown_by = lambda: [round(float(some.transl[0, 0]), 3) for some in watch.shown]  # noqa: E731
+
+    def holds(request, one, still):
+        tested.append((round(float(one.transl[0, 0]), 3), shown_by()))
+        return tested[-1][0] != 0.11  # which held before the fit
+
+    monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: torch.arange(4.0).flip(0))
+    monkeypatch.setattr(choose, "fit", lambda *_, **__: made)
+    monkeypatch.setattr(choose, "holds", holds)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    found = choose.fit_and_choose(GraspRequest(None, hand, 3), given, watch)
+    assert shown_by() == [0.01, 0.31, 0.1]  # the second as it was given; the third has a bone in the thing
+    assert 0.01 in tested[-1][1]
+    assert len(found) == 3
+
+
+def test_after_the_first_piece_as_many_are_fitted_as_will_hold_with_some_to_spare(monkeypatch):
+    hand = load_hand()
+    given = grasps([0.1 * place for place in range(40)], [0.0] * 40)
+    monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: torch.arange(40.0).flip(0))
+    sizes = []
+
+    def pieces(share: float) -> list[int]:
+        sizes.clear()
+        monkeypatch.setattr(choose, "fit", lambda obj, hand, some, **_: (
+            sizes.append(len(some)), fitted(some, [True] * len(some)))[1])
+        monkeypatch.setattr(choose, "holds",
+                            lambda request, one, still: round(10 * float(one.transl[0, 0])) % 4 < share)
+        choose.fit_and_choose(GraspRequest(None, hand, 16), given, Watch())
+        return list(sizes)
+
+    assert pieces(4) == [8, 12]
+    assert pieces(3) == [8, 15]
+    assert pieces(2) == [8, 16, 6]  # no more than a fit moves at once
+    assert pieces(0) == [8, 16, 16]
 
 
 def test_each_type_has_its_turn_before_the_firmest_one_fills_the_list(monkeypatch):

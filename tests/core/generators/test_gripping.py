@@ -1,5 +1,6 @@
 """What hands are moved by at test time: GraspTTA's Eq. 3, and the grip."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,18 @@ from core.generators import make_generator
 from core.generators.base import GraspRequest
 from core.generators.contact_losses import nearest_plane, penetration, prior_distance, prior_map
 from core.generators.grasptta import GraspTTA
-from core.generators.gripping import EVERY, LOOK, MUCH, Clearance, Finish, Gripping, TouchLoss, in_the_way
+from core.generators.gripping import (
+    CHUNK,
+    EVERY,
+    LOOK,
+    MUCH,
+    Clearance,
+    Finish,
+    Gripping,
+    TouchLoss,
+    in_chunks,
+    in_the_way,
+)
 from core.generators.handcode import BETAS, PLACE
 from core.generators.nearest import Nearest
 from core.metrics.hold import squeeze
@@ -69,6 +81,36 @@ def test_the_more_is_in_the_way_the_further_a_hand_goes():
     strides = Finish(3, 0.2, longer=0.5).strides(torch.tensor([0.0, 1.0, MUCH, 9 * MUCH]))
     assert strides.tolist() == pytest.approx([0.2, 0.3, 0.2 * (1 + MUCH / 2), 0.2 * (1 + MUCH / 2)])
     assert Finish(3, 0.2).strides(torch.tensor([9.0])).item() == pytest.approx(0.2)
+
+
+def test_two_cores_move_two_chunks_at_a_time(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    both = threading.Barrier(2, timeout=20)
+    hands = torch.randn(2 * CHUNK, 61)
+
+    def moved(rows, go_on):
+        both.wait()  # breaks where the other chunk is not on its way
+        return 2 * hands[rows]
+
+    assert torch.equal(in_chunks(hands, moved, lambda share: True), 2 * hands)
+
+
+@pytest.mark.parametrize("name", ["fastgrasp", "grasptta"])
+def test_hands_are_the_same_on_one_core_and_on_more(name, hand, monkeypatch):
+    import trimesh
+
+    mesh = trimesh.creation.box((0.05, 0.06, 0.12))
+    obj = prepare_object(mesh.vertices, mesh.faces)
+    generator = make_generator(name)
+
+    def hands(cores):
+        monkeypatch.setattr("os.cpu_count", lambda: cores)
+        rng = torch.Generator().manual_seed(0)
+        return generator.sample(GraspRequest(obj, hand, 2 * CHUNK + 3), rng, lambda fraction, stage: True)
+
+    one, more = hands(1), hands(4)
+    for name, value in one.parameters().items():
+        assert torch.equal(value, more.parameters()[name])
 
 
 def test_small_things_are_kept_clear_of_by_less(setting):
