@@ -109,19 +109,10 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
                      progress=Share(progress, *ends[:2]))
         if not fitted.complete:
             break
-        shown = torch.zeros(len(some), dtype=torch.bool)
-
-        def show(row: int, fitted: Fitted = fitted, shown: torch.Tensor = shown) -> None:
-            if fitted.after.bones[row] == 0 and not shown[row]:
-                shown[row] = True
-                progress.accepted(fitted.grasps[row : row + 1])
-
-        fitted, held = keep_holds(request, fitted, given, Share(progress, *ends[1:]), show)
+        fitted, held = keep_holds(request, fitted, given, Share(progress, *ends[1:]), progress.accepted)
         parts.append(fitted.grasps)
         holding.append(held)
         clean.append(fitted.after.bones == 0)
-        for row in (held & ~shown).nonzero()[:, 0].tolist():  # those given back
-            show(row, fitted)
         done += len(some)
         wanted = MARGIN * (count - int((torch.cat(holding) & torch.cat(clean)).sum()))
     if not parts:
@@ -136,14 +127,23 @@ def fit_and_choose(request: GraspRequest, proposed: Grasps, progress: Progress, 
 
 
 def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress,
-               found: Callable[[int], object] | None = None) -> tuple[Fitted, torch.Tensor]:
+               accepted: Callable[[Grasps], object]) -> tuple[Fitted, torch.Tensor]:
     """The fitted grasps, and which of them hold, (N,) bool; one that held only before the fit is as it was given.
 
-    Once `progress` says no, the grasps from there on count as held; `found` is told the row of each that was seen to,
-    but for those as they were given.
+    Once `progress` says no, the grasps from there on count as held.
+
+    Args:
+        accepted: called with each that is found to hold, at once; not with those that have a bone in the object.
     """
-    held = which_hold(request, fitted, Share(progress, 0.0, TESTED), found)
-    return given_back(request, fitted, given, held, Share(progress, TESTED, 1.0))
+    def found(row: int) -> None:
+        if fitted.after.bones[row] == 0:
+            accepted(fitted.grasps[row : row + 1])
+
+    held = shaken(request, fitted.grasps, touches(fitted.after), Share(progress, 0.0, TESTED), found=found)
+    kept, holding = given_back(request, fitted, given, held, Share(progress, TESTED, 1.0))
+    if (back := holding & ~held).any():  # no bone was in these
+        accepted(kept.grasps[back])
+    return kept, holding
 
 
 def given_back(request: GraspRequest, fitted: Fitted, given: Grasps, held: torch.Tensor, progress: Progress,
@@ -162,17 +162,17 @@ def spoilt(found: Surface) -> torch.Tensor:
     return (found.bones > 0) | (found.overlap_cm3 > SEEN)
 
 
-def which_hold(request: GraspRequest, fitted: Fitted, progress: Progress,
-               found: Callable[[int], object] | None = None) -> torch.Tensor:
-    """(N,) bool: the fitted grasps that hold; see `shaken`."""
-    return shaken(request, fitted.grasps, touches(fitted.after), progress, found=found)
+def which_hold(request: GraspRequest, fitted: Fitted, progress: Progress) -> torch.Tensor:
+    """(N,) bool: the fitted grasps that hold; once `progress` says no, those from there on count as holding."""
+    return shaken(request, fitted.grasps, touches(fitted.after), progress)
 
 
 def shaken(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress, still: float = STILL,
            found: Callable[[int], object] | None = None) -> torch.Tensor:
     """(N,) bool: those of `rows` (N,) that hold, several tested at once.
 
-    Once `progress` says no, those from there on count as holding; `found` is told the row of each that was seen to.
+    Once `progress` says no, those from there on count as holding. `found` is told the row of each that is found to
+    hold, at once.
     """
     held, asked = rows.clone(), rows.nonzero()[:, 0].tolist()
     with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:

@@ -54,7 +54,8 @@ class Progress(Protocol):
         """Report `fraction` (0..1) of the work done, in `stage` (a few words for the animator).
 
         Returns False when the work should stop: the generator then returns what it has.
-        Called at least four times a second of work, so that a cancel takes effect at once.
+        Called at least four times a second of work, so that a cancel takes effect at once; maybe from other threads
+        than the one that asked for the work, but by one at a time.
         """
 
     def accepted(self, grasps: Grasps) -> None:

@@ -51,7 +51,7 @@ def test_a_hold_that_the_fit_lost_is_given_back(monkeypatch):
     # The first holds after the fit; the second held before; the third, too, by its overlap; the fourth never.
     known = {(0.01, True), (0.1, True), (0.2, True)}
     monkeypatch.setattr(choose, "holds", lambda request, one, still: (round(float(one.transl[0, 0]), 3), True) in known)
-    kept, held = choose.keep_holds(GraspRequest(None, hand, 4), made, given, lambda *_: True)
+    kept, held = choose.keep_holds(GraspRequest(None, hand, 4), made, given, lambda *_: True, lambda some: None)
     assert held.tolist() == [True, True, False, False]
     assert torch.allclose(kept.grasps.transl[:, 0], torch.tensor([0.01, 0.1, 0.21, 0.31]))
     assert kept.changed.tolist() == [True, False, True, True]
@@ -215,10 +215,12 @@ def test_a_hand_is_shown_as_soon_as_it_is_known_to_hold_and_never_twice(monkeypa
     bones = torch.tensor([0, 0, 1, 0])
     made = replace(made, after=replace(made.after, bones=bones), changed=torch.ones(4, dtype=torch.bool))
     tested, watch = [], Watch()
-    shown_by = lambda: [round(float(some.transl[0, 0]), 3) for some in watch.shown]  # noqa: E731
+
+    def shown():
+        return [round(float(some.transl[0, 0]), 3) for some in watch.shown]
 
     def holds(request, one, still):
-        tested.append((round(float(one.transl[0, 0]), 3), shown_by()))
+        tested.append((round(float(one.transl[0, 0]), 3), shown()))
         return tested[-1][0] != 0.11  # which held before the fit
 
     monkeypatch.setattr(choose, "firmness", lambda obj, hand, some: torch.arange(4.0).flip(0))
@@ -226,7 +228,7 @@ def test_a_hand_is_shown_as_soon_as_it_is_known_to_hold_and_never_twice(monkeypa
     monkeypatch.setattr(choose, "holds", holds)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     found = choose.fit_and_choose(GraspRequest(None, hand, 3), given, watch)
-    assert shown_by() == [0.01, 0.31, 0.1]  # the second as it was given; the third has a bone in the thing
+    assert shown() == [0.01, 0.31, 0.1]  # the second as it was given; the third has a bone in the thing
     assert 0.01 in tested[-1][1]
     assert len(found) == 3
 

@@ -109,8 +109,8 @@ def test_hands_are_the_same_on_one_core_and_on_more(name, hand, monkeypatch):
         return generator.sample(GraspRequest(obj, hand, 2 * CHUNK + 3), rng, lambda fraction, stage: True)
 
     one, more = hands(1), hands(4)
-    for name, value in one.parameters().items():
-        assert torch.equal(value, more.parameters()[name])
+    for part, value in one.parameters().items():
+        assert torch.equal(value, more.parameters()[part])
 
 
 def test_small_things_are_kept_clear_of_by_less(setting):
