@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.files import save_arrays, save_text
-from core.generators import METHODS
+from core.files import save_text
+from core.grasps.storage import read_grasps, write_grasps
+from core.registry import METHODS
 
 if TYPE_CHECKING:
-    from core.grasps import Grasps
-    from core.hand import HandModel
-    from core.objects import GraspObject
+    from core.grasps.batch import Grasps
 
 
 RULERS = ("paper", "strict", "truth")
@@ -141,13 +140,14 @@ def methods() -> None:
 
 def generate(options: argparse.Namespace) -> None:
     """Writes the grasps' file; raises what `main` turns into a sentence."""
-    from core.generators.base import GraspRequest
+    from core.grasps.request import GraspRequest
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
-    from core.pipeline import check_wishes, choose_device, propose, use_few_threads
+    from core.parallel import choose_device, use_few_threads
+    from core.pipeline.generate import check_request, propose
 
     use_few_threads()
-    check_wishes(options.method, options.count, options.type, options.intent)
+    check_request(options.method, options.count, options.type, options.intent)
     if options.seed < 0:
         raise ValueError(f"--seed is a whole number from 0, not {options.seed}.")
     check_out(options.out)
@@ -170,7 +170,9 @@ def fit(options: argparse.Namespace) -> None:
     """Writes the fitted grasps' file; raises what `main` turns into a sentence."""
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
-    from core.pipeline import check_refiner, choose_device, fit_each, use_few_threads
+    from core.parallel import choose_device, use_few_threads
+    from core.pipeline.fit_each import fit_each
+    from core.pipeline.refine import check_refiner
 
     use_few_threads()
     check_out(options.out)
@@ -189,22 +191,6 @@ def fit(options: argparse.Namespace) -> None:
     write_grasps(options.out, hand, obj, fitted, unit)
 
 
-def write_grasps(path: Path, hand: HandModel, obj: GraspObject, grasps: Grasps, unit: str) -> None:
-    """Grasps as GRASPS.npz, whole or not at all; the hands in the mesh's own frame and unit."""
-    import numpy as np
-
-    from core.objects.load import UNITS
-    from core.pipeline import pose_hands
-
-    posed = pose_hands(hand, grasps, obj, 1 / UNITS[unit])
-    save_arrays(path, {
-        "vertices": posed.vertices.astype(np.float32), "joints": posed.joints.astype(np.float32),
-        "faces": hand.faces.cpu().numpy().astype(np.int32),
-        **{name: value.cpu().numpy() for name, value in grasps.parameters().items()},
-        "centroid": obj.centroid, "score": grasps.score.cpu().numpy(), "type": np.array(grasps.type, dtype=str),
-        "method": np.array(grasps.method), "seed": np.array(str(grasps.seed)), "hand": np.array(grasps.hand),
-        "unit": np.array(unit),
-    })
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -215,7 +201,7 @@ def evaluate(options: argparse.Namespace) -> None:
     from core.metrics.evaluate import check_truth
     from core.metrics.evaluate import evaluate as measure
     from core.objects import kept_object, load_mesh
-    from core.pipeline import use_few_threads
+    from core.parallel import use_few_threads
 
     use_few_threads()
     grasps, unit = read_grasps(options.grasps)
@@ -242,49 +228,6 @@ def evaluate(options: argparse.Namespace) -> None:
             print(f"{ruler:7} {name:28} {value:.4g}")
 
 
-def read_grasps(path: Path, hand: str | None = None, unit: str | None = None) -> tuple[Grasps, str]:
-    """The grasps of a file that `generate` wrote, and the unit of their mesh.
-
-    Args:
-        hand, unit: what to go by where the file does not say which hand or unit it is of.
-
-    Raises:
-        ValueError: the file holds something else, or is of another hand or unit; the sentence says what.
-    """
-    import zipfile
-
-    import numpy as np
-    import torch
-
-    from core.grasps import Grasps
-
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except FileNotFoundError as error:
-        raise ValueError(f"There is no file {path}.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise ValueError(f"{path.name} is not a file of grasps, or it is damaged: generate it again.") from error
-    wanted = ("global_orient", "hand_pose", "transl", "betas")
-    missing = [name for name in wanted if name not in arrays]
-    if missing:
-        raise ValueError(f"{path.name} holds no {' and no '.join(missing)}: it is not a file of grasps.")
-    tensors = {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in wanted}
-    flat = [name for name, value in tensors.items() if value.ndim != 2]
-    if flat:
-        raise ValueError(f"{path.name}: {flat[0]} is no table of one row a grasp: it is not a file of grasps.")
-    if not all(torch.isfinite(value).all() for value in tensors.values()):
-        raise ValueError(f"{path.name} holds numbers that are none (NaN or infinite).")
-    for name, given in (("hand", hand), ("unit", unit)):
-        if name in arrays and given not in (None, str(arrays[name])):
-            raise ValueError(f"{path.name} says that its {name} is {arrays[name]}, not {given}: leave --{name} out.")
-    count = len(tensors["transl"])
-    score = np.asarray(arrays.get("score", np.zeros(count)), np.float32)
-    seed = str(arrays.get("seed", "0"))
-    grasps = Grasps(**tensors, score=torch.from_numpy(score), type=tuple(np.atleast_1d(arrays["type"]).tolist())
-                    if "type" in arrays else (), method=str(arrays.get("method", "")),
-                    seed=int(seed) if seed.isdigit() else 0, hand=str(arrays.get("hand", hand or "right")))
-    return grasps, str(arrays.get("unit", unit or "m"))
 
 
 def check_out(path: Path) -> None:

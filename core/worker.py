@@ -26,10 +26,10 @@ from core.wire import WireError, read_message, write_message
 if TYPE_CHECKING:
     import torch
 
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
+    from core.grasps.posed import PosedHands
     from core.hand import HandModel
     from core.objects import GraspObject
-    from core.pipeline import PosedHands
 
 VERSION: Final = "0.1.0"
 KEPT: Final = 4  # objects and hands that stay prepared between requests
@@ -85,7 +85,7 @@ class Reporter:
         return not self.job.cancelled.is_set()
 
     def accepted(self, grasps: Grasps) -> None:
-        from core.pipeline import pose_hands
+        from core.grasps.posed import pose_hands
 
         first = sum(len(part) for part in self.sent)
         self.sent.append(grasps)
@@ -121,7 +121,7 @@ class Worker:
     def run(self) -> None:
         """Serves until the stream ends or says bye."""
         threading.Thread(target=self._read, daemon=True).start()
-        from core.pipeline import use_few_threads  # torch takes a second: the reader is there before it
+        from core.parallel import use_few_threads  # torch takes a second: the reader is there before it
 
         use_few_threads()
         while (entry := self._waiting.get()) is not None:
@@ -188,8 +188,8 @@ class Worker:
     def _hello(self, job: Job) -> None:
         import torch
 
-        from core.generators import METHODS
-        from core.pipeline import grasp_types
+        from core.grasps.taxonomy import grasp_types
+        from core.registry import METHODS
 
         hand = self._hand(job.message)
         job.say("result", hand_arrays(hand), version=VERSION, python=platform.python_version(), torch=torch.__version__,
@@ -199,13 +199,14 @@ class Worker:
                 types=list(grasp_types()))
 
     def _generate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
-        from core.generators.base import GraspRequest
-        from core.pipeline import check_wishes, choose_device, propose
+        from core.grasps.request import GraspRequest
+        from core.parallel import choose_device
+        from core.pipeline.generate import check_request, propose
 
         wish = job.message
         method, count = wish.get("method", "synthesis"), wish.get("count", 16)
         grasp_type, intent = wish.get("grasp_type", "any"), wish.get("intent", "any")
-        check_wishes(method, count, grasp_type, intent)
+        check_request(method, count, grasp_type, intent)
         seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
         device = choose_device(wish.get("device", "auto"))
         raw, fit = bool(wish.get("raw")), bool(wish.get("fit", True))
@@ -215,17 +216,19 @@ class Worker:
         self._hand_over(job, reporter, propose(request, method, seed, reporter, device, raw, fit))
 
     def _fit(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
-        from core.generators.base import GraspRequest
-        from core.pipeline import check_wishes, choose_device, refine
-        from core.posed import read_posed
+        from core.grasps.posed import read_posed
+        from core.grasps.request import GraspRequest
+        from core.parallel import choose_device
+        from core.pipeline.generate import check_request
+        from core.pipeline.refine import refine
 
         wish = job.message
         count = wish.get("count", 1)
-        check_wishes("synthesis", count, "any", "any")
+        check_request("synthesis", count, "any", "any")
         seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
         method, device = wish.get("method", "fit"), choose_device(wish.get("device", "auto"))
         if method != "fit":
-            check_wishes(method, count, "any", "any")
+            check_request(method, count, "any", "any")
         hand, obj = self._hand_and_object(job, arrays, scale)
         start = replace(read_posed(arrays, obj, scale, hand.side, betas), method="fit")
         reporter = Reporter(job, hand, obj, scale)
@@ -246,8 +249,8 @@ class Worker:
 
     def _evaluate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
         """Measures posed hands: fields paper and strict hold means, arrays PAPER_NAME and STRICT_NAME each hand's."""
+        from core.grasps.posed import read_posed
         from core.metrics.evaluate import PROTOCOLS, evaluate
-        from core.posed import read_posed
 
         wish = job.message
         protocol, betas = wish.get("protocol", "both"), checked_betas(wish.get("betas"))
@@ -320,7 +323,7 @@ def checked_seed(wish: dict[str, Any]) -> int:
 
 def checked_scale(wish: dict[str, Any]) -> float:
     """How many of the mesh's units are a metre, by the request's hand length; ValueError where that is none."""
-    from core.pipeline import HAND_LENGTH
+    from core.units import HAND_LENGTH
 
     length = wish.get("hand_length", HAND_LENGTH)
     if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):

@@ -73,15 +73,15 @@ class Row:
 
 def rows() -> dict[str, Row]:
     """Name -> row, in the order in which they can be made."""
+    from core.generators.adaptation import AdaptationConfig
     from core.generators.fastgrasp import HandLoss
     from core.generators.grasptta import PRINTED, CvaeLoss
-    from core.generators.gripping import Finish
-    from core.training import recipes
-    from core.training.recipes import jointdiffusion, keypoints
+    from core.training import configs
+    from core.training.configs import jointdiffusion, keypoints
 
     # As the papers have them, without what is ours and needs no training.
-    fastgrasp = partial(recipes.fastgrasp, shown=Finish(), steps=20)
-    grasptta = partial(recipes.grasptta, shown=Finish())
+    fastgrasp = partial(configs.fastgrasp, shown=AdaptationConfig(), steps=20)
+    grasptta = partial(configs.grasptta, shown=AdaptationConfig())
 
     def fields(scale: float) -> Any:
         return jointdiffusion(scale, weight=0.0, oriented=0)
@@ -136,13 +136,13 @@ class Bench:
         import torch
 
         from core.hand import load_hand
-        from core.training.data import load_windows
+        from core.training.data import load_training_data
 
         self.options, self.begin = options, time.monotonic()
         self.home = options.out / f"scale_{options.scale:g}_{options.batch}"
         torch.set_num_threads(1)
         self.hand = load_hand()
-        self.windows = load_windows(options.training, options.windows or options.out / "windows.npz", self.hand,
+        self.windows = load_training_data(options.training, options.windows or options.out / "windows.npz", self.hand,
                                     options.cache)
         self.objects = evaluate.things(self.measured_with(["training"]))
 
@@ -172,7 +172,7 @@ def trained(name: str, row: Row, bench: Bench) -> Any:
     """The row's recipe with its network trained, or None where the time was up before."""
     import torch
 
-    from core.training.recipes import run
+    from core.training.configs import run
 
     out = bench.home / "trained"
     torch.manual_seed(0)
@@ -194,8 +194,8 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
     """Millimetres, mean over joints and held-out grasps of hands of mean shape."""
     import torch
 
-    from core.generators.heading import WINDOW, object_frames
-    from core.generators.windows import Seen, window_cloud
+    from core.generators.local_cloud import LocalPointCloud, window_cloud
+    from core.grasps.heading_frame import LOCAL_RADIUS, object_frames
     from core.hand.skin import SkinSample
 
     windows, hand, network = bench.windows, bench.hand, recipe.network
@@ -207,13 +207,13 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
     frames = object_frames(len(held), rng) if recipe.object_frame else windows.frames[held]
     of = windows.object[held]
     window = window_cloud(windows.points[of].float(), windows.normals[of].float(), frames, network.points, rng,
-                          math.inf if recipe.object_frame else WINDOW)
+                          math.inf if recipe.object_frame else LOCAL_RADIUS)
     skin = SkinSample(hand)
     with torch.no_grad():
         if row.rebuilt:
             code = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
-            seen = Seen(window, frames.middle(), torch.zeros(len(held)))  # how large it is only our clearance asks
+            seen = LocalPointCloud(window, frames.middle(), torch.zeros(len(held)))  # how large it is only our clearance asks
             code = network.propose(seen, windows.kind[held], windows.intent[held], truth.betas, skin,
                                    network.shown, rng, lambda fraction: True)
         found = network.code.grasps(hand, code, frames, "ablation")
@@ -249,11 +249,11 @@ def refined(row: Row, recipe: Any, bench: Bench) -> dict:
     import check_fit
     import torch
 
+    from core.dataset.training_grasps import load_training
     from core.fitting.fit import fit
     from core.generators.jointdiffusion import refine
     from core.generators.learned import Learned
-    from core.generators.places import PlaceScorer
-    from core.synthesis.dataset import load_training
+    from core.generators.place_scorer import PlaceScorer
 
     learned = Learned(recipe.network, PlaceScorer(), "ablation")
 
@@ -282,9 +282,9 @@ def sampled(name: str, row: Row, recipe: Any, bench: Bench) -> float:
     """Writes the row's grasps on every object; the median of the seconds an object took."""
     import torch
 
-    from core.generators.base import GraspRequest
     from core.generators.learned import Learned
-    from core.generators.places import PlaceScorer
+    from core.generators.place_scorer import PlaceScorer
+    from core.grasps.request import GraspRequest
     from core.weights import load_weights
 
     places = PlaceScorer()
@@ -305,9 +305,9 @@ def through_autoencoder(network: Any, thing: str, obj: Any, bench: Bench) -> Any
     """Held-out grasps of an object as the auto-encoder gives them back, each in its heading frame."""
     import torch
 
-    from core.generators.heading import frames_of_grasps
+    from core.dataset.training_grasps import load_training
+    from core.grasps.heading_frame import frames_of_grasps
     from core.hand.skin import SkinSample
-    from core.synthesis.dataset import load_training
 
     data = load_training(bench.options.training)
     truth = data[data.object == data.objects.index(thing)].grasps(bench.hand)
@@ -348,13 +348,13 @@ def adaptation_curve(bench: Bench) -> list[dict]:
     """The shipped GraspTTA with so many steps of adaptation: what they cost and what they bring."""
     import torch
 
-    from core.generators.base import GraspRequest
-    from core.generators.grasptta import SHOWN, GraspTTA
+    from core.generators.grasptta import WITHOUT_FIT, GraspTTA
     from core.generators.learned import Learned
+    from core.grasps.request import GraspRequest
 
     names, times = [], {}
     for steps in STEPS:
-        generator = Learned.load(GraspTTA(shown=replace(SHOWN, steps=steps)), "grasptta")
+        generator = Learned.load(GraspTTA(shown=replace(WITHOUT_FIT, steps=steps)), "grasptta")
 
         def proposed(thing: str, obj: Any, generator: Any = generator) -> Any:
             rng = torch.Generator().manual_seed(0)
@@ -365,7 +365,7 @@ def adaptation_curve(bench: Bench) -> list[dict]:
         names.append(name)
     measured = bench.measure(names, "both")
     return [{"table": "test-time adaptation of the shipped GraspTTA", "name": name,
-             **measured.get(name, {}), "label": f"{steps} steps" + " (the default)" * (steps == SHOWN.steps),
+             **measured.get(name, {}), "label": f"{steps} steps" + " (the default)" * (steps == WITHOUT_FIT.steps),
              "seconds": times[name]} for steps, name in zip(STEPS, names, strict=True)]
 
 

@@ -88,18 +88,18 @@ def leave_bare(methods: list[str], device: str) -> None:
     Raises:
         ValueError: a method is none of networks.
     """
-    from core.generators import METHODS, make_generator
-    from core.generators.gripping import Finish
+    from core.generators.adaptation import AdaptationConfig
+    from core.registry import METHODS, make_generator
 
     for method in methods:
         if not METHODS[method].learned:
             raise ValueError(f"'{method}' has no network: --bare is for methods that have one.")
-        make_generator(method, device).network.shown = Finish()
+        make_generator(method, device).network.shown = AdaptationConfig()
 
 
 def main() -> int:
     sys.path.insert(0, str(ROOT))
-    from core.generators import METHODS
+    from core.registry import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
@@ -115,10 +115,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     from core.files import save_text
-    from core.generators.base import GraspRequest
+    from core.grasps.request import GraspRequest
     from core.hand import load_hand
     from core.objects import load_mesh
-    from core.pipeline import check_wishes, choose_device, propose, use_few_threads
+    from core.parallel import choose_device, use_few_threads
+    from core.pipeline.generate import check_request, propose
 
     use_few_threads()
     if options.repeats < 1:
@@ -126,7 +127,7 @@ def main() -> int:
     try:
         for method in options.methods:
             for count in options.counts:
-                check_wishes(method, count, "any", "any")
+                check_request(method, count, "any", "any")
         device = choose_device(options.device)
         if options.bare:
             leave_bare(options.methods, device)

@@ -17,12 +17,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from core.fitting.energy import GraspEnergy, Poses, Stage
+from core.fitting.hand_points import HandPoints
+from core.grasps.taxonomy import TEMPLATES, TYPES, GraspType
 from core.hand import HandModel, load_hand
 from core.objects import GraspObject, prepare_object
 from core.rotations import axis_angle_to_matrix, frame_from
-from core.synthesis.optimise import Closer, Poses, Stage
-from core.synthesis.probe import HandProbe
-from core.synthesis.taxonomy import TEMPLATES, TYPES, GraspType
 
 X, Z = torch.tensor([1.0, 0, 0]), torch.tensor([0, 0, 1.0])
 STAGES = (Stage(60, 0.03, 0.12, 0.0), Stage(160, 0.02, 0.06, 0.04), Stage(70, 0.006, 0.02, 0.012, whole_skin=True))
@@ -45,7 +45,7 @@ def body(kind: GraspType, width: float) -> GraspObject:
     return prepare_object(mesh.vertices, mesh.faces)
 
 
-def first_poses(kind: GraspType, closer: Closer, width: float, count: int, rng: torch.Generator) -> Poses:
+def first_poses(kind: GraspType, closer: GraspEnergy, width: float, count: int, rng: torch.Generator) -> Poses:
     posture = torch.deg2rad(torch.tensor(kind.dofs)).expand(count, -1)
     noise = torch.randn(count, 21, generator=rng) * 0.08
     noise[:, 16:] = (torch.rand(count, 5, generator=rng) - 0.5) * 0.9
@@ -84,10 +84,10 @@ def first_poses(kind: GraspType, closer: Closer, width: float, count: int, rng: 
     return Poses(rotation, wrist, dofs, posture.clone(), (kind.name,) * count)
 
 
-def calibrate(kind: GraspType, width: float, hand: HandModel, probe: HandProbe, starts: int,
+def calibrate(kind: GraspType, width: float, hand: HandModel, probe: HandPoints, starts: int,
               rng: torch.Generator) -> dict:
     obj = body(kind, width)
-    closer = Closer(hand, probe, torch.zeros(10), obj)
+    closer = GraspEnergy(hand, probe, torch.zeros(10), obj)
     poses = first_poses(kind, closer, width, starts, rng)
     poses, energy = closer.run(poses, STAGES, keep=0.25)
     best = int(energy.argmin())
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TEMPLATES)
     arguments = parser.parse_args()
     hand = load_hand()
-    probe = HandProbe(hand)
+    probe = HandPoints(hand)
     table = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for kind in TYPES:
         if kind.name not in arguments.types:

@@ -33,7 +33,7 @@ import torch
 from watch import Watch
 
 if TYPE_CHECKING:
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
@@ -52,8 +52,8 @@ Things = dict[str, tuple["GraspObject", "Grasps | None"]]
 
 def things(options: argparse.Namespace, hand: HandModel) -> Things:
     """Name -> object and its true grasps: held-out training objects, then the meshes (which have none)."""
+    from core.dataset.training_grasps import load_training, training_object
     from core.objects import load_mesh, prepare_object
-    from core.synthesis.dataset import load_training, training_object
 
     data = load_training(TRAINING).split(options.split)
     rng = np.random.default_rng(options.seed)
@@ -73,7 +73,7 @@ def things(options: argparse.Namespace, hand: HandModel) -> Things:
 
 def representation(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row: joints of hands solved from their representations, and the contact map read back."""
-    from core.fitting.field import hands_in_field
+    from core.fitting.pose_fit import hands_in_field
     from core.fitting.representation import (
         anchor_regions,
         contact_map,
@@ -82,7 +82,7 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
         inward,
         represent,
     )
-    from core.generators.heading import frames_of_grasps
+    from core.grasps.heading_frame import frames_of_grasps
     from core.metrics.truth import joint_error_mm
 
     region, errors, agreement = anchor_regions(hand), [], []
@@ -107,13 +107,13 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
 
 def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
-    from core.fitting.again import fit_each_again
-    from core.generators.base import GraspRequest
+    from core.dataset.training_grasps import load_training
     from core.generators.retrieval import Retrieval, load_index
+    from core.grasps.request import GraspRequest
     from core.metrics.controls import of_another, random_wrists
     from core.metrics.strict import strict_measures
-    from core.pipeline import propose_raw
-    from core.synthesis.dataset import load_training
+    from core.pipeline.fit_each import fit_each_again
+    from core.pipeline.generate import propose_raw
     from core.training.noise import perturbed
 
     every = load_training(TRAINING)
@@ -178,8 +178,9 @@ def made_worse(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
     """Name -> what it makes of perturbed grasps; a row each in the benchmark."""
-    from core.generators import METHODS
-    from core.pipeline import fit_each, refiner_of
+    from core.pipeline.fit_each import fit_each
+    from core.pipeline.refine import refiner_of
+    from core.registry import METHODS
 
     rows = {"perturbed input": lambda obj, hand, grasps: grasps, "fit alone": partial(fit_each, progress=Watch())}
     for name, method in METHODS.items():
@@ -223,11 +224,11 @@ def compared(everything: Things, hand: HandModel, refine: Callable[[GraspObject,
 
 def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of how many steps of sampling, and at what temperature: proposals as they come, and refined hands."""
-    from core.generators import METHODS, make_generator
-    from core.generators.base import GraspRequest
+    from core.grasps.request import GraspRequest
     from core.metrics.strict import strict_measures
     from core.metrics.truth import joint_error_mm
-    from core.pipeline import refiner_of
+    from core.pipeline.refine import refiner_of
+    from core.registry import METHODS, make_generator
     from core.training.noise import PAPER, perturbed
 
     rows = []
@@ -266,11 +267,12 @@ def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> li
     from scipy.stats import mannwhitneyu
 
     from core.fitting.fit import fit
-    from core.generators.base import GraspRequest
-    from core.metrics.bones import bones_crossing
-    from core.metrics.hold import SQUEEZE, hold_test
-    from core.pipeline import propose_raw
-    from core.synthesis.grip import firmness
+    from core.grasps.request import GraspRequest
+    from core.hand.articulation import SQUEEZE
+    from core.pipeline.generate import propose_raw
+    from core.quality.bones import bones_crossing
+    from core.quality.hold import hold_test
+    from core.quality.stiffness import grasp_quality
 
     rows = []
     for method in options.methods:
@@ -281,8 +283,8 @@ def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> li
             given, fields = propose_raw(request, method, options.seed + number, Watch())
             fitted = fit(obj, hand, given, fields=fields, laid=True)
             held = hold_test(obj, hand, fitted.grasps).held
-            before = firmness(obj, hand, given)
-            judges = (before, firmness(obj, hand, fitted.grasps, SQUEEZE), -fitted.after.residual)
+            before = grasp_quality(obj, hand, given)
+            judges = (before, grasp_quality(obj, hand, fitted.grasps, SQUEEZE), -fitted.after.residual)
             for name, value in zip(ranks, judges, strict=True):
                 if held.any() and not held.all():
                     above = mannwhitneyu(value[held].numpy(), value[~held].numpy()).statistic
@@ -305,12 +307,12 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
 
     The candidates are hands thrown at each object, and each method's proposals.
     """
-    from core.fitting.again import fit_each_again
     from core.fitting.fit import fit
-    from core.generators.base import GraspRequest
-    from core.generators.synthesis import holds
+    from core.grasps.request import GraspRequest
     from core.metrics.controls import random_wrists
-    from core.pipeline import propose_raw
+    from core.pipeline.fit_each import fit_each_again
+    from core.pipeline.generate import propose_raw
+    from core.quality.hold import passes_hold_test
 
     pose = hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
     seconds: dict[tuple[str, str], list[float]] = {}
@@ -322,7 +324,7 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
             given[method] = propose_raw(request, method, options.seed + number, Watch())
         for kind, (proposed, fields) in given.items():
             fit(obj, hand, proposed[:1])
-            holds(request, proposed[:1])
+            passes_hold_test(request, proposed[:1])
             ways = {"fit": partial(fit, obj, hand, proposed, fields=fields, laid=True),
                     "fit, holds kept": partial(fit_each_again, request, proposed, options.seed, Watch(), fields)}
             for name, way in ways.items():

@@ -56,10 +56,10 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
     from scipy.spatial.transform import Rotation
 
     from core.hand import load_hand
-    from core.metrics.distinct import find_symmetry, most_different
-    from core.metrics.hold import hold_test
     from core.metrics.strict import strict_measures
     from core.objects import load_mesh, prepare_object
+    from core.quality.hold import hold_test
+    from core.quality.symmetry import find_symmetry, most_different
 
     hand = load_hand()
     vertices, faces = load_mesh(path)
@@ -104,14 +104,14 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
 
 def generate(obj: Any, hand: Any, count: int, seed: int, watch: Watch) -> Any:
     """`count` grasps, best first, as the button makes them."""
-    from core.generators.base import GraspRequest
-    from core.pipeline import propose
+    from core.grasps.request import GraspRequest
+    from core.pipeline.generate import propose
 
     return propose(GraspRequest(obj, hand, count), "synthesis", seed, watch)
 
 
 def is_power(name: str) -> bool:
-    from core.synthesis.taxonomy import BY_NAME
+    from core.grasps.taxonomy import BY_NAME
 
     return name in BY_NAME and BY_NAME[name].power
 

@@ -39,8 +39,8 @@ def right_part(obj: Any, hand: Any, grasps: Any) -> Any:
     """(N,) bool: at least 60 % of the contact area on the held parts; what touches nothing does not."""
     import torch
 
+    from core.grasps.intents import Purpose
     from core.hand.skin import vertex_area
-    from core.synthesis.intents import Purpose
 
     with torch.no_grad():
         skin = hand(**grasps.parameters()).vertices
@@ -64,12 +64,13 @@ def main() -> int:
     import numpy as np
     import torch
 
+    from core.dataset.training_grasps import TYPE_NAMES, load_training, training_object
     from core.fitting.fit import fit
-    from core.generators.base import GraspRequest
+    from core.grasps.intents import HELD
+    from core.grasps.request import GraspRequest
     from core.hand import load_hand
-    from core.pipeline import propose, use_few_threads
-    from core.synthesis.dataset import TYPE_NAMES, load_training, training_object
-    from core.synthesis.intents import HELD
+    from core.parallel import use_few_threads
+    from core.pipeline.generate import propose
 
     use_few_threads()
     hand, data = load_hand(), load_training(options.training)

@@ -46,9 +46,9 @@ def listed(apart: dict[str, Any]) -> str:
 
 def figures(data: Any) -> str:
     """Counts and shares, as Markdown."""
-    from core.synthesis.dataset import TYPE_NAMES
-    from core.synthesis.intents import INTENTS, USED_SHARE
-    from core.synthesis.shapes import FAMILIES
+    from core.dataset.shapes import FAMILIES
+    from core.dataset.training_grasps import TYPE_NAMES
+    from core.grasps.intents import INTENTS, USED_SHARE
 
     total, share = len(data), data.held_share.astype(float)
     types, families, of_family = shares(data)
@@ -88,8 +88,8 @@ def variety(data: Any, seed: int) -> str:
     """How far postures of a type lie apart, as Markdown."""
     import torch
 
+    from core.dataset.training_grasps import TYPE_NAMES
     from core.metrics.diversity import nearest_neighbour_degrees
-    from core.synthesis.dataset import TYPE_NAMES
 
     dofs, rng = torch.from_numpy(data.dofs.astype(np.float32)), np.random.default_rng(seed)
     rows = {name: np.flatnonzero(data.type == place) for place, name in enumerate(TYPE_NAMES)}
@@ -105,7 +105,7 @@ def variety(data: Any, seed: int) -> str:
 
 def shares(data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each type's share; the families, and the share of each."""
-    from core.synthesis.dataset import TYPE_NAMES
+    from core.dataset.training_grasps import TYPE_NAMES
 
     families, counts = np.unique(data.families, return_counts=True)
     return np.bincount(data.type, minlength=len(TYPE_NAMES)) / len(data), families, counts / len(data)
@@ -133,10 +133,10 @@ def main() -> int:
     import torch
     from PIL import Image, ImageDraw, ImageFont
 
+    from core.dataset.synergies import fit_synergies
+    from core.dataset.training_grasps import TYPE_NAMES, load_training, training_object
+    from core.grasps.intents import INTENTS
     from core.hand import load_hand
-    from core.synthesis.dataset import TYPE_NAMES, load_training, training_object
-    from core.synthesis.intents import INTENTS
-    from core.synthesis.synergies import fit_synergies
 
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -174,8 +174,8 @@ def renders(options: argparse.Namespace, data: Any, hand: Any, training_object: 
     from PIL import Image, ImageDraw
     from render_grasps import two_views
 
-    from core.synthesis.dataset import TYPE_NAMES
-    from core.synthesis.intents import INTENTS
+    from core.dataset.training_grasps import TYPE_NAMES
+    from core.grasps.intents import INTENTS
 
     size, columns = 170, 6
     picked = np.random.default_rng(options.seed).permutation(len(data))[: options.renders]

@@ -43,8 +43,8 @@ METHODS_HERE = ("control_random", "control_other", "training", "retrieval")
 
 def things(options: argparse.Namespace) -> dict[str, Any]:
     """Name -> a function that prepares the object."""
+    from core.dataset.training_grasps import load_training, training_object
     from core.objects import kept_object, load_mesh
-    from core.synthesis.dataset import load_training, training_object
 
     if str(options.objects).startswith("training:"):
         held = load_training(options.training).split(str(options.objects).split(":")[1])
@@ -81,8 +81,8 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
 
 def turned_object(name: str, turn: np.ndarray) -> Any:
     """A training object, its mesh turned before anything is measured on it."""
+    from core.dataset.shapes import make_shape
     from core.objects import kept_object, with_parts
-    from core.synthesis.shapes import make_shape
 
     family, seed = name.split("/")
     if family == "mesh":
@@ -96,7 +96,7 @@ def turned_grasps(hand: Any, grasps: Any, turn: np.ndarray) -> Any:
     """Grasps of an object, for the object turned."""
     import torch
 
-    from core.generators.heading import Frames, into_frames, out_of_frames
+    from core.grasps.heading_frame import Frames, into_frames, out_of_frames
 
     count = len(grasps)
     back = torch.from_numpy(turn.T.copy()).float().expand(count, 3, 3)
@@ -121,9 +121,9 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
     """The first grasps of a method on an object, and what the method needs to know."""
     import torch
 
-    from core.generators.base import GraspRequest
+    from core.grasps.request import GraspRequest
     from core.metrics.controls import of_another, random_wrists
-    from core.pipeline import propose as by_the_button
+    from core.pipeline.generate import propose as by_the_button
 
     rng = torch.Generator().manual_seed(options.seed)
     request = GraspRequest(obj, hand, options.count)
@@ -139,7 +139,7 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
         other = next_name(name, options)
         return of_another(kept_or_made("synthesis", other, options, hand)[0], options.count)
     if method == "training":
-        from core.synthesis.dataset import load_training
+        from core.dataset.training_grasps import load_training
 
         data = load_training(options.training)
         if name not in data.objects:
@@ -152,7 +152,7 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
 
         return Retrieval(index_of(options, hand)).sample(request, rng, Watch())
     if method.startswith("npz:"):
-        from core.cli import read_grasps
+        from core.grasps.storage import read_grasps
 
         grasps = read_grasps(file_of(method, name))[0][: options.count]
         if grasps.hand != hand.side:
@@ -170,7 +170,7 @@ def generator_of(method: str) -> str:
 
 def before_fit(method: str) -> str:
     """The method whose grasps NAME+fit lays on the surface."""
-    from core.generators import METHODS
+    from core.registry import METHODS
 
     plain = method.removesuffix("+fit")
     return f"{plain}_to_fit" if plain in METHODS and METHODS[plain].learned else plain
@@ -178,8 +178,8 @@ def before_fit(method: str) -> str:
 
 def fields_of(method: str, request: Any, options: argparse.Namespace) -> Any:
     """The fields that a method predicted its raw grasps by; None where it predicts none. Drawn again from the seed."""
-    from core.generators import METHODS
-    from core.pipeline import propose_raw
+    from core.pipeline.generate import propose_raw
+    from core.registry import METHODS
 
     return propose_raw(request, method, options.seed, Watch())[1] if method in METHODS else None
 
@@ -195,7 +195,7 @@ def index_of(options: argparse.Namespace, hand: Any) -> dict[str, np.ndarray]:
 
 def mean_pose(options: argparse.Namespace, hand: Any) -> Any:
     """(45,) the mean posture of the training grasps."""
-    from core.synthesis.dataset import load_training
+    from core.dataset.training_grasps import load_training
 
     return load_training(options.training).grasps(hand).hand_pose.mean(0)
 
@@ -221,8 +221,8 @@ def joints_moved(method: str, name: str, options: argparse.Namespace, hand: Any)
 
 def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any) -> tuple[Any, Any, float]:
     """A method's grasps on an object, the object, and the seconds they took; made at the first call."""
-    from core.cli import read_grasps
     from core.files import save_arrays
+    from core.grasps.storage import read_grasps
 
     path = place(method, name, options).with_suffix(".npz")
     if name not in options.prepared:
@@ -316,7 +316,7 @@ def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
 
 def check_methods(options: argparse.Namespace) -> None:
     """Ends the run with a sentence where a method is unknown, or two would be one row."""
-    from core.generators import METHODS
+    from core.registry import METHODS
 
     for method in (given.removesuffix("+fit") for given in options.methods):
         if method.startswith("npz:"):

@@ -114,7 +114,7 @@ def diversity_of(files: list[Path], hand: Any) -> dict[str, float]:
     """`diversity` of the grasps in these files together."""
     import torch
 
-    from core.cli import read_grasps
+    from core.grasps.storage import read_grasps
     from core.metrics.evaluate import diversity
 
     grasps = [read_grasps(path)[0] for path in files]

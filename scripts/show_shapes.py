@@ -24,7 +24,7 @@ def main() -> int:
     from PIL import Image, ImageDraw, ImageFont
     from render_grasps import CREASE, Camera, render_view
 
-    from core.synthesis.shapes import FAMILIES, make_shape
+    from core.dataset.shapes import FAMILIES, make_shape
 
     families = options.families or list(FAMILIES)
     size = options.size

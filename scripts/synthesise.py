@@ -29,12 +29,12 @@ def work(job: dict) -> dict:
     sys.path.insert(0, str(ROOT))
     import torch
 
+    from core.dataset.training_grasps import training_object
     from core.hand import load_hand
     from core.objects import ObjectError
-    from core.pipeline import choose_device
-    from core.synthesis.dataset import training_object
+    from core.parallel import choose_device
     from core.synthesis.production import Task, produce
-    from core.synthesis.seeds import load_seeds
+    from core.synthesis.transfer import load_library
 
     torch.set_num_threads(1)
     task, begin = Task(*job["task"]), time.perf_counter()
@@ -43,7 +43,7 @@ def work(job: dict) -> dict:
         if "hand" not in _HANDS:
             _HANDS["hand"] = load_hand()
         obj = training_object(task.object, job["cache"], job["meshes"])
-        seeds = load_seeds(job["seeds"]) if job["seeds"] else None
+        seeds = load_library(job["seeds"]) if job["seeds"] else None
         made = produce(task, obj, _HANDS["hand"], job["seed"], seeds, choose_device(job["device"]))
         made.save(Path(job["out"], f"{task.name}.npz"))
         record["count"] = len(made)
@@ -57,11 +57,11 @@ def work(job: dict) -> dict:
 
 def jobs_of(options: argparse.Namespace) -> list[dict]:
     """What is still to be done, in order."""
-    from core.synthesis.dataset import load_training
-    from core.synthesis.intents import HELD
+    from core.dataset.shapes import FAMILIES, make_shape
+    from core.dataset.training_grasps import load_training
+    from core.grasps.intents import HELD
     from core.synthesis.production import Task, plan, work_of
-    from core.synthesis.seeds import load_seeds
-    from core.synthesis.shapes import FAMILIES, make_shape
+    from core.synthesis.transfer import load_library
 
     families = options.families or list(FAMILIES)
     held = {name for name in families if HELD & set(make_shape(name, 0).names)}
@@ -74,7 +74,7 @@ def jobs_of(options: argparse.Namespace) -> list[dict]:
     done = {work_of(path.stem) for path in shards.iterdir() if path.suffix in (".npz", ".failed")}
     if options.merge and options.merge.exists():
         done |= {work_of(name) for name in load_training(options.merge).slices}
-    seeds = load_seeds(options.seeds).digest if options.seeds else ""
+    seeds = load_library(options.seeds).digest if options.seeds else ""
     common = {"out": str(shards), "cache": str(options.cache) if options.cache else None,
               "meshes": str(options.objects) if options.objects else None, "seed": options.seed,
               "seeds": str(options.seeds) if options.seeds else None, "device": options.device}
@@ -125,8 +125,8 @@ def tell(path: Path) -> None:
     """Prints what the merged file holds."""
     import numpy as np
 
-    from core.synthesis.dataset import TYPE_NAMES, load_training
-    from core.synthesis.intents import INTENTS
+    from core.dataset.training_grasps import TYPE_NAMES, load_training
+    from core.grasps.intents import INTENTS
 
     data = load_training(path)
     print(f"{path.name}: {len(data)} grasps of {len(set(data.object.tolist()))} objects, "
@@ -156,7 +156,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path.insert(0, str(ROOT))
-    from core.pipeline import choose_device
+    from core.parallel import choose_device
 
     try:
         if not options.ray:  # a cluster's machines have their own
@@ -168,8 +168,8 @@ def main() -> int:
     if options.merge:
         from dataclasses import replace
 
+        from core.dataset.training_grasps import balanced, kept_level, load_training, merge
         from core.hand import load_hand
-        from core.synthesis.dataset import balanced, kept_level, load_training, merge
 
         parts = [load_training(options.merge)] if options.merge.exists() else []
         known = set(parts[0].slices) if parts else set()

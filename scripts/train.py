@@ -36,12 +36,12 @@ def main() -> int:
     import torch
 
     from core.hand import load_hand
-    from core.training.data import load_windows
-    from core.training.recipes import RECIPES, run
+    from core.training.configs import CONFIGS, run
+    from core.training.data import load_training_data
     from core.weights import store_weights
 
-    if options.name not in RECIPES:
-        parser.error(f"there is no recipe '{options.name}': use one of {', '.join(RECIPES)}")
+    if options.name not in CONFIGS:
+        parser.error(f"there is no recipe '{options.name}': use one of {', '.join(CONFIGS)}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     hand = load_hand()
@@ -51,10 +51,10 @@ def main() -> int:
         if done % 50 == 0:
             print(f"windows of object {done}/{total}", flush=True)
 
-    windows = load_windows(options.training, options.windows or options.out / "windows.npz", hand, options.cache, tell)
+    windows = load_training_data(options.training, options.windows or options.out / "windows.npz", hand, options.cache, tell)
     print(f"{len(windows.rows('train'))} grasps to train on, {len(windows.names)} objects, "
           f"{time.monotonic() - begin:.0f} s", flush=True)
-    recipe = RECIPES[options.name](options.scale)
+    recipe = CONFIGS[options.name](options.scale)
     count = sum(parameter.numel() for parameter in recipe.network.parameters())
     print(f"{options.name}: {count / 1e6:.2f} M weights", flush=True)
     done = run(recipe, windows, hand, options.out, options.seconds - (time.monotonic() - begin),

@@ -1,8 +1,8 @@
 """The fit: grasps in, better grasps out (CHOIR's test-time optimisation, Sec. 3.3, on the object's exact surface).
 
-Stage 1 lays the hand into a predicted distance field (`core.fitting.field`); where no field was predicted, the grasp
+Stage 1 lays the hand into a predicted distance field (`core.fitting.pose_fit`); where no field was predicted, the grasp
 itself stands for it. Stage 2 brings to the surface what is meant to touch it, out of it what is inside, and leaves the
-rest as it was; its terms are those of `core.synthesis.optimise`. The hand's shape stays as it is.
+rest as it was; its terms are those of `core.fitting.energy`. The hand's shape stays as it is.
 """
 
 from __future__ import annotations
@@ -13,56 +13,55 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.fitting.contacts import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
-from core.fitting.field import hands_in_field
-from core.fitting.mend import (
+from core.fitting.contact_fit import (
     BACK,
     BACK_ON,
     RESCUE,
     SECOND,
     STAGES,
-    Grip,
-    Gripper,
-    Mender,
+    FitEnergy,
+    StiffFitEnergy,
+    StiffnessEvaluator,
     ways_in,
     ways_out,
     ways_there,
     ways_to_grip,
 )
-from core.grasps import Grasps
+from core.fitting.contact_targets import contacts_of_gaussians, contacts_of_grasp, contacts_to_hold
+from core.fitting.energy import GraspEnergy, Poses
+from core.fitting.hand_points import HandPoints
+from core.fitting.pose_fit import hands_in_field
+from core.grasps.batch import Grasps
+from core.quality.stiffness import grasp_quality, stiffness_deficit
+from core.quality.surface import (
+    SurfaceQuality,
+    is_better,
+    is_defective,
+    is_sound,
+    is_worse,
+    last_bone_out,
+    measure_surface,
+    score_surface,
+)
 from core.rotations import axis_angle_to_matrix
-from core.synthesis.checks import Surface, measure, score
-from core.synthesis.grip import firmness, looseness
-from core.synthesis.optimise import Closer, Poses
-from core.synthesis.probe import HandProbe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.fitting.energy import Stage
     from core.fitting.representation import Choir
-    from core.generators.base import Progress
+    from core.grasps.request import Progress
     from core.hand import HandModel
     from core.objects import GraspObject
-    from core.synthesis.optimise import Stage
 
 #: how many hands are moved together: more fall out of the cache
 CHUNK: Final = 16
-#: a grasp that lies as well as this is left alone: mm, cm3, residual of the wrench test
-FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
-#: cm3 by which a fit may make the overlap larger, where it makes something else better; the strict protocol reads a
-#: little more, and calls 0.3 worse
-MORE_OVERLAP: Final = 0.2
 #: for a hand that all else left in the object, or off it: what a bone counts, and how far back it may go (`ways_out`)
 BONE_LEFT, FAR_BACK = 40.0, (*BACK, 0.065, 0.09)
-#: cm3 and mm in the object from which a hand is freed of it as if a bone were
-SUNK_OVERLAP, SUNK_DEPTH = 1.0, 3.0
 #: cm3 and mm by which a hand may be in the object more than before where that takes the last bone out of it
 FOR_BONES: Final = (1.0, 2.0)
-#: what a grip may lack (`looseness`) before the hand is closed better
+#: what a grip may lack (`stiffness_deficit`) before the hand is closed better
 SLACK: Final = 0.7
-#: mm by which it may sink deeper, where it makes something else better, and mm that are never too deep: a hand that
-#: floats is not in the object at all
-MORE_DEPTH, SHALLOW = 0.7, 1.0
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ class Fitted:
     grasps: Grasps
     moved_mm: torch.Tensor
     changed: torch.Tensor
-    before: Surface
-    after: Surface
+    before: SurfaceQuality
+    after: SurfaceQuality
     complete: bool = True
 
 
@@ -91,7 +90,7 @@ class Fitted:
         Args:
             given: the N grasps, as the fit began with them. rows: (N,) bool, those to be so again.
         """
-        after, still = Surface.where(rows, self.before, self.after), torch.zeros(len(rows))
+        after, still = SurfaceQuality.where(rows, self.before, self.after), torch.zeros(len(rows))
         old = scored(given, self.before, still)
         mine = {name: torch.where(rows.reshape(-1, *[1] * (value.dim() - 1)), getattr(old, name), value)
                 for name, value in {**self.grasps.parameters(), "score": self.grasps.score}.items()}
@@ -114,14 +113,14 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
     count = len(grasps)
     if not count:
         none = torch.zeros(0)
-        empty = Surface(none, none, none.reshape(0, 6).bool(), none, none.long(), none.long())
+        empty = SurfaceQuality(none, none, none.reshape(0, 6).bool(), none, none.long(), none.long())
         return Fitted(grasps, none, none.bool(), empty, empty)
     parts: list[Fitted] = []
     # One probe stands for one hand shape, so grasps of one shape go together.
     shapes, shape_of = grasps.betas.unique(dim=0, return_inverse=True)
     order = shape_of.argsort(stable=True)
     for shape, betas in enumerate(shapes):
-        probe = HandProbe(hand, betas)
+        probe = HandPoints(hand, betas)
         for rows in (shape_of == shape).nonzero()[:, 0].split(CHUNK):
             done = sum(len(part.grasps) for part in parts)
 
@@ -133,7 +132,7 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
     back = order.argsort()
     return Fitted(Grasps.cat([part.grasps for part in parts])[back],
                   torch.cat([part.moved_mm for part in parts])[back], torch.cat([part.changed for part in parts])[back],
-                  Surface.cat([part.before for part in parts])[back], Surface.cat([part.after for part in parts])[back],
+                  SurfaceQuality.cat([part.before for part in parts])[back], SurfaceQuality.cat([part.after for part in parts])[back],
                   all(part.complete for part in parts))
 
 
@@ -145,16 +144,16 @@ class Fitting:
         stages: steps and rates of stage 2.
     """
 
-    def __init__(self, obj: GraspObject, hand: HandModel, probe: HandProbe, grasps: Grasps, field: Choir | None,
+    def __init__(self, obj: GraspObject, hand: HandModel, probe: HandPoints, grasps: Grasps, field: Choir | None,
                  laid: bool, stages: tuple[Stage, ...]) -> None:
         self.obj, self.hand, self.probe, self.stages = obj, hand, probe, stages
         self.betas = grasps.betas[0]
-        self.closer = Closer(hand, probe, self.betas, obj)
-        self.grip = Grip(self.closer, obj)
+        self.closer = GraspEnergy(hand, probe, self.betas, obj)
+        self.grip = StiffnessEvaluator(self.closer, obj)
         self.given = grasps if field is None or laid else hands_in_field(hand, field, grasps)
         with torch.no_grad():
             posed = hand(**self.given.parameters())
-            self.before = measure(obj, self.closer, posed.vertices, posed.joints)
+            self.before = measure_surface(obj, self.closer, posed.vertices, posed.joints)
             self.joints = posed.joints
             self.start = self.begun = poses_of(hand, probe, self.given)
             local, normals = self.closer.local(self.start.dofs)
@@ -163,7 +162,7 @@ class Fitting:
             self.pads = (contacts_of_grasp(obj, probe, points, normals @ turn, grasps.type) if field is None
                          else contacts_of_gaussians(hand, probe, field, points, posed.vertices))
         self.best = Best(obj, self.closer, self.start, self.before)
-        self.rough = (~fine(self.before)).nonzero()[:, 0]
+        self.rough = (~is_sound(self.before)).nonzero()[:, 0]
 
     def run(self, go_on: Callable[[float], bool]) -> Fitted:
         """Out of the object and near it; then closed where the grip is loose, laid on it, and freed where amiss."""
@@ -171,8 +170,8 @@ class Fitting:
         goes = (
             (0.30, lambda: self.rough, self.brought_near),
             (0.70, lambda: (self.best.lacking(self.begun) > SLACK).nonzero()[:, 0], self.gripped),
-            (0.85, lambda: self.rough[~fine(self.best.surface)[self.rough]], self.laid_on),
-            (0.97, lambda: amiss(self.best.surface).nonzero()[:, 0], self.freed),
+            (0.85, lambda: self.rough[~is_sound(self.best.surface)[self.rough]], self.laid_on),
+            (0.97, lambda: is_defective(self.best.surface).nonzero()[:, 0], self.freed),
         )
         begin, complete = 0.02, go_on(0.02)
         for end, which, go in goes:
@@ -204,26 +203,26 @@ class Fitting:
         out = ways_to_grip(self.closer, self.grip, self.obj, out, BONE_LEFT)
         self.best.take(rows, out)
         for begin, share, go in ((0.0, 0.6, partial(self.closed, stages=RESCUE)), (0.6, 0.4, self.back_on)):
-            left = (amiss(self.best.surface[rows]) | (self.best.loose[rows] > SLACK)).nonzero()[:, 0]
+            left = (is_defective(self.best.surface[rows]) | (self.best.loose[rows] > SLACK)).nonzero()[:, 0]
             if not len(left):
                 return
             out = out.with_rows(left, go(out[left], lambda done, b=begin, share=share: told(b + share * done)))
             self.best.take(rows, out)
 
-    def mender(self, rows: torch.Tensor) -> Mender:
-        return Mender(self.hand, self.probe, self.betas, self.obj, self.start[rows], self.pads[rows])
+    def mender(self, rows: torch.Tensor) -> FitEnergy:
+        return FitEnergy(self.hand, self.probe, self.betas, self.obj, self.start[rows], self.pads[rows])
 
     def closed(self, poses: Poses, told: Callable[[float], bool], stages: tuple[Stage, ...] = SECOND) -> Poses:
         """The poses closed on what may hold, as firmly as they can be."""
         meant = contacts_to_hold(self.obj, self.probe, self.closer.points(poses))
-        gripper = Gripper(self.hand, self.probe, self.betas, self.obj, poses, meant, self.grip)
+        gripper = StiffFitEnergy(self.hand, self.probe, self.betas, self.obj, poses, meant, self.grip)
         return gripper.run(poses, stages, told, keep=1.0)[0]
 
     def back_on(self, poses: Poses, told: Callable[[float], bool]) -> Poses:
         """The poses moved to the surface, and laid on it."""
         poses = ways_in(self.closer, self.obj, poses)
         meant = contacts_to_hold(self.obj, self.probe, self.closer.points(poses))
-        mender = Mender(self.hand, self.probe, self.betas, self.obj, poses, meant)
+        mender = FitEnergy(self.hand, self.probe, self.betas, self.obj, poses, meant)
         return mender.run(poses, BACK_ON, told, keep=1.0)[0]
 
     def fitted(self) -> Fitted:
@@ -247,18 +246,18 @@ class Best:
     """Of each of B grasps of one hand the best pose so far.
 
     Attributes:
-        poses: B of them. surface: how they lie. loose: (B,) what their grips lack (`looseness`).
+        poses: B of them. surface: how they lie. loose: (B,) what their grips lack (`stiffness_deficit`).
         changed: (B,) bool: it is not the pose that was given.
     """
 
-    def __init__(self, obj: GraspObject, closer: Closer, given: Poses, surface: Surface) -> None:
+    def __init__(self, obj: GraspObject, closer: GraspEnergy, given: Poses, surface: SurfaceQuality) -> None:
         self._obj, self._closer, self._given = obj, closer, surface
         self.poses, self.surface, self.loose = given, surface, self.lacking(given)
         self.changed = torch.zeros(len(given), dtype=torch.bool)
 
     def lacking(self, poses: Poses) -> torch.Tensor:
         """(B,) what the grips of poses lack."""
-        return looseness(firmness(self._obj, self._closer.hand, self._closer.grasps(poses, "", 0)))
+        return stiffness_deficit(grasp_quality(self._obj, self._closer.hand, self._closer.grasps(poses, "", 0)))
 
     def take(self, rows: torch.Tensor, poses: Poses) -> None:
         """Takes those of `poses`, for grasps `rows`, that are better, and not much worse than what was given.
@@ -268,27 +267,27 @@ class Best:
         found, loose, was = measured(self._obj, self._closer, poses), self.lacking(poses), self.surface[rows]
         frees = (last_bone_out(found, was) & (found.overlap_cm3 <= was.overlap_cm3 + FOR_BONES[0])
                  & (found.depth_mm <= was.depth_mm + FOR_BONES[1]))
-        take = (better(found, was, self.loose[rows] - loose) | frees) & ~worse(found, self._given[rows])
-        self.surface = Surface.where(take, found, was).put_into(self.surface, rows)
+        take = (is_better(found, was, self.loose[rows] - loose) | frees) & ~is_worse(found, self._given[rows])
+        self.surface = SurfaceQuality.where(take, found, was).put_into(self.surface, rows)
         self.poses = self.poses.with_rows(rows[take], poses[take.nonzero()[:, 0]])
         self.loose[rows[take]], self.changed[rows[take]] = loose[take], True
 
 
-def scored(grasps: Grasps, found: Surface, turned: torch.Tensor) -> Grasps:
+def scored(grasps: Grasps, found: SurfaceQuality, turned: torch.Tensor) -> Grasps:
     """The grasps with score and measures of how they lie; `turned` (N,) rms degrees from the posture meant."""
-    return replace(grasps, score=score(found, grasps.type, turned), measures={
+    return replace(grasps, score=score_surface(found, grasps.type, turned), measures={
         "overlap_cm3": found.overlap_cm3, "depth_mm": found.depth_mm, "contacts": found.parts.sum(1).float(),
         "residual": found.residual.float()})
 
 
-def measured(obj: GraspObject, closer: Closer, poses: Poses) -> Surface:
+def measured(obj: GraspObject, closer: GraspEnergy, poses: Poses) -> SurfaceQuality:
     """How poses of the closer's hand lie on the exact surface."""
     with torch.no_grad():
         posed = closer.hand(**closer.grasps(poses, "", 0).parameters())
-    return measure(obj, closer, posed.vertices, posed.joints)
+    return measure_surface(obj, closer, posed.vertices, posed.joints)
 
 
-def poses_of(hand: HandModel, probe: HandProbe, grasps: Grasps) -> Poses:
+def poses_of(hand: HandModel, probe: HandPoints, grasps: Grasps) -> Poses:
     """The grasps as the nearest poses of 21 angles within their limits, each its own template."""
     dofs = hand.dofs_from_pose(grasps.hand_pose)
     dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
@@ -296,46 +295,15 @@ def poses_of(hand: HandModel, probe: HandProbe, grasps: Grasps) -> Poses:
     return Poses(axis_angle_to_matrix(grasps.global_orient), wrist, dofs, dofs, ("",) * len(grasps))
 
 
-def touches(found: Surface) -> torch.Tensor:
-    """(N,) bool: in contact, as the strict protocol has it."""
-    return (found.parts.sum(1) >= 2) & (found.parts[:, 0] | found.parts[:, 5])
 
 
-def fine(found: Surface) -> torch.Tensor:
-    """(N,) bool: on the surface, through no wall, touching, and able to hold."""
-    return ((found.bones == 0) & (found.through == 0) & touches(found) & (found.depth_mm <= FINE_DEPTH)
-            & (found.overlap_cm3 <= FINE_OVERLAP) & (found.residual < FINE_RESIDUAL))
 
 
-def amiss(found: Surface) -> torch.Tensor:
-    """(N,) bool: with bones in the object, sunk in it, through a wall, or not touching as it must."""
-    sunk = (found.overlap_cm3 > SUNK_OVERLAP) | (found.depth_mm > SUNK_DEPTH)
-    return (found.bones > 0) | sunk | (found.through > 0) | ~touches(found)
 
 
-def better(after: Surface, before: Surface, firmer: torch.Tensor | float = 0.0) -> torch.Tensor:
-    """(N,) bool: the fit made the grasp better, and nothing that counts on the exact surface much worse.
-
-    Args:
-        firmer: (N,) by how much less a grip lacks now (`looseness`).
-    """
-    wanting = ~fine(before) | (torch.as_tensor(firmer) > 0)
-    return wanting & ~worse(after, before) & (badness(after) - firmer < badness(before))
 
 
-def worse(after: Surface, before: Surface) -> torch.Tensor:
-    """(N,) bool: more bones in the object, contact lost (but for bones' sake), much more overlap, or much deeper."""
-    return ((after.bones > before.bones) | (touches(before) & ~touches(after) & ~last_bone_out(after, before))
-            | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
-            | (after.depth_mm > (before.depth_mm + MORE_DEPTH).clamp_min(SHALLOW)))
 
 
-def last_bone_out(after: Surface, before: Surface) -> torch.Tensor:
-    """(N,) bool: there were bones in the object, and now there is none."""
-    return (before.bones > 0) & (after.bones == 0)
 
 
-def badness(found: Surface) -> torch.Tensor:
-    """(N,) bones, walls, overlap, depth, no contact and what the contacts cannot carry, in one number."""
-    return (12.0 * found.bones + (found.through > 0) + found.overlap_cm3.clamp_max(10) + 0.3 * found.depth_mm
-            + 4.0 * ~touches(found) + 2 * found.residual.clamp_max(0.5)).float()

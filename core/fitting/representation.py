@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.generators.heading import Frames, frames_of_grasps
-from core.objects.basis_points import SIDE, WINDOW, basis_lattice
-from core.synthesis.optimise import vertex_normals
+from core.grasps.heading_frame import Frames, frames_of_grasps
+from core.hand.skin import vertex_normals
+from core.objects.basis_points import BPS_SIDE, SIDE, basis_lattice
 
 if TYPE_CHECKING:
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
@@ -90,7 +90,7 @@ def window_of(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Frames:
     """The lattice's place for each grasp, along the object's axes: around the object, or the grasp on a larger one."""
     count = len(grasps)
     origin = torch.zeros(count, 3)
-    if float((obj.vertices.abs()).max()) > WINDOW / 2:
+    if float((obj.vertices.abs()).max()) > BPS_SIDE / 2:
         origin = frames_of_grasps(obj, hand, grasps).origin
     return Frames(origin, torch.eye(3).expand(count, 3, 3))
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
+from core.generators.adaptation import AdaptationConfig, Clearance, StiffnessTerm, TouchLoss, in_chunks, in_the_way
+from core.generators.conditioning import ConditionEmbedding, dropped
 from core.generators.contact_losses import (
     CM2,
     hand_centric,
@@ -32,26 +34,24 @@ from core.generators.contact_losses import (
     surface_distance,
 )
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks, in_the_way
-from core.generators.handcode import POSE, SIZE
-from core.generators.heading import WINDOW
+from core.generators.hand_parameters import POSE, SIZE
 from core.generators.learned import Network
 from core.generators.pointnet import PointNet, Shortcut, perceptron
-from core.generators.windows import Wishes, dropped
+from core.grasps.heading_frame import LOCAL_RADIUS
 from core.hand.skin import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.windows import Seen
+    from core.generators.local_cloud import LocalPointCloud
     from core.hand.skin import SkinSample
 
 #: points of the window that the settling latent is judged on
 SEEN: Final = 512
 #: what lies well keeps clear by little, or it lets go; what has surface in its way by more, and goes further (the card)
-SHOWN: Final = Finish(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), longer=1.0)
+WITHOUT_FIT: Final = AdaptationConfig(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), longer=1.0)
 #: a fit mends depth, but brings no grip about that is far off
-LAID: Final = Finish(3, 0.6, TouchLoss(grip=3.0))
+BEFORE_FIT: Final = AdaptationConfig(3, 0.6, TouchLoss(grip=3.0))
 #: share of the work that is not settling
 DIFFUSING: Final = 0.6
 
@@ -94,7 +94,7 @@ class HandLoss:
 
         A loss that sees the betas predicted makes hands thin instead of taking them out of the object.
         """
-        truth, cloud = batch["code"], batch["window"][..., :3] * WINDOW
+        truth, cloud = batch["code"], batch["window"][..., :3] * LOCAL_RADIUS
         terms = {"param": (code - truth).square().mean()}
         if self.judges_skin:
             mine = network.code.skin(hand, code, batch["betas"])
@@ -142,7 +142,7 @@ class Autoencoder(nn.Module):
             return self.encoder(code)
         with torch.no_grad():
             skin = network.code.skin(hand, code).points
-            seen = torch.cat([skin, hand.template.expand_as(skin)], -1) / WINDOW
+            seen = torch.cat([skin, hand.template.expand_as(skin)], -1) / LOCAL_RADIUS
         return self.encoder(self.points(seen))
 
 
@@ -218,7 +218,7 @@ class FastGrasp(Network):
 
     def __init__(self, latent: int = 64, condition: int = 256, steps: int = 10, *, vertices: bool = True,
                  temperature: float = 0.5, feels: bool = True, passes: int = 2, judge_until: int = 400,
-                 shown: Finish = SHOWN, laid: Finish = LAID) -> None:
+                 shown: AdaptationConfig = WITHOUT_FIT, laid: AdaptationConfig = BEFORE_FIT) -> None:
         super().__init__()
         self.shown, self.laid = shown, laid
         self.steps, self.temperature, self.judge_until = steps, temperature, judge_until
@@ -226,7 +226,7 @@ class FastGrasp(Network):
         self.autoencoder = Autoencoder(latent, vertices=vertices)
         self.object = PointNet(6, (48, 96, 256))  # P of Eq. 8
         self.into = nn.Linear(256, condition)
-        self.wishes = Wishes(condition)
+        self.wishes = ConditionEmbedding(condition)
         self.shape = nn.Linear(10, condition)
         self.denoiser = Denoiser(latent, condition)
         self.adapt_object = PointNet(6, (48, 96, 256))
@@ -260,7 +260,7 @@ class FastGrasp(Network):
 
     def felt(self, z: torch.Tensor, window: torch.Tensor, betas: torch.Tensor, hand: SkinSample) -> torch.Tensor:
         """(N, 4 V) of the skin of D(z), a hand of betas (N, 10): signed cm to the surface, and the normals there."""
-        cloud, facing = window[..., :3] * WINDOW, window[..., 3:]
+        cloud, facing = window[..., :3] * LOCAL_RADIUS, window[..., 3:]
         with torch.no_grad():
             skin = self.code.skin(hand, self.decoded(z), betas).points
             distance, normal = nearest_plane(cloud, facing, skin)
@@ -328,8 +328,8 @@ class FastGrasp(Network):
                 sums[name] = sums.get(name, 0) + value / self.passes
         return sums
 
-    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool],
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool],
                 guidance: float = 1.0) -> torch.Tensor:
         """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder (Eq. 10); before that, settling."""
         c = self.condition(seen.window, kind, intent, betas)
@@ -349,8 +349,8 @@ class FastGrasp(Network):
                           lambda share: go_on(DIFFUSING + (1 - DIFFUSING) * share))
         return self.decoded(z)
 
-    def settled(self, z: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
-                finish: Finish, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def settled(self, z: torch.Tensor, seen: LocalPointCloud, betas: torch.Tensor, hand: SkinSample,
+                finish: AdaptationConfig, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Latents (N, latent) after settling; the contact map is to stay as it is."""
         gripping = None
         for step in range(finish.steps):
@@ -361,7 +361,7 @@ class FastGrasp(Network):
                 if gripping is None:
                     way = in_the_way(seen, skin)
                     strides = finish.strides(way)[:, None]
-                    gripping = Gripping(self.code, hand, betas, seen.grown(finish.clearance.further(seen, way)))
+                    gripping = StiffnessTerm(self.code, hand, betas, seen.grown(finish.clearance.further(seen, way)))
                     omega = prior_map(gripping.cloud, skin, gripping.nearest(skin)).detach()
                 (slope,) = torch.autograd.grad(finish.touch(gripping, code, skin, omega).sum(), z)
             z = z - strides * (1 - step / finish.steps) * nn.functional.normalize(slope)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import torch
 from torch import nn
 
+from core.generators.adaptation import AdaptationConfig, Clearance, StiffnessTerm, TouchLoss, in_chunks, in_the_way
+from core.generators.conditioning import ConditionEmbedding, dropped
 from core.generators.contact_losses import (
     CM2,
     hand_centric,
@@ -26,25 +28,23 @@ from core.generators.contact_losses import (
     prior_map,
     surface_distance,
 )
-from core.generators.gripping import Clearance, Finish, Gripping, TouchLoss, in_chunks, in_the_way
-from core.generators.handcode import BETAS, SIZE
-from core.generators.heading import WINDOW
+from core.generators.hand_parameters import BETAS, SIZE
 from core.generators.learned import Network
 from core.generators.pointnet import PointNet, perceptron
-from core.generators.windows import Wishes, dropped
+from core.grasps.heading_frame import LOCAL_RADIUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.windows import Seen
+    from core.generators.local_cloud import LocalPointCloud
     from core.hand.skin import SkinSample
 
 #: as much for what is in a hand's way as FastGrasp has lets hands go here (the card)
-SHOWN: Final = Finish(30, 8e-5, clearance=Clearance(0.0024, 0.0004, 0.004, large=110.0))
+WITHOUT_FIT: Final = AdaptationConfig(30, 8e-5, clearance=Clearance(0.0024, 0.0004, 0.004, large=110.0))
 #: a fit mends depth, but brings no grip about that is far off
-LAID: Final = Finish(10, 2e-4)
+BEFORE_FIT: Final = AdaptationConfig(10, 2e-4)
 #: Eq. 3 as the paper has it
-PRINTED: Final = Finish(10, 2e-4, TouchLoss(grip=0.0))
+PRINTED: Final = AdaptationConfig(10, 2e-4, TouchLoss(grip=0.0))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class GraspCVAE(nn.Module):
         self.latent = latent
         self.object = PointNet(6, (48, 96, object_width))
         self.hand = PointNet(3, (48, 96, hand_width))
-        self.wishes = Wishes(object_width)
+        self.wishes = ConditionEmbedding(object_width)
         self.encoder = perceptron(hand_width + object_width, 512, 256)
         self.mean, self.log_variance = nn.Linear(256, latent), nn.Linear(256, latent)
         self.decoder = perceptron(latent + object_width, 768, 256, SIZE)
@@ -133,7 +133,7 @@ class GraspTTA(Network):
     #: 85 %, 0.3 mm deeper.
     guidance = 1.5
 
-    def __init__(self, refresh: int = 10, *, shown: Finish = SHOWN, laid: Finish = LAID, temperature: float = 1.0,
+    def __init__(self, refresh: int = 10, *, shown: AdaptationConfig = WITHOUT_FIT, laid: AdaptationConfig = BEFORE_FIT, temperature: float = 1.0,
                  adapt: Literal["decoder", "parameters"] = "decoder") -> None:
         super().__init__()
         self.shown, self.laid, self.refresh = shown, laid, refresh
@@ -143,11 +143,11 @@ class GraspTTA(Network):
     def cvae_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
                   weights: CvaeLoss) -> dict[str, torch.Tensor]:
         """L_grasp of Eq. 2."""
-        truth, cloud, normals = batch["code"], batch["window"][..., :3] * WINDOW, batch["window"][..., 3:]
+        truth, cloud, normals = batch["code"], batch["window"][..., :3] * LOCAL_RADIUS, batch["window"][..., 3:]
         with torch.no_grad():
             right = self.code.skin(hand, truth)
         c = self.cvae.condition(batch["window"], dropped(batch["kind"], rng), dropped(batch["intent"], rng))
-        mu, log_variance = self.cvae.posterior(right.points / WINDOW, c)
+        mu, log_variance = self.cvae.posterior(right.points / LOCAL_RADIUS, c)
         z = mu + (0.5 * log_variance).exp() * torch.randn(mu.shape, generator=rng).to(mu)
         code = self.cvae.decoder(torch.cat([z, c], 1))
         skin = self.code.skin(hand, code, batch["betas"])
@@ -175,16 +175,16 @@ class GraspTTA(Network):
     def contact_loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
                      spread: float = 0.2) -> dict[str, torch.Tensor]:
         """L_cont of Sec. 2.2: Omega^c against the true map, for true hands and for hands somewhat off."""
-        cloud = batch["window"][..., :3] * WINDOW
+        cloud = batch["window"][..., :3] * LOCAL_RADIUS
         off = spread * torch.rand(len(cloud), 1, generator=rng) * torch.randn(len(cloud), SIZE, generator=rng)
         with torch.no_grad():
             omega = prior_map(cloud, self.code.skin(hand, batch["code"]))
-            seen = self.code.skin(hand, batch["code"] + off.to(cloud)).points / WINDOW
+            seen = self.code.skin(hand, batch["code"] + off.to(cloud)).points / LOCAL_RADIUS
         found = self.contact(self.contact.of_object(batch["window"]), seen)
         return {"loss": (found - omega).square().mean()}
 
-    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool],
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool],
                 guidance: float = 1.0) -> torch.Tensor:
         """Sec. 2.3: z from a Gaussian, the decoder, and adaptation.
 
@@ -201,8 +201,8 @@ class GraspTTA(Network):
         return in_chunks(code, lambda rows, goes_on: self.adapted(before[rows], seen[rows], betas[rows], hand, finish,
                                                                   goes_on), go_on)
 
-    def adapted(self, before: torch.Tensor, seen: Seen, betas: torch.Tensor, hand: SkinSample,
-                finish: Finish, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def adapted(self, before: torch.Tensor, seen: LocalPointCloud, betas: torch.Tensor, hand: SkinSample,
+                finish: AdaptationConfig, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Codes (N, 61) after minimising L_TTA (Eq. 3), each candidate for itself.
 
         Args:
@@ -228,7 +228,7 @@ class GraspTTA(Network):
                 x = x if number == len(layers) - 1 else x.relu()
             return x[:, 0]
 
-        gripping = Gripping(self.code, hand, betas, seen)
+        gripping = StiffnessTerm(self.code, hand, betas, seen)
         optimiser = torch.optim.Adam(moved, lr=finish.stride * (1 if self.adapt == "decoder" else 20), fused=True)
         with torch.enable_grad():
             for step in range(finish.steps):
@@ -236,7 +236,7 @@ class GraspTTA(Network):
                 skin = self.code.skin(hand, code, betas)
                 if step % self.refresh == 0:
                     with torch.no_grad():
-                        omega = self.contact(known, skin.points / WINDOW)
+                        omega = self.contact(known, skin.points / LOCAL_RADIUS)
                 optimiser.zero_grad()
                 finish.touch(gripping, code, skin, omega).sum().backward()
                 optimiser.step()

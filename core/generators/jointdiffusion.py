@@ -3,7 +3,7 @@
 Symbols are the paper's: X_BPS the object's distances from the basis points, d_H the hand's (Eq. 2), c_H the contact
 Gaussians (Eq. 7), y the context, z_t the noisy latent variable. One model proposes (y is the object) and refines (y is
 a noisy hand and the object), with a context encoder for each (App. C.5). The hand is laid into what comes out by the
-closed form of `core.fitting.field`; the Gaussians are for `core.fitting.fit`.
+closed form of `core.fitting.pose_fit`; the Gaussians are for `core.fitting.fit`.
 
 Differences from the text and the published code, each an argument here: the basis points lie in the heading frame; the
 ordered assignment repeats over blocks of 2 x 4 x 4 basis points, so a block is one voxel with a channel for each of the
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from core.fitting.field import STEPS, hands_in_field, trilaterate
+from core.fitting.pose_fit import STEPS, hands_in_field, trilaterate
 from core.fitting.representation import (
     ANCHORS,
     BLOCK,
@@ -32,25 +32,26 @@ from core.fitting.representation import (
     side_of,
     turned_gaussians,
 )
+from core.generators.conditioning import TYPE_CONDITIONS, ConditionEmbedding, dropped
 from core.generators.contact_losses import surface_distance
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.handcode import MIRROR
-from core.generators.heading import WINDOW, Frames, frames_of_grasps, mirrored
+from core.generators.hand_parameters import MIRROR
 from core.generators.learned import Network, embedded_skin
-from core.generators.places import choose_places, wish_index
+from core.generators.local_cloud import window_cloud
+from core.generators.place_scorer import condition_index, sample_grasp_points
 from core.generators.pointnet import perceptron
-from core.generators.windows import TYPE_WISHES, Wishes, dropped, window_cloud
-from core.grasps import Grasps
+from core.grasps.batch import Grasps
+from core.grasps.heading_frame import LOCAL_RADIUS, Frames, frames_of_grasps, mirrored
 from core.hand.skin import SkinSample
 from core.objects.basis_points import basis_lattice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.base import GraspRequest, Progress
-    from core.generators.gripping import Finish
+    from core.generators.adaptation import AdaptationConfig
     from core.generators.learned import Learned
-    from core.generators.windows import Seen
+    from core.generators.local_cloud import LocalPointCloud
+    from core.grasps.request import GraspRequest, Progress
     from core.hand import HandModel
     from core.objects import GraspObject
 
@@ -257,7 +258,7 @@ class JointDiffusion(Network):
         self.oriented = nn.Sequential(nn.Conv3d(6 * channels, oriented, 1), nn.SiLU()) if oriented else None
         self.object_context = ContextEncoder(channels, context, volume, condition, oriented)
         self.noisy_context = ContextEncoder(2 * channels, context, volume, condition, oriented)
-        self.wishes = Wishes(condition)
+        self.wishes = ConditionEmbedding(condition)
         self.denoiser = Denoiser(channels, widths, volume, condition, contacts, oriented)
         self.schedule = NoiseSchedule()
         self.register_buffer("field_mean", torch.full((side**3,), 0.6))
@@ -313,7 +314,7 @@ class JointDiffusion(Network):
     def nearest(self, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """X_BPS (B, side^3), metres, of windows (B, P, 6), to their points, and which of them are nearest."""
         basis = basis_lattice(window.device, self.side).split(TILE)
-        found = [torch.cdist(some, points).min(1) for points in window[..., :3] * WINDOW for some in basis]
+        found = [torch.cdist(some, points).min(1) for points in window[..., :3] * LOCAL_RADIUS for some in basis]
         return tuple(torch.cat(part).unflatten(0, (len(window), -1)) for part in zip(*found, strict=True))
 
     def object_volume(self, window: torch.Tensor) -> torch.Tensor:
@@ -323,7 +324,7 @@ class JointDiffusion(Network):
         if self.oriented is None:
             return volume
         near = window.gather(1, which[..., None].expand(-1, -1, 6))
-        offset = (near[..., :3] * WINDOW - basis_lattice(window.device, self.side)) / REACH
+        offset = (near[..., :3] * LOCAL_RADIUS - basis_lattice(window.device, self.side)) / REACH
         told = torch.cat([offset, near[..., 3:]], -1).transpose(1, 2)
         folded = self.volumes(told.flatten(0, 1)).unflatten(0, (len(window), 6)).flatten(1, 2)
         return torch.cat([volume, self.oriented(folded)], 1)
@@ -385,7 +386,7 @@ class JointDiffusion(Network):
             bar = self.schedule.alphabar[t]
             seen = bar.sqrt()[:, None] * noised - (1 - bar).sqrt()[:, None] * found
             anchors, truth = (trilaterate(self.out_of_units(x)[0]) for x in (seen, x0))
-            off = surface_distance(WINDOW * window[..., :3], window[..., 3:], anchors, truth)
+            off = surface_distance(LOCAL_RADIUS * window[..., :3], window[..., 3:], anchors, truth)
             terms["surface"] = (bar * off).mean()
             terms["loss"] = terms["loss"] + surface * terms["surface"]
         return terms
@@ -406,8 +407,8 @@ class JointDiffusion(Network):
                                  (len(window), self.size), rng, steps, temperature=temperature, go_on=go_on)
         return self.out_of_units(x)
 
-    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Synthesis: DDIM, and the hands, mean shape whatever the betas, that lie in the fields it gives."""
         distances, _ = self.predict(seen.window, kind, intent, rng, lambda done: go_on(SAMPLING * done))
         return self.codes(hand, distances, lambda done: go_on(SAMPLING + (1 - SAMPLING) * done))
@@ -459,15 +460,15 @@ def propose(learned: Learned, request: GraspRequest, rng: torch.Generator,
         return progress(0.1 + 0.85 * fraction, "Proposing hands")
 
     progress(0.05, "Choosing places on the object")
-    frames, kind = choose_places(learned.places, request, request.count, rng)
+    frames, kind = sample_grasp_points(learned.places, request, request.count, rng)
     window = window_cloud(request.object.points, request.object.normals, frames, network.points, rng)
-    intent = torch.full_like(kind, wish_index(request)[1])
+    intent = torch.full_like(kind, condition_index(request)[1])
     distances, gaussians = network.predict(*(value.to(learned.device) for value in (window, kind, intent)), rng,
                                            lambda fraction: go_on(SAMPLING * fraction))
     code = network.codes(embedded_skin(str(learned.device)), distances,
                          lambda fraction: go_on(SAMPLING + (1 - SAMPLING) * fraction)).cpu()
     grasps = learned.code.grasps(request.hand, code, frames, learned.name, request.betas)
-    return (replace(grasps, type=tuple(TYPE_WISHES[index] for index in kind.tolist())),
+    return (replace(grasps, type=tuple(TYPE_CONDITIONS[index] for index in kind.tolist())),
             choir_of(request.hand, request.object, distances.cpu(), gaussians.cpu(), frames))
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.fitting.field import trilaterate
+from core.fitting.pose_fit import trilaterate
 from core.fitting.representation import ANCHORS, anchor_distances
+from core.generators.conditioning import ConditionEmbedding, dropped
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.heading import WINDOW
 from core.generators.jointdiffusion import JointDiffusion, ResidualLayer, anchored_skin
 from core.generators.pointnet import perceptron
-from core.generators.windows import Wishes, dropped
+from core.grasps.heading_frame import LOCAL_RADIUS
 
 if TYPE_CHECKING:
     from core.hand.skin import SkinSample
@@ -47,7 +47,7 @@ class KeypointDiffusion(JointDiffusion):
         given = 6 * self.points
         self.object_context = perceptron(given, hidden, hidden, condition)
         self.noisy_context = perceptron(given + 3 * ANCHORS, hidden, hidden, condition)
-        self.wishes, self.time = Wishes(condition), TimeEmbedding(condition)
+        self.wishes, self.time = ConditionEmbedding(condition), TimeEmbedding(condition)
         self.into = nn.Linear(self.size, width)
         self.layers = nn.ModuleList(ResidualLayer(width, condition) for _ in range(4))
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.size))
@@ -90,7 +90,7 @@ class KeypointDiffusion(JointDiffusion):
         points = window.flatten(1)
         y = self.object_context(points)
         if noisy is not None:
-            both = self.noisy_context(torch.cat([points, trilaterate(noisy).flatten(1) / WINDOW], 1))
+            both = self.noisy_context(torch.cat([points, trilaterate(noisy).flatten(1) / LOCAL_RADIUS], 1))
             y = both if given is None else torch.where(given[:, None], both, y)
         return points[:, :0], y + self.wishes(kind, intent)
 

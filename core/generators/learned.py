@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.generators.gripping import Finish
-from core.generators.handcode import HandCode
-from core.generators.heading import WINDOW, mirrored, object_frames
-from core.generators.places import PlaceScorer, choose_places, wish_index
-from core.generators.windows import POINTS, TYPE_WISHES, Seen
-from core.grasps import Grasps
+from core.generators.adaptation import AdaptationConfig
+from core.generators.conditioning import TYPE_CONDITIONS
+from core.generators.hand_parameters import HandNormalizer
+from core.generators.local_cloud import POINTS, LocalPointCloud
+from core.generators.place_scorer import PlaceScorer, condition_index, sample_grasp_points
+from core.grasps.batch import Grasps
+from core.grasps.heading_frame import LOCAL_RADIUS, mirrored, object_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.base import GraspRequest, Progress
-    from core.generators.heading import Frames
+    from core.grasps.heading_frame import Frames
+    from core.grasps.request import GraspRequest, Progress
     from core.hand.skin import SkinSample
 
 
@@ -42,15 +43,15 @@ class Network(nn.Module):
 
     points = POINTS
     noisy = 0.0
-    shown = laid = Finish()
+    shown = laid = AdaptationConfig()
     guidance = 1.0
 
     def __init__(self) -> None:
         super().__init__()
-        self.code = HandCode()
+        self.code = HandNormalizer()
 
-    def propose(self, seen: Seen, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: Finish, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
+                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
         """(N, 61) codes of right hands of shapes (N, 10) for what is seen at N places and wishes (N,)."""
         raise NotImplementedError
 
@@ -93,14 +94,14 @@ class Learned:
         code = self.codes(request, frames, kind, rng, lambda fraction: progress(
             0.1 + 0.85 * fraction, "Proposing hands"))
         return replace(self.code.grasps(request.hand, code, frames, self.name, request.betas),
-                       type=tuple(TYPE_WISHES[index] for index in kind.tolist()))
+                       type=tuple(TYPE_CONDITIONS[index] for index in kind.tolist()))
 
     def chosen(self, request: GraspRequest, rng: torch.Generator) -> tuple[Frames, torch.Tensor]:
-        """The frames hands are asked for in, and (count,) their types as `TYPE_WISHES` has them."""
+        """The frames hands are asked for in, and (count,) their types as `TYPE_CONDITIONS` has them."""
         if not self.object_frame:
-            return choose_places(self.places, request, request.count, rng)
+            return sample_grasp_points(self.places, request, request.count, rng)
         frames = object_frames(request.count, rng)
-        kind = torch.full((request.count,), wish_index(request)[0])
+        kind = torch.full((request.count,), condition_index(request)[0])
         return mirrored(frames) if request.hand.side == "left" else frames, kind
 
     @torch.no_grad()
@@ -108,9 +109,9 @@ class Learned:
               go_on: Callable[[float], bool]) -> torch.Tensor:
         """(N, 61) codes of hands at the frames."""
         obj = request.object
-        reach = math.inf if self.object_frame else WINDOW
-        seen = Seen.around(obj, frames, self.network.points, rng, reach).to(self.device)
-        intent = torch.full_like(kind, wish_index(request)[1])
+        reach = math.inf if self.object_frame else LOCAL_RADIUS
+        seen = LocalPointCloud.around(obj, frames, self.network.points, rng, reach).to(self.device)
+        intent = torch.full_like(kind, condition_index(request)[1])
         asked = request.type != "any" and self.network.guidance != 1
         options = {"guidance": self.network.guidance} if asked else {}
         finish = self.network.laid if request.fitted else self.network.shown

@@ -13,23 +13,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from core.dataset.training_grasps import TYPE_NAMES, load_training, training_object
 from core.files import digest_of, save_arrays
-from core.generators.heading import (
-    frames_of_grasps,
-    into_frames,
-    out_of_frames,
-    random_frames,
-    window_features,
-)
-from core.grasps import Grasps
-from core.synthesis.dataset import TYPE_NAMES, load_training, training_object
+from core.grasps.batch import Grasps
+from core.grasps.heading_frame import frames_of_grasps, into_frames, out_of_frames, random_frames, window_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.base import GraspRequest, Progress
+    from core.dataset.training_grasps import TrainingGrasps
+    from core.grasps.request import GraspRequest, Progress
     from core.hand import HandModel
-    from core.synthesis.dataset import TrainingGrasps
 
 POINTS, ROLLS = 256, 8
 APART: Final = 0.02  # metres between two wrists that are both offered

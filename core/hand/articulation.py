@@ -11,9 +11,17 @@ So the thumb's twist turns the plane in which it spreads: twist and spread toget
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from typing import Final
+
+    from core.hand import HandModel
+
+from typing import Final
 
 from core.rotations import cross_matrix
 
@@ -184,3 +192,33 @@ def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 def mirror_pose(vectors: torch.Tensor) -> torch.Tensor:
     """Axis-angle vectors (B, 3 n) of the other hand: the same gesture seen in a mirror across x."""
     return (vectors.view(len(vectors), -1, 3) * vectors.new_tensor([1.0, -1.0, -1.0])).view(vectors.shape)
+
+
+#: degrees of flexion added at knuckles, and at the middle joints and the thumb's last
+SQUEEZE: Final = (2.0, 1.4)
+
+
+def squeeze(hand: HandModel, hand_pose: torch.Tensor, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
+    """(N, 45) poses with more flexion: degrees[0] at the five MCPs, degrees[1] at four PIPs and the thumb's IP.
+
+    Flexion is added before the pose's own rotation, so that what is no flexion stays as it is.
+    """
+    from scipy.spatial.transform import Rotation
+
+    more = flexion(hand, degrees)[None]
+    turn = hand.pose_from_dofs(more.to(hand_pose)).detach().cpu().double().numpy().reshape(15, 3)
+    count = len(hand_pose)
+    own = Rotation.from_rotvec(hand_pose.detach().cpu().double().numpy().reshape(-1, 3))
+    turned = Rotation.from_rotvec(np.tile(turn, (count, 1))) * own
+    return torch.from_numpy(turned.as_rotvec().reshape(count, 45)).to(hand_pose)
+
+
+def flexion(hand: HandModel, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
+    """(21,) radians by which the finger angles grow in a squeeze: degrees[0] at the MCPs, degrees[1] at PIPs and IP."""
+    more = torch.zeros(len(hand.dof_names))
+    for index, name in enumerate(hand.dof_names):
+        if name.endswith("MCP bend"):
+            more[index] = np.deg2rad(degrees[0])
+        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
+            more[index] = np.deg2rad(degrees[1])
+    return more

@@ -149,3 +149,11 @@ def vertex_area(hand: HandModel) -> torch.Tensor:
     area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1) / 6
     return torch.zeros(len(hand.v_template), device=area.device).index_add_(
         0, hand.faces.reshape(-1), area.repeat_interleave(3)) * 1e4
+
+
+def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """(V, 3) area-weighted unit normals of (V, 3) vertices."""
+    corners = vertices[faces]
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = torch.zeros_like(vertices).index_add_(0, faces.reshape(-1), normal.repeat_interleave(3, 0))
+    return torch.nn.functional.normalize(total, dim=1)

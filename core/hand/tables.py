@@ -234,3 +234,9 @@ def _regress(vertices: np.ndarray, points: np.ndarray) -> np.ndarray:
         local = np.vstack([(vertices[near] - points[i]).T * 100, np.ones(len(near))])
         rows[i, near] = 1 / len(near) + np.linalg.pinv(local) @ (np.array([0, 0, 0, 1.0]) - local.mean(1))
     return rows
+
+
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+
+PARTS = (*FINGERS, "palm")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.grasps import Grasps
+from core.grasps.batch import Grasps
 from core.rotations import matrix_to_axis_angle
 
 if TYPE_CHECKING:

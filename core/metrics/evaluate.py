@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.metrics.distinct import find_symmetry, most_different
 from core.metrics.diversity import CLUSTERS, FEATURES, STARTS, clustered, features
-from core.metrics.hold import hold_test
 from core.metrics.paper import paper_measures
 from core.metrics.strict import strict_measures
 from core.metrics.truth import truth_measures
+from core.quality.hold import hold_test
+from core.quality.symmetry import find_symmetry, most_different
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 

@@ -19,7 +19,7 @@ from core.files import digest_of, save_arrays, user_cache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
@@ -69,7 +69,7 @@ def held_out_features(training: str | Path, split: str, hand: HandModel, folder:
     Args:
         training: the file of training grasps. split: "shape" or "family". hand: the right hand.
         folder: where the features are kept, by the content of file and hand; None is the user's cache folder.
-        objects: a folder for prepared objects (`core.synthesis.dataset.training_object`).
+        objects: a folder for prepared objects (`core.dataset.training_grasps.training_object`).
         tell: called with the share that is done, after each object.
 
     Raises:
@@ -82,7 +82,7 @@ def held_out_features(training: str | Path, split: str, hand: HandModel, folder:
             return {space: stored[space] for space in SPACES}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
-    from core.synthesis.dataset import load_training, training_object
+    from core.dataset.training_grasps import load_training, training_object
 
     held = load_training(training).split(split)
     numbers = np.unique(held.object)

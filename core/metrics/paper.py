@@ -16,7 +16,7 @@ from core.metrics.simulation import displacement
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.metrics.bones import bones_crossing
-from core.metrics.hold import hold_test
+from core.quality.bones import bones_crossing
+from core.quality.hold import hold_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
-    from core.objects.exact import ExactSurface
+    from core.objects.mesh_query import ExactSurface
 
 #: metres: side of the cells that are counted, and of the blocks of cells that are looked at first
 CELL: Final = 0.001
@@ -49,7 +49,7 @@ def strict_measures(
         thumb to little and palm, which touch within 2 mm; contact (N,) bool, two parts or more and one of them thumb
         or palm; with `hold` also held (N,) bool and slip_cm (N,).
     """
-    from core.objects.exact import ExactSurface
+    from core.objects.mesh_query import ExactSurface
 
     count = len(grasps)
     with torch.no_grad():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from core.objects.cache import cached_object
 from core.objects.errors import ObjectError, ObjectTooLarge, ObjectTooSmall
 from core.objects.features import RimPoints, RodPoints, rims, rods
+from core.objects.grasp_object import GraspObject, with_parts
 from core.objects.grid import DistanceGrid
-from core.objects.kept import kept_object
 from core.objects.load import load_mesh
-from core.objects.parts import Parts, with_parts
-from core.objects.prepare import GraspObject, prepare_object
-from core.objects.size import check_graspable
+from core.objects.parts import Parts
+from core.objects.prepare import check_graspable, prepare_object
 from core.objects.storage import load_object, save_object
 
 __all__ = [

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from core.objects.prepare import GraspObject
+    from core.objects.grasp_object import GraspObject
 
 SIDE = 16
-WINDOW = 0.20
+BPS_SIDE = 0.20
 """Side of the cube the lattice fills, metres."""
 
 
 def basis_lattice(device: torch.device | str = "cpu", side: int = SIDE) -> torch.Tensor:
     """(side^3, 3) points of a cubic lattice, 16 x 16 x 16 as a rule, over 20 cm around the origin, x slowest."""
-    axis = torch.linspace(-WINDOW / 2, WINDOW / 2, side, device=device)
+    axis = torch.linspace(-BPS_SIDE / 2, BPS_SIDE / 2, side, device=device)
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
 
 

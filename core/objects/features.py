@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from core.objects.exact import ExactSurface
-    from core.objects.prepare import GraspObject
+    from core.objects.grasp_object import GraspObject
+    from core.objects.mesh_query import ExactSurface
 
 WALL = 0.008
 """Thicker is no wall, metres."""

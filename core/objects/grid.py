@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 
 if TYPE_CHECKING:
-    from core.objects.exact import ExactSurface
+    from core.objects.mesh_query import ExactSurface
 
 MARGIN = 0.025
 """How far the grid reaches beyond the object's box, metres."""

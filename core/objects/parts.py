@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from core.objects.exact import ExactSurface
-
 if TYPE_CHECKING:
-    from core.objects.prepare import GraspObject
+    pass
 
 
 @dataclass(frozen=True)
@@ -36,14 +33,3 @@ class Parts:
         return wanted[self.of_points]
 
 
-def with_parts(obj: GraspObject, vertices: np.ndarray, faces: np.ndarray, part: np.ndarray,
-               names: tuple[str, ...], types: tuple[str, ...] = ()) -> GraspObject:
-    """The object knowing its parts.
-
-    Args:
-        obj: prepared from this mesh. vertices: (V, 3) and faces: (F, 3) as given to `prepare_object`, metres.
-        part: (F,) index into `names`, -1 for no part. types: with which it is used, if known.
-    """
-    surface = ExactSurface(np.asarray(vertices, np.float64) - obj.centroid, np.asarray(faces, np.int64))
-    _, face, _ = surface.closest(obj.points.cpu().double().numpy())
-    return replace(obj, parts=Parts(tuple(names), torch.from_numpy(np.asarray(part, np.int64)[face]), tuple(types)))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
 
 from core.objects.clean import clean_mesh
 from core.objects.errors import ObjectError
-from core.objects.exact import ExactSurface
-from core.objects.grid import DistanceGrid, build_grid
-from core.objects.parts import Parts
+from core.objects.grasp_object import GraspObject
+from core.objects.grid import build_grid
+from core.objects.mesh_query import ExactSurface
 from core.objects.sampling import sample_surface, thickness
 from core.objects.size import check_size
 
@@ -23,59 +21,6 @@ MOST_FACES = 3_000_000
 POINTS = 4096
 
 
-@dataclass(frozen=True)
-class GraspObject:
-    """A cleaned object, centred by its surface's area centroid; metres.
-
-    Attributes:
-        vertices: (V, 3) float32.
-        faces: (F, 3) int64, outward.
-        centroid: (3,) float64 numpy; add it to come back to the caller's frame.
-        points: (4096, 3) drawn by area, seeded.
-        normals: (4096, 3) their outward unit normals.
-        thickness: (4096,) length through the solid from each point against its normal; large where nothing is hit.
-        grid: signed distance around the object.
-        volume: m3, of the cleaned surface.
-        watertight: every edge of the cleaned surface has two faces.
-        shell: some open surface was given a wall of half a millimetre.
-        parts: named parts, where they are known (`core.objects.parts.with_parts`).
-    """
-
-    vertices: torch.Tensor
-    faces: torch.Tensor
-    centroid: np.ndarray
-    points: torch.Tensor
-    normals: torch.Tensor
-    thickness: torch.Tensor
-    grid: DistanceGrid
-    area: float
-    volume: float
-    watertight: bool
-    shell: bool
-    digest: str
-    parts: Parts | None = None
-
-    @cached_property
-    def extent(self) -> torch.Tensor:
-        """(3,) sides of the bounding box."""
-        return self.vertices.amax(0) - self.vertices.amin(0)
-
-    @cached_property
-    def surface(self) -> ExactSurface:
-        """The exact surface (libigl), for checks."""
-        return ExactSurface(self.vertices.cpu().double().numpy(), self.faces.cpu().numpy())
-
-    def signed_distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Exact signed distance (N,), positive outside, and closest surface points (N, 3) of points (N, 3)."""
-        distance, _, closest = self.surface.signed(points.detach().cpu().double().numpy())
-        return (
-            torch.from_numpy(distance).to(points),
-            torch.from_numpy(np.ascontiguousarray(closest)).to(points),
-        )
-
-    def to(self, device: torch.device | str) -> GraspObject:
-        tensors = ("vertices", "faces", "points", "normals", "thickness", "grid")
-        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
 
 def prepare_object(
@@ -135,3 +80,13 @@ def prepare_object(
     )
     tell(1.0, "Object ready")
     return prepared
+
+
+def check_graspable(obj: GraspObject) -> None:
+    """Raises unless some place of a prepared object has a width between fingers' and a hand's.
+
+    Raises:
+        ObjectTooLarge: hardly any of its surface is narrower than a hand's span.
+        ObjectTooSmall: all of it is smaller than fingertips can hold.
+    """
+    check_size(obj.extent.cpu().numpy(), obj.thickness.cpu().numpy(), obj.area)

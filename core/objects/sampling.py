@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from core.objects.exact import ExactSurface
+if TYPE_CHECKING:
+    from core.objects.mesh_query import ExactSurface
 
 NOTHING = 10.0
 """Thickness where the ray through the object meets nothing, metres."""

@@ -9,7 +9,7 @@ import numpy as np
 from core.objects.errors import ObjectTooLarge, ObjectTooSmall
 
 if TYPE_CHECKING:
-    from core.objects.prepare import GraspObject
+    pass
 
 HAND = 0.19
 """Length of the hand, metres, wrist to middle tip."""
@@ -20,14 +20,6 @@ PREFERRED = 0.07
 """A width every hand takes well, metres."""
 
 
-def check_graspable(obj: GraspObject) -> None:
-    """Raises unless some place of a prepared object has a width between fingers' and a hand's.
-
-    Raises:
-        ObjectTooLarge: hardly any of its surface is narrower than a hand's span.
-        ObjectTooSmall: all of it is smaller than fingertips can hold.
-    """
-    check_size(obj.extent.cpu().numpy(), obj.thickness.cpu().numpy(), obj.area)
 
 
 def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:

@@ -10,9 +10,9 @@ import torch
 
 from core.files import save_arrays
 from core.objects.errors import ObjectError
+from core.objects.grasp_object import GraspObject
 from core.objects.grid import DistanceGrid
 from core.objects.parts import Parts
-from core.objects.prepare import GraspObject
 
 TENSORS = ("vertices", "faces", "points", "normals", "thickness")
 PLAIN = {"area": float, "volume": float, "watertight": bool, "shell": bool, "digest": str}

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from core.objects.exact import ExactSurface
+from core.objects.mesh_query import ExactSurface
 
 COVERED_STEP = 0.001
 """How far past a free edge one looks for the surface that continues there, metres."""

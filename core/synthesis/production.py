@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.generators.base import GraspRequest
-from core.generators.synthesis import Synthesis, holds
-from core.grasps import Grasps
-from core.metrics.distinct import Symmetry, different_grasps
-from core.synthesis.dataset import TYPE_NAMES, TrainingGrasps
-from core.synthesis.intents import INTENTS
-from core.synthesis.optimise import QUICK, Closer, Poses
-from core.synthesis.probe import HandProbe
-from core.synthesis.seeds import carried
-from core.synthesis.starts import StartMaker
+from core.dataset.training_grasps import TYPE_NAMES, TrainingGrasps
+from core.fitting.energy import QUICK, GraspEnergy, Poses
+from core.fitting.hand_points import HandPoints
+from core.grasps.batch import Grasps
+from core.grasps.intents import INTENTS
+from core.grasps.request import GraspRequest
+from core.quality.hold import passes_hold_test
+from core.quality.symmetry import Symmetry, different_grasps
+from core.synthesis.generator import Synthesis
+from core.synthesis.starts import StartSampler
+from core.synthesis.transfer import transfer_grasps
 
 if TYPE_CHECKING:
+    from core.grasps.taxonomy import GraspType
     from core.hand import HandModel
     from core.objects import GraspObject
-    from core.synthesis.seeds import Seeds
-    from core.synthesis.taxonomy import GraspType
+    from core.synthesis.transfer import GraspLibrary
 
 #: Grasps of one object nearer than this, metres of mean joint distance, teach the same thing.
 DIFFERENT: Final = 0.015
@@ -75,7 +76,7 @@ def work_of(name: str) -> str:
     return re.sub(r"~[0-9a-f]{8}$", "", name)
 
 
-def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: Seeds | None = None,
+def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: GraspLibrary | None = None,
             device: torch.device | str = "cpu") -> TrainingGrasps:
     """Grasps of one slice that pass the checks, the wrench test, the intent's rules and the hold test.
 
@@ -90,19 +91,19 @@ def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: See
     if zlib.crc32(task.object.encode()) % OTHER_HANDS == 0:
         betas = torch.randn(10, generator=rng).clamp(-2, 2)
     request = GraspRequest(obj, hand, ROUND, intent=task.intent, betas=betas)
-    closer = Closer(hand, HandProbe(hand, betas), betas, obj)
+    closer = GraspEnergy(hand, HandPoints(hand, betas), betas, obj)
     there = closer.to(device)
     held: list[Grasps] = []
     joints: list[torch.Tensor] = []
     try:
-        maker = StartMaker(obj, closer, request, rng, VARIETY)
+        maker = StartSampler(obj, closer, request, rng, VARIETY)
         kinds = maker.usable()
         near = seeds.near(task.object, task.intent, {kind.name for kind in kinds}) if seeds else None
         for _ in range(TURNS if kinds else 0):
             poses, _ = there.run(starts(maker, kinds, near, betas, rng).to(device), QUICK, keep=0.75)
             good = Synthesis().passing(request, closer, poses.to("cpu"), maker.purpose)
             for one, place in unlike(good, hand, joints):
-                if holds(request, one):
+                if passes_hold_test(request, one):
                     held.append(one)
                     joints.append(place)
             if len(held) >= ENOUGH:
@@ -113,7 +114,7 @@ def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: See
     return rows(task, obj, chosen, hand.dofs_from_pose(chosen.hand_pose), hand, closer)
 
 
-def starts(maker: StartMaker, kinds: list[GraspType], near: TrainingGrasps | None, betas: torch.Tensor,
+def starts(maker: StartSampler, kinds: list[GraspType], near: TrainingGrasps | None, betas: torch.Tensor,
            rng: torch.Generator) -> Poses:
     """The starts of one round: `SEEDED` of them from copies of grasps that passed elsewhere, where there are any."""
     if near is None or len(near) == 0:
@@ -121,7 +122,7 @@ def starts(maker: StartMaker, kinds: list[GraspType], near: TrainingGrasps | Non
     # Every type as often as any other, whatever the file holds most of.
     weight = torch.from_numpy(1 / np.bincount(near.type)[near.type])
     rows = torch.multinomial(weight, DRAWN, replacement=True, generator=rng).numpy()
-    copies = carried(near[rows], maker.obj, maker.closer.hand, betas, rng)
+    copies = transfer_grasps(near[rows], maker.obj, maker.closer.hand, betas, rng)
     copies = maker.chosen(copies, round(SEEDED * ROUND))
     return Poses.cat([copies, maker.make(ROUND - len(copies), kinds)])
 
@@ -139,9 +140,9 @@ def unlike(good: Grasps, hand: HandModel, known: list[torch.Tensor]) -> list[tup
 
 
 def rows(task: Task, obj: GraspObject, grasps: Grasps, dofs: torch.Tensor, hand: HandModel,
-         closer: Closer) -> TrainingGrasps:
+         closer: GraspEnergy) -> TrainingGrasps:
     """Grasps in the training file's form."""
-    from core.synthesis.intents import Purpose
+    from core.grasps.intents import Purpose
 
     count = len(grasps)
     part = torch.full((count,), -1)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from core.fitting.energy import Poses
+from core.grasps.intents import Purpose
+from core.grasps.taxonomy import TYPES, GraspType, Template, templates
 from core.objects.features import rims, rods
 from core.rotations import axis_angle_to_matrix, frame_from
-from core.synthesis.intents import Purpose
-from core.synthesis.optimise import Poses
-from core.synthesis.taxonomy import TYPES, GraspType, Template, templates
 
 if TYPE_CHECKING:
-    from core.generators.base import GraspRequest
+    from core.fitting.energy import GraspEnergy
+    from core.grasps.request import GraspRequest
     from core.objects import GraspObject
-    from core.synthesis.optimise import Closer
 
 MOST_SCORE = 1.6  # a start whose pads are farther than this (cm, and sunk spheres) seldom closes
 NO_WALL = 0.5  # metres: thickness where a ray through the object hits nothing
@@ -26,7 +26,7 @@ TOGETHER, TO_ONE_SIDE, SPREAD, THUMB = 0.2, 0.14, 0.1, 0.12
 
 
 @dataclass(frozen=True)
-class Grips:
+class GraspSites:
     """G places to hold: centre (G, 3), facing (G, 3) unit outward, second (G, 3), width (G,) metres.
 
     `second` is the body's long axis, or, where `by_approach`, the way the hand must come from.
@@ -38,8 +38,8 @@ class Grips:
     width: torch.Tensor
     by_approach: bool = False
 
-    def __getitem__(self, rows: torch.Tensor) -> Grips:
-        return Grips(self.centre[rows], self.facing[rows], self.second[rows], self.width[rows], self.by_approach)
+    def __getitem__(self, rows: torch.Tensor) -> GraspSites:
+        return GraspSites(self.centre[rows], self.facing[rows], self.second[rows], self.width[rows], self.by_approach)
 
 
 def outer_width(obj: GraspObject, reach: float = 0.15) -> torch.Tensor:
@@ -50,13 +50,13 @@ def outer_width(obj: GraspObject, reach: float = 0.15) -> torch.Tensor:
     return torch.where(torch.isfinite(width) & (width > 0.001), width, obj.thickness)
 
 
-class StartMaker:
+class StartSampler:
     """Finds starts on one object for one hand; surface points, rods and rims are found once.
 
     With a `variety` each hand's fingers differ from its template by so many times `other_fingers`.
     """
 
-    def __init__(self, obj: GraspObject, closer: Closer, request: GraspRequest, rng: torch.Generator,
+    def __init__(self, obj: GraspObject, closer: GraspEnergy, request: GraspRequest, rng: torch.Generator,
                  variety: float = 0.0) -> None:
         self.obj, self.closer, self.request, self.rng, self.variety = obj, closer, request, rng, variety
         self.span = outer_width(obj)
@@ -109,7 +109,7 @@ class StartMaker:
 
     # --- places -----------------------------------------------------------------------------------------------------
 
-    def _grips(self, kind: GraspType, sample: int, gate: bool) -> list[Grips]:
+    def _grips(self, kind: GraspType, sample: int, gate: bool) -> list[GraspSites]:
         found = []
         if "surface" in kind.grips or not len(self.rods.points):
             found.append(self._disc_grips(sample) if kind.ideal == "disc" else self._surface_grips(sample))
@@ -126,16 +126,16 @@ class StartMaker:
             found = [g[(g.width >= low) & (g.width <= high)] for g in found]
         return found
 
-    def _surface_grips(self, sample: int) -> Grips:
+    def _surface_grips(self, sample: int) -> GraspSites:
         rows = self.places[torch.randint(len(self.places), (4 * sample,), generator=self.rng)]
         normal = self.obj.normals[rows]
         # A cup is held by its wall or round its whole body.
         whole = torch.rand(len(rows), generator=self.rng) < 0.5
         width = torch.where(whole, self.span[rows], self.obj.thickness[rows]).clamp_max(NO_WALL)
         centre = self.obj.points[rows] - normal * width[:, None] / 2
-        return Grips(centre, normal, self._tangents(normal), width)
+        return GraspSites(centre, normal, self._tangents(normal), width)
 
-    def _rod_grips(self, sample: int) -> Grips:
+    def _rod_grips(self, sample: int) -> GraspSites:
         rows = torch.randint(len(self.rods.points), (4 * sample,), generator=self.rng)
         axis = self.rods.axis[rows] * (1 - 2 * torch.randint(0, 2, (len(rows), 1), generator=self.rng))
         radius = self.rods.radius[rows].reshape(len(rows), -1).mean(1)
@@ -144,18 +144,18 @@ class StartMaker:
         inner = self.rods.inner[rows]
         outside = torch.nn.functional.normalize(facing - 2.0 * inner, dim=1)
         handle = (inner.norm(dim=1) > 0.5) & (torch.rand(len(rows), generator=self.rng) < 0.6)
-        return Grips(self.rods.points[rows], torch.where(handle[:, None], outside, facing), axis, 2 * radius)
+        return GraspSites(self.rods.points[rows], torch.where(handle[:, None], outside, facing), axis, 2 * radius)
 
-    def _rim_grips(self, sample: int) -> Grips:
+    def _rim_grips(self, sample: int) -> GraspSites:
         rows = torch.randint(len(self.rims.points), (4 * sample,), generator=self.rng)
         outward, across = self.rims.outward[rows], self.rims.across[rows]
         across = across * (1 - 2 * torch.randint(0, 2, (len(rows), 1), generator=self.rng))
         into = 0.004 + 0.022 * torch.rand(len(rows), 1, generator=self.rng)
         tilt = (torch.rand(len(rows), 1, generator=self.rng) - 0.5) * 1.2
         coming = -outward * tilt.cos() + self.rims.tangent[rows] * tilt.sin()
-        return Grips(self.rims.points[rows] - outward * into, across, coming, self.rims.thickness[rows], True)
+        return GraspSites(self.rims.points[rows] - outward * into, across, coming, self.rims.thickness[rows], True)
 
-    def _disc_grips(self, sample: int) -> Grips:
+    def _disc_grips(self, sample: int) -> GraspSites:
         """Places to hold from above: the width is measured across, 12 mm under the surface."""
         rows = self.places[torch.randint(len(self.places), (4 * sample,), generator=self.rng)]
         normal = self.obj.normals[rows]
@@ -167,7 +167,7 @@ class StartMaker:
         width = sides.sum(0)
         centre = inside + across * ((sides[0] - sides[1]) / 2)[:, None]
         width = torch.where(long < 0.6 * width, torch.zeros_like(width), width)  # a bar, not a disc
-        return Grips(centre, normal, across, width)
+        return GraspSites(centre, normal, across, width)
 
     def _march(self, origin: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
         """(N,) metres from a point inside the object to its surface along a direction."""
@@ -223,7 +223,7 @@ class StartMaker:
         """(..., ) how far the pads are from the surface and the flesh in it, of the probe's points (..., P, 3).
 
         Args:
-            weights: (..., pads) of each pad point, as `Closer` has them.
+            weights: (..., pads) of each pad point, as `GraspEnergy` has them.
         """
         probe = self.closer.probe
         used = torch.cat([points[..., probe.pads, :], points[..., probe.spheres, :]], -2)
@@ -234,7 +234,7 @@ class StartMaker:
         sunk = (0.8 * probe.radii * 100 - distance[..., pads:]).relu().square().sum(-1)
         return reach + 0.5 * sunk
 
-    def _score(self, kind: GraspType, knot: Template, grips: Grips) -> tuple[torch.Tensor, ...]:
+    def _score(self, kind: GraspType, knot: Template, grips: GraspSites) -> tuple[torch.Tensor, ...]:
         """Lays one template on grips with small turns and shifts; the best of each grip, with a little noise."""
         count, tries = len(grips.width), 6
         hand_second = torch.nn.functional.normalize(knot.centre, dim=0) if grips.by_approach else knot.axis

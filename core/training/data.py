@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from core.dataset.training_grasps import TYPE_NAMES, load_training, split_of, training_object
 from core.files import digest_of, save_arrays
 from core.fitting.representation import represent, turned_gaussians
-from core.generators.handcode import HandCode
-from core.generators.heading import (
-    WINDOW,
+from core.generators.conditioning import TYPE_CONDITIONS
+from core.generators.local_cloud import POINTS, place_features, window_cloud
+from core.generators.place_scorer import FEATURES
+from core.grasps.batch import TENSORS, Grasps
+from core.grasps.heading_frame import (
+    LOCAL_RADIUS,
     Cloud,
     Frames,
     frames_of_grasps,
@@ -22,16 +26,13 @@ from core.generators.heading import (
     object_frames,
     random_frames,
 )
-from core.generators.places import FEATURES
-from core.generators.windows import POINTS, TYPE_WISHES, place_features, window_cloud
-from core.grasps import TENSORS, Grasps
 from core.rotations import axis_angle_to_matrix
-from core.synthesis.dataset import TYPE_NAMES, load_training, split_of, training_object
 from core.training.noise import PAPER, perturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.generators.hand_parameters import HandNormalizer
     from core.hand import HandModel
 
 #: radians: training frames are turned about their normal by so much, as the scorer's rolls are not exact
@@ -44,12 +45,12 @@ SPLITS: Final = ("train", "shape", "family")
 
 
 @dataclass(frozen=True)
-class Windows:
+class TrainingData:
     """All splits of the training grasps, with what a network sees of their objects.
 
     Attributes:
         points, normals: (M, P, 3) half precision, of the objects, their own frames, metres.
-        grasps: N of them, object frames. object, kind, intent, split: (N,) indices into the objects, `TYPE_WISHES`,
+        grasps: N of them, object frames. object, kind, intent, split: (N,) indices into the objects, `TYPE_CONDITIONS`,
             `INTENTS` and `SPLITS`. frames: their heading frames.
         contacts: (N, 32, 9) contact Gaussians (CHOIR, Eq. 7), objects' axes, half precision.
         features: (N, 195) `place_features` of the frames, half precision. others: (M, OTHERS, 195) of uniform places.
@@ -73,8 +74,8 @@ class Windows:
         """(n,) rows of one split."""
         return (self.split == SPLITS.index(split)).nonzero()[:, 0]
 
-    def to(self, device: torch.device | str) -> Windows:
-        return Windows(*(
+    def to(self, device: torch.device | str) -> TrainingData:
+        return TrainingData(*(
             value if isinstance(value, tuple) else value.to(device)
             for value in (getattr(self, name) for name in self.__dataclass_fields__)))
 
@@ -87,7 +88,7 @@ class Windows:
         shift = torch.cat([along, torch.zeros_like(along[:, :1])], 1)
         return Frames(self.frames.origin[rows] + (axes @ shift[..., None])[..., 0], axes @ turn)
 
-    def batch(self, rows: torch.Tensor, hand: HandModel, code: HandCode, rng: torch.Generator,
+    def batch(self, rows: torch.Tensor, hand: HandModel, code: HandNormalizer, rng: torch.Generator,
               points: int = POINTS, object_frame: bool = False, noisy: float = 0.0) -> dict[str, torch.Tensor]:
         """What a generator's loss takes.
 
@@ -105,7 +106,7 @@ class Windows:
         frames = self.jittered(rows, rng)
         if object_frame:
             frames = object_frames(len(rows), rng).to(self.points.device)
-        reach = math.inf if object_frame else WINDOW
+        reach = math.inf if object_frame else LOCAL_RADIUS
         of = self.object[rows]
         refined = {}
         if noisy:
@@ -140,8 +141,8 @@ class Windows:
                 "intent": self.intent[rows]}
 
 
-def load_windows(training: str | Path, path: str | Path, hand: HandModel, cache: str | Path | None = None,
-                 tell: Callable[[int, int], object] = lambda done, total: None, points: int = 4096) -> Windows:
+def load_training_data(training: str | Path, path: str | Path, hand: HandModel, cache: str | Path | None = None,
+                 tell: Callable[[int, int], object] = lambda done, total: None, points: int = 4096) -> TrainingData:
     """The windows of the file `training`, kept at `path`; made anew where that file has changed.
 
     Making them needs the mesh libraries; reading them needs torch and numpy only.
@@ -177,7 +178,7 @@ def _make(training: str | Path, hand: HandModel, cache: str | Path | None, tell:
         put("points", obj.points[None, :count], np.float16)
         put("normals", obj.normals[None, :count], np.float16)
         put("object", np.full(len(mine), done), np.int32)
-        put("kind", [TYPE_WISHES.index(TYPE_NAMES[index]) for index in mine.type], np.int32)
+        put("kind", [TYPE_CONDITIONS.index(TYPE_NAMES[index]) for index in mine.type], np.int32)
         put("intent", mine.intent, np.int32)
         put("split", [SPLITS.index(split_of(name))] * len(mine), np.int32)
         put("origin", frames.origin)
@@ -192,15 +193,15 @@ def _make(training: str | Path, hand: HandModel, cache: str | Path | None, tell:
         "names": np.array([data.objects[number] for number in numbers])}
 
 
-def _read(stored: np.lib.npyio.NpzFile) -> Windows:
+def _read(stored: np.lib.npyio.NpzFile) -> TrainingData:
     def tensor(name: str) -> torch.Tensor:
         return torch.from_numpy(stored[name])
 
     kind = tensor("kind").long()
-    types = tuple(TYPE_WISHES[index] for index in kind.tolist())
+    types = tuple(TYPE_CONDITIONS[index] for index in kind.tolist())
     grasps = Grasps(**{name: tensor(name) for name in TENSORS}, type=types, method="training")
     if stored["features"].shape[1] != FEATURES:
         raise ValueError("these windows were made by another version: delete the file, it is made anew")
-    return Windows(tensor("points"), tensor("normals"), grasps, tensor("object").long(), kind, tensor("intent").long(),
+    return TrainingData(tensor("points"), tensor("normals"), grasps, tensor("object").long(), kind, tensor("intent").long(),
                    tensor("split").long(), Frames(tensor("origin"), tensor("axes")), tensor("contacts"),
                    tensor("features"), tensor("others"), tuple(stored["names"].tolist()))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from core.dataset.synergies import load_synergies
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from core.synthesis.synergies import load_synergies
 
 if TYPE_CHECKING:
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
     from core.hand import HandModel
 
 SYNERGIES: Final = Path(__file__).resolve().parents[2] / "weights" / "training" / "synergies.npz"

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from core.side_by_side import side_by_side
+from core.parallel import parallel_map
 
 
 @pytest.fixture(params=[1, 2, 8])
@@ -22,8 +22,8 @@ def test_what_is_made_comes_in_the_order_of_the_pieces(cores):
         time.sleep(0.01 * (5 - piece))
         return 10 * piece
 
-    assert side_by_side(range(5), work, lambda share: True) == [0, 10, 20, 30, 40]
-    assert side_by_side([], work, lambda share: True) == []
+    assert parallel_map(range(5), work, lambda share: True) == [0, 10, 20, 30, 40]
+    assert parallel_map([], work, lambda share: True) == []
 
 
 def test_as_many_at_once_as_there_are_cores_and_never_more_than_four(cores):
@@ -38,7 +38,7 @@ def test_as_many_at_once_as_there_are_cores_and_never_more_than_four(cores):
         with lock:
             busy -= 1
 
-    side_by_side(range(8), work, lambda share: True)
+    parallel_map(range(8), work, lambda share: True)
     assert most == min(cores, 4)
 
 
@@ -52,7 +52,7 @@ def test_it_is_told_of_by_one_at_a_time_and_to_the_end(cores):
         inside.release()
         return True
 
-    side_by_side(range(6), lambda piece, tell: [tell(0.25 * part) for part in range(1, 5)], go_on)
+    parallel_map(range(6), lambda piece, tell: [tell(0.25 * part) for part in range(1, 5)], go_on)
     assert len(told) == 24
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1.0)
@@ -67,17 +67,17 @@ def test_once_told_to_stop_nothing_more_begins_and_nobody_asks_again(cores):
             time.sleep(0.001)
         return piece
 
-    found = side_by_side(range(20), work, lambda share: bool(told.append(share)))
+    found = parallel_map(range(20), work, lambda share: bool(told.append(share)))
     assert len(told) == 1
     assert 1 <= len(begun) <= min(cores, 4)
     assert found == [piece if piece in begun else None for piece in range(20)]
 
 
 def test_work_begins_without_gradients_and_what_it_raises_is_raised(cores):
-    assert side_by_side(range(3), lambda piece, tell: torch.is_grad_enabled(), lambda share: True) == [False] * 3
+    assert parallel_map(range(3), lambda piece, tell: torch.is_grad_enabled(), lambda share: True) == [False] * 3
 
     def work(piece, tell):
         raise ValueError("a piece that fails")
 
     with pytest.raises(ValueError, match="a piece that fails"):
-        side_by_side(range(3), work, lambda share: True)
+        parallel_map(range(3), work, lambda share: True)

@@ -153,9 +153,9 @@ import sys
 from types import SimpleNamespace
 import numpy as np
 import torch
-from core.grasps import Grasps
+from core.grasps.batch import Grasps
 from core.hand import load_hand
-from core.pipeline import pose_hands
+from core.pipeline.generate import pose_hands
 file = {}
 for side in ("right", "left"):
     hand, draw = load_hand(side=side), torch.Generator().manual_seed(4)
@@ -175,7 +175,7 @@ np.savez(sys.argv[1], **file)
 
 @pytest.fixture(scope="module")
 def posed_by_core(tmp_path_factory):
-    """64 hands bent at random within their joints' limits, posed by `core.pipeline` in the engine's Python."""
+    """64 hands bent at random within their joints' limits, posed by `core.pipeline.generate` in the engine's Python."""
     import subprocess
 
     path = tmp_path_factory.mktemp("core") / "hands.npz"

@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
     """A file of training grasps of an object to train on and one that is held out."""
-    from core.synthesis.dataset import load_training, merge
+    from core.dataset.training_grasps import load_training, merge
 
     data = load_training(Path(__file__).resolve().parents[2] / "weights" / "training" / "grasps.npz")
     path = tmp_path_factory.mktemp("training") / "two.npz"

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.synthesis.dataset import COLUMNS, TrainingGrasps, merge
-from core.synthesis.intents import INTENTS
+from core.dataset.training_grasps import COLUMNS, TrainingGrasps, merge
+from core.grasps.intents import INTENTS
 
 
 def made(family: str, intent: str, shares: list[float], seed: int = 0) -> TrainingGrasps:

@@ -18,7 +18,7 @@ import trimesh
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
     """A file of training grasps of two objects that are held out by shape, and one of a family."""
-    from core.synthesis.dataset import load_training, merge
+    from core.dataset.training_grasps import load_training, merge
 
     data = load_training(Path(__file__).resolve().parents[2] / "weights" / "training" / "grasps.npz")
     parts = []
@@ -102,9 +102,9 @@ def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path, mo
     import torch
     from results import place, table
 
+    from core.dataset.training_grasps import load_training, training_object
     from core.hand import load_hand
     from core.metrics.frechet import grasp_features, held_out_features
-    from core.synthesis.dataset import load_training, training_object
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     hand, held = load_hand(), load_training(few).split("shape")
@@ -157,7 +157,7 @@ def test_what_a_fit_lays_on_the_surface_was_proposed_for_a_fit(folder, scripts_o
     assert [evaluate.before_fit(f"{name}+fit") for name in ("fastgrasp", "retrieval", "synthesis")] == [
         "fastgrasp_to_fit", "retrieval", "synthesis"]
     asked = []
-    monkeypatch.setattr("core.pipeline.propose", lambda request, method, *rest, raw: asked.append(
+    monkeypatch.setattr("core.pipeline.generate.propose", lambda request, method, *rest, raw: asked.append(
         (method, request.fitted, raw)))
     options = evaluate.arguments(["--out", str(folder / "none"), "--count", "2"])
     for method in ("fastgrasp", "fastgrasp_to_fit", "fastgrasp_chosen"):
@@ -214,7 +214,7 @@ def test_benchmark_times_what_is_asked_for(given, asked, scripts_on_path, monkey
     import benchmark
 
     timed = []
-    monkeypatch.setattr("core.pipeline.propose", lambda request, method, seed, watch, device, raw: timed.append(
+    monkeypatch.setattr("core.pipeline.generate.propose", lambda request, method, seed, watch, device, raw: timed.append(
         (request.fitted, raw)))
     monkeypatch.setattr("sys.argv", ["benchmark.py", "--counts", "1", "--repeats", "1", *given])
     benchmark.main()
@@ -224,8 +224,8 @@ def test_benchmark_times_what_is_asked_for(given, asked, scripts_on_path, monkey
 def test_bare_proposals_are_the_networks_alone(scripts_on_path, monkeypatch):
     import benchmark
 
-    from core.generators import _loaded
     from core.generators.grasptta import GraspTTA
+    from core.registry import _loaded
 
     monkeypatch.setattr(GraspTTA, "adapted", lambda *given: pytest.fail("proposals were adapted"))
     monkeypatch.setattr("sys.argv", ["benchmark.py", "--counts", "1", "--repeats", "1", "--bare",

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.dataset.training_grasps import COLUMNS, load_training
 from core.synthesis import production
-from core.synthesis.dataset import COLUMNS, load_training
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,14 +13,15 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from core import cli
-from core.fitting.choose import FAR
-from core.generators import METHODS, Method
-from core.generators.base import GraspRequest
-from core.grasps import Grasps
+from core.grasps.batch import Grasps
+from core.grasps.posed import pose_hands
+from core.grasps.request import GraspRequest
 from core.hand import load_hand
 from core.metrics.controls import random_wrists
 from core.objects import prepare_object
-from core.pipeline import pose_hands, propose
+from core.pipeline.generate import propose
+from core.pipeline.refine import FAR
+from core.registry import METHODS, Method
 
 CM = 100.0
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.generators import METHODS, make_generator
-from core.grasps import Grasps
-from core.pipeline import best_that_differ, check_wishes, to_draw
+from core.grasps.batch import Grasps
+from core.pipeline.generate import check_request, proposal_count
+from core.pipeline.selection import best_that_differ
+from core.registry import METHODS, make_generator
 
 
 def grasps(scores, types):
@@ -36,9 +37,9 @@ def test_methods_can_be_made():
 
 
 def test_wishes_are_checked():
-    check_wishes("synthesis", 16, "any", "any")
+    check_request("synthesis", 16, "any", "any")
     with pytest.raises(ValueError, match="no intent 'steal'"):
-        check_wishes("synthesis", 16, "any", "steal")
+        check_request("synthesis", 16, "any", "steal")
 
 
 def test_weights_stay_loaded_between_requests(monkeypatch):
@@ -53,8 +54,8 @@ def test_weights_stay_loaded_between_requests(monkeypatch):
 
 
 def test_more_is_drawn_than_fitted_and_no_method_draws_without_end():
-    assert to_draw("fastgrasp", 16) == 160
-    assert to_draw("jointdiffusion", 16) == 80
-    assert to_draw("fastgrasp", 64) == 256
-    assert to_draw("fastgrasp", 1000) == 2500
-    assert to_draw("fastgrasp", 1) == 10
+    assert proposal_count("fastgrasp", 16) == 160
+    assert proposal_count("jointdiffusion", 16) == 80
+    assert proposal_count("fastgrasp", 64) == 256
+    assert proposal_count("fastgrasp", 1000) == 2500
+    assert proposal_count("fastgrasp", 1) == 10

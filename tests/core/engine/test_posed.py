@@ -7,11 +7,10 @@ import pytest
 import torch
 import trimesh
 
-from core.grasps import Grasps
+from core.grasps.batch import Grasps
+from core.grasps.posed import pose_hands, read_posed
 from core.hand import load_hand
 from core.objects import prepare_object
-from core.pipeline import pose_hands
-from core.posed import read_posed
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.dataset.training_grasps import load_training, training_object
 from core.hand import load_hand
-from core.synthesis.dataset import load_training, training_object
 
 TRAINING = Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from core.fitting.fit import Fitted
-from core.grasps import Grasps
-from core.synthesis.checks import Surface
+from core.grasps.batch import Grasps
+from core.quality.surface import SurfaceQuality
 
 
 def grasps(places: list[float], scores: list[float]) -> Grasps:
@@ -19,7 +19,7 @@ def grasps(places: list[float], scores: list[float]) -> Grasps:
 def fitted(given: Grasps, touching: list[bool]) -> Fitted:
     count = len(given)
     parts = torch.tensor([[one, one, False, False, False, False] for one in touching])
-    surface = Surface(torch.zeros(count), torch.zeros(count), parts, torch.zeros(count),
+    surface = SurfaceQuality(torch.zeros(count), torch.zeros(count), parts, torch.zeros(count),
                       torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.long))
     return Fitted(given, torch.zeros(count), torch.ones(count, dtype=torch.bool), surface, surface)
 

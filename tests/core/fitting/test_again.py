@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.fitting import again, choose
-from core.generators.base import GraspRequest
-from core.grasps import Grasps
-from core.metrics.hold import STILL
+from core.grasps.batch import Grasps
+from core.grasps.request import GraspRequest
+from core.pipeline.generate import fit_each, selection
+from core.quality.hold import STILL
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_fits import Watch, fitted, grasps
@@ -41,10 +41,10 @@ def world(monkeypatch):
         known["tested" if still == STILL else "roughly"].append(places(one)[0])
         return known["holds"](places(one)[0])
 
-    monkeypatch.setattr(again, "TRIES", len(NEAR))
-    monkeypatch.setattr(again, "fit", fit)
-    monkeypatch.setattr(again, "nearby", nearby)
-    monkeypatch.setattr(choose, "holds", holds)
+    monkeypatch.setattr(fit_each, "TRIES", len(NEAR))
+    monkeypatch.setattr(fit_each, "fit", fit)
+    monkeypatch.setattr(fit_each, "nearby", nearby)
+    monkeypatch.setattr(selection, "holds", holds)
     return known
 
 
@@ -53,20 +53,20 @@ def places(some: Grasps) -> list[float]:
 
 
 def made(hand, given: Grasps, progress=None):
-    found = again.fit_each_again(GraspRequest(None, hand, len(given)), given, 0, progress or Watch(), "fields")
+    found = fit_each.fit_each_again(GraspRequest(None, hand, len(given)), given, 0, progress or Watch(), "fields")
     assert len(found.grasps) == len(given)
     return found
 
 
 def spoilt(monkeypatch, cm3: float) -> None:
     """Grasps as given have so much overlap that they are not given back."""
-    plain = again.fit
+    plain = fit_each.fit
 
     def fit(*args, **wishes):
         some = plain(*args, **wishes)
         return replace(some, before=replace(some.before, overlap_cm3=torch.full((len(some.grasps),), cm3)))
 
-    monkeypatch.setattr(again, "fit", fit)
+    monkeypatch.setattr(fit_each, "fit", fit)
 
 
 def test_of_the_fits_near_a_grasp_that_lost_its_hold_the_nearest_that_holds_is_taken(hand, world, monkeypatch):
@@ -84,13 +84,13 @@ def test_of_the_fits_near_a_grasp_that_lost_its_hold_the_nearest_that_holds_is_t
 
 def test_what_the_fit_left_as_it_was_is_not_shaken(hand, world, monkeypatch):
     spoilt(monkeypatch, 5.0)
-    plain = again.fit
+    plain = fit_each.fit
 
     def fit(*args, **wishes):
         some = plain(*args, **wishes)
         return replace(some, changed=some.grasps.transl[:, 0] != FITTED_BY)
 
-    monkeypatch.setattr(again, "fit", fit)
+    monkeypatch.setattr(fit_each, "fit", fit)
     world["holds"] = lambda place: place == 1.0 + FITTED_BY
     made(hand, grasps([0.0, 1.0], [0.0] * 2))
     assert world["roughly"] == [1.0 + FITTED_BY]
@@ -123,15 +123,15 @@ def test_what_lost_its_contact_touches_again_and_holds_where_it_can(hand, world)
 
 def test_the_more_are_lost_the_fewer_are_tried_near_each(hand, world, monkeypatch):
     spoilt(monkeypatch, 5.0)
-    monkeypatch.setattr(again, "MOST", 6)
-    monkeypatch.setattr(again, "LEAST", 1)
+    monkeypatch.setattr(fit_each, "MOST", 6)
+    monkeypatch.setattr(fit_each, "LEAST", 1)
     world["holds"] = lambda place: place in (0.0, 1.0, 2.0)
     made(hand, grasps([0.0], [0.0]))
     made(hand, grasps([0.0, 1.0, 2.0], [0.0] * 3))
     assert [count for count, _, laid in world["fits"] if not laid] == [4, 6]
 
 
-@pytest.mark.parametrize("last", [again.FITTED, 0.75, 0.9])
+@pytest.mark.parametrize("last", [fit_each.FITTED, 0.75, 0.9])
 def test_the_work_ends_when_it_is_told_to(hand, world, monkeypatch, last):
     spoilt(monkeypatch, 5.0)
     world["holds"] = lambda place: place in (0.0, 1.0, 0.101, 1.101)

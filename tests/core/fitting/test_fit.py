@@ -8,30 +8,39 @@ import pytest
 import torch
 import trimesh
 
-from core.fitting.contacts import contacts_of_grasp
-from core.fitting.fit import SLACK, SUNK_DEPTH, SUNK_OVERLAP, badness, better, fine, fit, poses_of, touches, worse
-from core.fitting.mend import (
+from core.dataset.training_grasps import training_object
+from core.fitting.contact_fit import (
     EVERY,
     GRIP,
-    Grip,
-    Gripper,
-    Mender,
+    FitEnergy,
+    StiffFitEnergy,
+    StiffnessEvaluator,
     finger_closings,
     ways_out,
     ways_to_grip,
 )
+from core.fitting.contact_targets import contacts_of_grasp
+from core.fitting.energy import GraspEnergy, Poses
+from core.fitting.fit import SLACK, fit, poses_of
+from core.fitting.hand_points import HandPoints
 from core.fitting.representation import represent
-from core.grasps import Grasps
-from core.metrics.bones import bones_crossing
+from core.grasps.batch import Grasps
 from core.metrics.controls import random_wrists
 from core.metrics.strict import strict_measures
 from core.objects import prepare_object
+from core.quality.bones import bones_crossing
+from core.quality.stiffness import FIRM, grasp_quality, stiffness_deficit
+from core.quality.surface import (
+    SUNK_DEPTH,
+    SUNK_OVERLAP,
+    SurfaceQuality,
+    defect_cost,
+    has_contact,
+    is_better,
+    is_sound,
+    is_worse,
+)
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from core.synthesis.checks import Surface
-from core.synthesis.dataset import training_object
-from core.synthesis.grip import FIRM, firmness, looseness
-from core.synthesis.optimise import Closer, Poses
-from core.synthesis.probe import HandProbe
 from core.training.noise import perturbed as noisy
 
 
@@ -79,7 +88,7 @@ def test_joints_move_no_farther_than_they_were_put_off(mended, held_out, hand):
 def test_a_good_grasp_is_left_alone(held_out, hand):
     obj, grasps = held_out[0]
     fitted = fit(obj, hand, grasps)
-    good = fine(fitted.before) & (looseness(firmness(obj, hand, grasps)) <= SLACK)
+    good = is_sound(fitted.before) & (stiffness_deficit(grasp_quality(obj, hand, grasps)) <= SLACK)
     assert good.float().mean() > 0.5
     assert not fitted.changed[good].any()
     assert torch.equal(fitted.grasps.transl[~fitted.changed], grasps.transl[~fitted.changed])
@@ -92,7 +101,7 @@ def test_a_hand_that_lies_well_and_would_not_grip_is_closed_until_it_does(held_o
         given = noisy(hand, grasps, (0.02, 0.2, 0.2), torch.Generator().manual_seed(3))
         laid = fit_without_grip(obj, hand, given)
         fitted = fit(obj, hand, laid)
-        firm.append(torch.stack([firmness(obj, hand, some) for some in (laid, fitted.grasps)], 1))
+        firm.append(torch.stack([grasp_quality(obj, hand, some) for some in (laid, fitted.grasps)], 1))
         assert (fitted.after.bones <= fitted.before.bones).all()
         assert (fitted.after.depth_mm < 1.5).all()
     before, after = torch.cat(firm).T
@@ -108,14 +117,14 @@ def test_a_grip_is_looked_for_near_a_loose_hand(held_out, hand):
     for obj, grasps in held_out:
         off = noisy(hand, grasps, (0.012, 0.0, 0.1), torch.Generator().manual_seed(3))
         some = replace(off, hand_pose=hand.pose_from_dofs(0.75 * hand.dofs_from_pose(off.hand_pose)))
-        probe = HandProbe(hand, some.betas[0])
+        probe = HandPoints(hand, some.betas[0])
         given = poses_of(hand, probe, some)
-        closer = Closer(hand, probe, some.betas[0], obj)
-        found = ways_to_grip(closer, Grip(closer, obj), obj, given)
+        closer = GraspEnergy(hand, probe, some.betas[0], obj)
+        found = ways_to_grip(closer, StiffnessEvaluator(closer, obj), obj, given)
         assert torch.equal(found.template, found.dofs)
         one, other = (closer.grasps(poses, "", 0) for poses in (given, found))
-        loose = looseness(firmness(obj, hand, one)) > SLACK
-        better.append((looseness(firmness(obj, hand, one)) - looseness(firmness(obj, hand, other)))[loose])
+        loose = stiffness_deficit(grasp_quality(obj, hand, one)) > SLACK
+        better.append((stiffness_deficit(grasp_quality(obj, hand, one)) - stiffness_deficit(grasp_quality(obj, hand, other)))[loose])
         joints = [hand(**poses.parameters()).joints for poses in (one, other)]
         nearer.append((joints[0] - joints[1]).norm(dim=-1).mean(1))
     assert len(torch.cat(better)) >= 6
@@ -125,10 +134,10 @@ def test_a_grip_is_looked_for_near_a_loose_hand(held_out, hand):
 
 def test_where_there_is_nothing_to_grip_the_hand_stays_as_it_is(held_out, hand):
     obj, grasps = held_out[0]
-    probe = HandProbe(hand, grasps.betas[0])
+    probe = HandPoints(hand, grasps.betas[0])
     far = poses_of(hand, probe, replace(grasps, transl=grasps.transl + 1.0))
-    closer = Closer(hand, probe, grasps.betas[0], obj)
-    found = ways_to_grip(closer, Grip(closer, obj), obj, far)
+    closer = GraspEnergy(hand, probe, grasps.betas[0], obj)
+    found = ways_to_grip(closer, StiffnessEvaluator(closer, obj), obj, far)
     assert torch.allclose(found.wrist, far.wrist, atol=1e-6)
     assert torch.allclose(found.dofs, far.dofs, atol=1e-6)
 
@@ -152,13 +161,13 @@ def test_the_grip_of_moving_hands_is_that_of_all_their_skin(held_out, hand):
     obj, grasps = held_out[0]
     opened = hand.dofs_from_pose(grasps.hand_pose) * torch.linspace(0.8, 1.0, len(grasps))[:, None]
     some = replace(grasps, hand_pose=hand.pose_from_dofs(opened))
-    start = poses_of(hand, HandProbe(hand, some.betas[0]), some)
-    probe = HandProbe(hand, some.betas[0])
-    gripper = Gripper(hand, probe, some.betas[0], obj, start, torch.ones(len(some), probe.pads.stop),
-                      Grip(Closer(hand, probe, some.betas[0], obj), obj))
+    start = poses_of(hand, HandPoints(hand, some.betas[0]), some)
+    probe = HandPoints(hand, some.betas[0])
+    gripper = StiffFitEnergy(hand, probe, some.betas[0], obj, start, torch.ones(len(some), probe.pads.stop),
+                      StiffnessEvaluator(GraspEnergy(hand, probe, some.betas[0], obj), obj))
     wrist = start.wrist.clone().requires_grad_(True)
     rough = gripper.firmness(replace(start, wrist=wrist))
-    exact = firmness(obj, hand, some)
+    exact = grasp_quality(obj, hand, some)
     rank = [value.argsort().argsort().double() for value in (rough.detach(), exact)]
     assert float(torch.corrcoef(torch.stack(rank))[0, 1]) > 0.7
     rough.clamp_min(1e-3).log().sum().backward()
@@ -168,20 +177,20 @@ def test_the_grip_of_moving_hands_is_that_of_all_their_skin(held_out, hand):
 
 def test_between_its_reckonings_the_grip_pulls_as_it_did(held_out, hand):
     obj, grasps = held_out[0]
-    probe = HandProbe(hand, grasps.betas[0])
+    probe = HandPoints(hand, grasps.betas[0])
     start = poses_of(hand, probe, grasps)
     start = replace(start, dofs=0.9 * start.dofs)
-    closer = Closer(hand, probe, grasps.betas[0], obj)
+    closer = GraspEnergy(hand, probe, grasps.betas[0], obj)
     pads = torch.ones(len(grasps), probe.pads.stop)
 
     def slope_of(mender, wrist):
         free = wrist.clone().requires_grad_(True)
         return torch.autograd.grad(mender.naturalness(replace(start, wrist=free)).sum(), free)[0]
 
-    gripper = Gripper(hand, probe, grasps.betas[0], obj, start, pads, Grip(closer, obj))
-    plain = Mender(hand, probe, grasps.betas[0], obj, start, pads)
+    gripper = StiffFitEnergy(hand, probe, grasps.betas[0], obj, start, pads, StiffnessEvaluator(closer, obj))
+    plain = FitEnergy(hand, probe, grasps.betas[0], obj, start, pads)
     free = start.wrist.clone().requires_grad_(True)
-    lacks = GRIP * looseness(Gripper(hand, probe, grasps.betas[0], obj, start, pads, Grip(closer, obj)).firmness(
+    lacks = GRIP * stiffness_deficit(StiffFitEnergy(hand, probe, grasps.betas[0], obj, start, pads, StiffnessEvaluator(closer, obj)).firmness(
         replace(start, wrist=free)))
     pull = torch.autograd.grad(lacks.sum(), free)[0]
     assert pull.norm() > 0
@@ -199,7 +208,7 @@ def test_hands_on_a_wall_are_freed_of_it(hand):
     fitted = fit(obj, hand, random_wrists(obj, hand, 16, torch.Generator().manual_seed(0), pose))
     assert (fitted.before.bones > 0).sum() > 8
     assert (fitted.after.bones == 0).all()
-    assert touches(fitted.after).float().mean() > 0.8
+    assert has_contact(fitted.after).float().mean() > 0.8
 
 
 def test_a_fist_through_a_tray_is_freed_though_it_closes_into_it_again(hand):
@@ -212,8 +221,8 @@ def test_a_fist_through_a_tray_is_freed_though_it_closes_into_it_again(hand):
     fitted = fit(obj, hand, given)
     assert (fitted.before.bones > 0).sum() > 8
     assert (fitted.after.bones == 0).all()
-    assert touches(fitted.after).float().mean() > 0.8
-    assert not worse(fitted.after, fitted.before).any()
+    assert has_contact(fitted.after).float().mean() > 0.8
+    assert not is_worse(fitted.after, fitted.before).any()
 
 
 def test_a_hand_sunk_in_a_solid_thing_is_freed_of_it_though_no_bone_is_in(hand):
@@ -224,7 +233,7 @@ def test_a_hand_sunk_in_a_solid_thing_is_freed_of_it_though_no_bone_is_in(hand):
     assert (fitted.before.overlap_cm3 > SUNK_OVERLAP).sum() > 8
     assert (fitted.after.overlap_cm3 <= SUNK_OVERLAP).all()
     assert (fitted.after.depth_mm <= SUNK_DEPTH).all()
-    assert touches(fitted.after).float().mean() > 0.8
+    assert has_contact(fitted.after).float().mean() > 0.8
 
 
 def test_it_repeats_and_the_batch_does_not_matter_much(mended, hand):
@@ -256,10 +265,10 @@ def test_a_finger_through_a_wall_is_drawn_out(hand):
 
 def test_the_way_out_is_none_where_nothing_is_in(held_out, hand):
     obj, grasps = held_out[0]
-    probe = HandProbe(hand, grasps.betas[0])
+    probe = HandPoints(hand, grasps.betas[0])
     dofs = hand.dofs_from_pose(grasps.hand_pose)
     far = Poses(axis_angle_to_matrix(grasps.global_orient), grasps.transl + probe.wrist + 1.0, dofs, dofs, grasps.type)
-    mender = Mender(hand, probe, grasps.betas[0], obj, far, torch.ones(len(dofs), probe.pads.stop))
+    mender = FitEnergy(hand, probe, grasps.betas[0], obj, far, torch.ones(len(dofs), probe.pads.stop))
     out = ways_out(mender, obj, far)
     assert torch.equal(out.wrist, far.wrist)
     assert torch.equal(out.dofs, far.dofs)
@@ -271,8 +280,8 @@ def test_a_hand_that_floats_is_brought_to_the_object(held_out, hand):
     away = torch.nn.functional.normalize(joints[:, 0] - joints[:, [3, 6, 15]].mean(1), dim=1)
     floating = replace(grasps, transl=grasps.transl + 0.08 * away)
     fitted = fit(obj, hand, floating)
-    assert not touches(fitted.before).any()
-    assert touches(fitted.after).float().mean() >= 0.5
+    assert not has_contact(fitted.before).any()
+    assert has_contact(fitted.after).float().mean() >= 0.5
     assert (fitted.after.overlap_cm3 < 0.5).all()
 
 
@@ -281,18 +290,18 @@ def test_one_that_floats_just_off_the_surface_is_laid_on_it(held_out, hand):
     obj, grasps = held_out[0]
     opened = hand.pose_from_dofs(0.85 * hand.dofs_from_pose(grasps.hand_pose))
     fitted = fit(obj, hand, replace(grasps, hand_pose=opened))
-    assert touches(fitted.before).float().mean() < 0.4
-    assert touches(fitted.after).float().mean() > 0.8
+    assert has_contact(fitted.before).float().mean() < 0.4
+    assert has_contact(fitted.after).float().mean() > 0.8
     assert (fitted.after.depth_mm < 1.2).all()
 
 
 def test_a_way_out_leaves_hardly_a_bone_in_the_object(held_out, hand, rng):
     obj, _ = held_out[1]
-    probe = HandProbe(hand)
+    probe = HandPoints(hand)
     given = random_wrists(obj, hand, 8, rng, hand.pose_from_dofs(torch.full((1, 21), 0.4))[0])
     dofs = hand.dofs_from_pose(given.hand_pose)
     sunk = Poses(axis_angle_to_matrix(given.global_orient), given.transl + probe.wrist, dofs, dofs, given.type)
-    mender = Mender(hand, probe, given.betas[0], obj, sunk, torch.ones(len(dofs), probe.pads.stop))
+    mender = FitEnergy(hand, probe, given.betas[0], obj, sunk, torch.ones(len(dofs), probe.pads.stop))
 
     def crossings(poses: Poses) -> int:
         return int(bones_crossing(obj, hand(**mender.grasps(poses, "", 0).parameters()).joints).sum())
@@ -303,10 +312,10 @@ def test_a_way_out_leaves_hardly_a_bone_in_the_object(held_out, hand, rng):
 
 def test_only_the_skin_that_is_near_and_faces_the_object_is_meant_to_touch(held_out, hand):
     obj, grasps = held_out[0]
-    probe = HandProbe(hand)
+    probe = HandPoints(hand)
     dofs = hand.dofs_from_pose(grasps.hand_pose)
     poses = Poses(axis_angle_to_matrix(grasps.global_orient), grasps.transl + probe.wrist, dofs, dofs, grasps.type)
-    mender = Mender(hand, probe, grasps.betas[0], obj, poses, torch.ones(len(dofs), probe.pads.stop))
+    mender = FitEnergy(hand, probe, grasps.betas[0], obj, poses, torch.ones(len(dofs), probe.pads.stop))
     points = mender.points(poses)
     normals = mender.local(dofs)[1] @ poses.rotation.transpose(1, 2)
     unknown = ("",) * len(grasps)
@@ -332,23 +341,23 @@ def test_fields_say_where_the_hand_is_and_touches(held_out, hand):
 
 
 def test_the_choice_never_takes_what_is_worse():
-    def surface(overlap: float, bones: int, touching: bool, residual: float = 0.0) -> Surface:
+    def surface(overlap: float, bones: int, touching: bool, residual: float = 0.0) -> SurfaceQuality:
         parts = torch.tensor([[touching, True, False, False, False, False]])
-        return Surface(torch.tensor([1.0]), torch.tensor([overlap]), parts, torch.tensor([residual]),
+        return SurfaceQuality(torch.tensor([1.0]), torch.tensor([overlap]), parts, torch.tensor([residual]),
                        torch.tensor([bones]), torch.tensor([0]))
 
-    assert fine(surface(0.1, 0, True))
-    assert not better(surface(0.0, 0, True), surface(0.1, 0, True))  # fine stays
-    assert better(surface(0.1, 0, True), surface(3.0, 0, True))
-    assert not better(surface(0.1, 1, True), surface(3.0, 0, True))
-    assert not better(surface(0.1, 0, False), surface(0.5, 0, True))
-    assert better(surface(0.1, 0, True), surface(0.0, 0, False))
-    assert badness(surface(0.1, 0, True, 0.5)) > badness(surface(0.1, 0, True))
-    assert better(surface(0.1, 0, True), surface(0.1, 0, True), torch.tensor([1.0]))  # unless it comes to grip
-    assert not better(surface(0.0, 0, True), surface(0.1, 0, True), torch.tensor([-1.0]))
-    assert not better(surface(0.1, 1, True), surface(0.1, 0, True), torch.tensor([5.0]))
-    assert touches(surface(0, 0, True))
-    assert not touches(surface(0, 0, False))
+    assert is_sound(surface(0.1, 0, True))
+    assert not is_better(surface(0.0, 0, True), surface(0.1, 0, True))  # fine stays
+    assert is_better(surface(0.1, 0, True), surface(3.0, 0, True))
+    assert not is_better(surface(0.1, 1, True), surface(3.0, 0, True))
+    assert not is_better(surface(0.1, 0, False), surface(0.5, 0, True))
+    assert is_better(surface(0.1, 0, True), surface(0.0, 0, False))
+    assert defect_cost(surface(0.1, 0, True, 0.5)) > defect_cost(surface(0.1, 0, True))
+    assert is_better(surface(0.1, 0, True), surface(0.1, 0, True), torch.tensor([1.0]))  # unless it comes to grip
+    assert not is_better(surface(0.0, 0, True), surface(0.1, 0, True), torch.tensor([-1.0]))
+    assert not is_better(surface(0.1, 1, True), surface(0.1, 0, True), torch.tensor([5.0]))
+    assert has_contact(surface(0, 0, True))
+    assert not has_contact(surface(0, 0, False))
 
 
 def test_it_stops_when_asked_and_keeps_the_grasps(mended, hand):

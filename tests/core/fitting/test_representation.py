@@ -9,7 +9,7 @@ import pytest
 import torch
 import trimesh
 
-from core.fitting.field import AnchorLayer, hands_in_field, trilaterate
+from core.fitting.pose_fit import AnchorLayer, hands_in_field, trilaterate
 from core.fitting.representation import (
     KAPPA,
     KAPPA_PRINTED,
@@ -26,14 +26,14 @@ from core.fitting.representation import (
     represent,
     turned_gaussians,
 )
-from core.generators.heading import frames_of_grasps
+from core.grasps.heading_frame import frames_of_grasps
 from core.hand import load_hand
+from core.hand.skin import vertex_normals
 from core.metrics.controls import random_rotations
 from core.metrics.truth import joint_error_mm
 from core.objects import prepare_object
 from core.objects.basis_points import basis_lattice
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from core.synthesis.optimise import vertex_normals
 
 
 def test_every_anchor_has_128_points_all_over_the_cube():

@@ -4,15 +4,15 @@ import pytest
 import torch
 import trimesh
 
-from core.generators.base import GraspRequest
-from core.generators.heading import frames_of_grasps
+from core.dataset.training_grasps import load_training, training_object
 from core.generators.learned import Network
-from core.generators.windows import Seen, window_cloud
-from core.grasps import Grasps
+from core.generators.local_cloud import LocalPointCloud, window_cloud
+from core.grasps.batch import Grasps
+from core.grasps.heading_frame import frames_of_grasps
+from core.grasps.request import GraspRequest
 from core.hand import load_hand
 from core.hand.skin import SkinSample
 from core.objects import prepare_object
-from core.synthesis.dataset import load_training, training_object
 
 
 class Quiet:
@@ -57,7 +57,7 @@ def mug_batch(mug_grasps, hand):
             "window": window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0)),
             "code": network.code.encode(hand, grasps, frames), "betas": grasps.betas,
             "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long),
-            "seen": Seen.around(obj, frames, 128, torch.Generator().manual_seed(0))}
+            "seen": LocalPointCloud.around(obj, frames, 128, torch.Generator().manual_seed(0))}
 
     return make
 

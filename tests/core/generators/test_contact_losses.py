@@ -118,17 +118,17 @@ def test_gradients_pull_the_skin_out():
 
 def test_a_true_grasp_hardly_penetrates(mug_grasps, hand):
     """Points beside the hand are not inside it, however few points of skin there are."""
-    from core.generators.handcode import HandCode
-    from core.generators.heading import WINDOW
-    from core.generators.windows import window_cloud
+    from core.generators.hand_parameters import HandNormalizer
+    from core.generators.local_cloud import window_cloud
+    from core.grasps.heading_frame import LOCAL_RADIUS
     from core.hand.skin import SkinSample
 
     obj, grasps, frames = mug_grasps
-    code = HandCode()
+    code = HandNormalizer()
     code.fit(hand, grasps, frames)
     skin = code.skin(SkinSample(hand), code.encode(hand, grasps, frames))
     window = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))
-    value = penetration(window[..., :3] * WINDOW, window[..., 3:], skin)
+    value = penetration(window[..., :3] * LOCAL_RADIUS, window[..., 3:], skin)
     assert float(value.mean().sqrt()) < 0.0025
 
 

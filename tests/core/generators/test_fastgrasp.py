@@ -7,16 +7,16 @@ import pytest
 import torch
 import trimesh
 
-from core.generators import make_generator
-from core.generators.base import GraspRequest
+from core.generators.adaptation import CHUNK, AdaptationConfig, StiffnessTerm, in_the_way
 from core.generators.contact_losses import prior_map
-from core.generators.fastgrasp import DIFFUSING, SHOWN, Denoiser, FastGrasp, HandLoss, imagined
-from core.generators.gripping import CHUNK, Finish, Gripping, in_the_way
-from core.generators.handcode import BETAS
+from core.generators.fastgrasp import DIFFUSING, WITHOUT_FIT, Denoiser, FastGrasp, HandLoss, imagined
+from core.generators.hand_parameters import BETAS
+from core.grasps.request import GraspRequest
 from core.hand.skin import COUNT
 from core.objects import prepare_object
-from core.training.loop import Course, train
-from core.training.recipes import SKIN
+from core.registry import make_generator
+from core.training.configs import SKIN
+from core.training.loop import OptimizerConfig, train
 
 
 def going_on(fraction):
@@ -135,7 +135,7 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
 def test_a_hand_with_more_in_its_way_goes_further(batch):
     network, skin, data = batch
     z = network.latents(skin, data["code"]).detach()
-    finish = Finish(1, 0.2, longer=1.0)
+    finish = AdaptationConfig(1, 0.2, longer=1.0)
     with torch.no_grad():
         way = in_the_way(data["seen"], network.code.skin(skin, network.decoded(z), data["betas"]))
         moved = (network.settled(z, data["seen"], data["betas"], skin, finish, going_on) - z).norm(dim=1)
@@ -145,13 +145,13 @@ def test_a_hand_with_more_in_its_way_goes_further(batch):
 
 def test_settling_lowers_its_loss_a_hand_at_a_time(batch):
     network, skin, data = batch
-    finish = replace(SHOWN, steps=3, stride=0.3, longer=0.0)  # more leads an untrained network anywhere
+    finish = replace(WITHOUT_FIT, steps=3, stride=0.3, longer=0.0)  # more leads an untrained network anywhere
     z = network.latents(skin, data["code"]).detach()
     known = [data[name] for name in ("seen", "betas")]
     with torch.no_grad():
         before = network.code.skin(skin, network.decoded(z), data["betas"])
         way = in_the_way(data["seen"], before)
-        gripping = Gripping(network.code, skin, data["betas"],
+        gripping = StiffnessTerm(network.code, skin, data["betas"],
                             data["seen"].grown(finish.clearance.further(data["seen"], way)))
         omega = prior_map(gripping.cloud, before)
 
@@ -172,7 +172,7 @@ def test_hands_settle_some_at_a_time_and_no_more_once_told(batch, monkeypatch):
     settled = network.settled
     monkeypatch.setattr(network, "settled", lambda z, *rest: (sizes.append(len(z)), settled(z, *rest))[1])
 
-    def proposed(go_on, finish=SHOWN):
+    def proposed(go_on, finish=WITHOUT_FIT):
         with torch.no_grad():
             return network.propose(*given, skin, finish, torch.Generator().manual_seed(0), go_on)
 
@@ -182,10 +182,10 @@ def test_hands_settle_some_at_a_time_and_no_more_once_told(batch, monkeypatch):
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1.0)
     sizes.clear()
-    monkeypatch.setattr("core.side_by_side.AT_ONCE", 1)
+    monkeypatch.setattr("core.parallel.AT_ONCE", 1)
     stopped = proposed(lambda share: share < DIFFUSING + 0.01)
     assert sizes == [CHUNK]
-    assert torch.allclose(stopped[CHUNK:], proposed(going_on, Finish())[CHUNK:], atol=1e-5)
+    assert torch.allclose(stopped[CHUNK:], proposed(going_on, AdaptationConfig())[CHUNK:], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [3, 48])
@@ -196,7 +196,7 @@ def test_candidates_go_through_the_denoiser_together(batch, count, monkeypatch):
     monkeypatch.setattr(network.denoiser, "forward", lambda z, t, c: (sizes.append(len(z)), denoise(z, t, c))[1])
     rows = torch.arange(count) % len(data["code"])
     with torch.no_grad():
-        network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin, SHOWN,
+        network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin, WITHOUT_FIT,
                         torch.Generator().manual_seed(0), lambda fraction: True)
     assert sizes == [count] * network.steps
 
@@ -259,20 +259,20 @@ def test_it_learns_one_object(batch, tmp_path):
         return {key: value[pick] for key, value in data.items()}
 
     plain = HandLoss(mesh=0, contact=0, penetration=0, consistency=0, surface=0)
-    course = Course(120, rate=3e-3, warmup=5, average=0.9, every=60)
+    course = OptimizerConfig(120, rate=3e-3, warmup=5, average=0.9, every=60)
     train(network.autoencoder, lambda rng: network.autoencoder_loss(skin, rows(rng), rng, plain), course, tmp_path,
           "autoencoder")
     with torch.no_grad():
         network.standardise(network.autoencoder.encode(skin, network, data["code"]))
         again = network.decoded(network.latents(skin, data["code"]))
     assert float((again - data["code"]).square().mean()) < 0.5 * float(data["code"].square().mean())
-    course = Course(80, rate=2e-3, warmup=5, average=0, every=20)
+    course = OptimizerConfig(80, rate=2e-3, warmup=5, average=0, every=20)
     train(network, lambda rng: network.diffusion_loss(skin, rows(rng), rng), course, tmp_path, "diffusion")
     log = [json.loads(line)["loss"] for line in (tmp_path / "diffusion.jsonl").read_text().splitlines()]
     assert log[-1] < 0.9 * log[0]
     with torch.no_grad():
         code, again = (network.propose(
-            *(data[name] for name in ("seen", "kind", "intent", "betas")), skin, SHOWN,
+            *(data[name] for name in ("seen", "kind", "intent", "betas")), skin, WITHOUT_FIT,
             torch.Generator().manual_seed(1), lambda fraction: True) for _ in range(2))
     assert torch.isfinite(code).all()
     assert torch.equal(code, again)
@@ -284,7 +284,7 @@ def test_the_shipped_adaptation_leaves_no_thumb_deep_in_a_ball(hand, passes, mon
     ball = trimesh.creation.icosphere(subdivisions=4, radius=0.037)
     obj = prepare_object(ball.vertices, ball.faces)
     generator = make_generator("fastgrasp")
-    for name, value in {"passes": passes, "shown": Finish()}.items():
+    for name, value in {"passes": passes, "shown": AdaptationConfig()}.items():
         monkeypatch.setattr(generator.network, name, value)
     request, rng = GraspRequest(obj, hand, 16), torch.Generator().manual_seed(0)
     grasps = generator.sample(request, rng, lambda fraction, stage: True)

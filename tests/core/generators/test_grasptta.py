@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from core.generators.adaptation import CHUNK, AdaptationConfig, TouchLoss
 from core.generators.contact_losses import object_centric, prior_distance
-from core.generators.grasptta import SHOWN, CvaeLoss, GraspTTA
-from core.generators.gripping import CHUNK, Finish, TouchLoss
-from core.generators.handcode import BETAS
-from core.generators.heading import WINDOW
+from core.generators.grasptta import WITHOUT_FIT, CvaeLoss, GraspTTA
+from core.generators.hand_parameters import BETAS
+from core.grasps.heading_frame import LOCAL_RADIUS
 
 #: mm: Adam makes much of the last digit, and which point is nearest may hang on it; no eye tells this apart
 ALIKE = 0.3
@@ -18,7 +18,7 @@ ALIKE = 0.3
 @pytest.fixture(scope="module")
 def setting(mug_batch):
     torch.manual_seed(0)
-    network = GraspTTA(refresh=3, shown=replace(SHOWN, steps=6, stride=1e-3))
+    network = GraspTTA(refresh=3, shown=replace(WITHOUT_FIT, steps=6, stride=1e-3))
     return network, *mug_batch(network)
 
 
@@ -92,7 +92,7 @@ def test_hands_from_the_prior_are_judged_where_that_is_asked_for(setting, monkey
 def test_contact_maps_follow_their_points(setting):
     """Unlike the published network it is not tied to the order of the points."""
     network, skin, data = setting
-    window, hand = data["window"][:2], network.code.skin(skin, data["code"][:2]).points / WINDOW
+    window, hand = data["window"][:2], network.code.skin(skin, data["code"][:2]).points / LOCAL_RADIUS
     order = torch.randperm(window.shape[1], generator=torch.Generator().manual_seed(1))
     found = network.contact(network.contact.of_object(window), hand)
     assert found.shape == window.shape[:2]
@@ -106,7 +106,7 @@ def test_adaptation_lowers_its_loss_and_leaves_the_network_alone(setting, adapt,
     """The consistency of Eq. 3 alone, which unlike the others has no threshold that points cross."""
     network, skin, data = setting
     alone = TouchLoss(hand_centric=0.0, penetration=0.0, grip=0.0)
-    finish = Finish(8, 3e-4, alone)
+    finish = AdaptationConfig(8, 3e-4, alone)
     for name, value in {"adapt": adapt, "refresh": 100}.items():
         monkeypatch.setattr(network, name, value)
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -114,7 +114,7 @@ def test_adaptation_lowers_its_loss_and_leaves_the_network_alone(setting, adapt,
     with torch.no_grad():
         first = network.cvae.decoder(start)
         points = network.code.skin(skin, first, betas).points
-        omega = network.contact(network.contact.of_object(seen.window), points / WINDOW)
+        omega = network.contact(network.contact.of_object(seen.window), points / LOCAL_RADIUS)
     after = network.adapted(start, seen, betas, skin, finish, going_on)
 
     def loss(code):
@@ -151,7 +151,7 @@ def test_a_candidate_does_not_depend_on_how_many_were_asked_for(setting):
 def test_without_steps_it_is_the_decoder(setting, monkeypatch):
     network, skin, data = setting
     with torch.no_grad():
-        code = network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin, Finish(),
+        code = network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin, AdaptationConfig(),
                                torch.Generator().manual_seed(3), going_on)
     z = torch.randn(len(data["code"]), network.cvae.latent, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -198,7 +198,7 @@ def test_many_candidates_are_adapted_a_tile_at_a_time(setting, monkeypatch):
     assert sorted(sizes) == [3, CHUNK]  # side by side
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1.0)
-    monkeypatch.setattr("core.generators.gripping.CHUNK", 2 * CHUNK)
+    monkeypatch.setattr("core.generators.adaptation.CHUNK", 2 * CHUNK)
     assert apart(setting, many, proposed(setting, CHUNK + 3, going_on)) < ALIKE
 
 
@@ -207,7 +207,7 @@ def test_stopped_in_one_tile_the_next_is_as_the_decoder_has_it(setting, monkeypa
     adapted = network.adapted
     monkeypatch.setattr(network, "adapted", lambda before, *rest: (sizes.append(len(before)),
                                                                    adapted(before, *rest))[1])
-    monkeypatch.setattr("core.side_by_side.AT_ONCE", 1)
+    monkeypatch.setattr("core.parallel.AT_ONCE", 1)
     stopped = proposed(setting, CHUNK + 3, lambda fraction: False)
     assert sizes == [CHUNK]
-    assert torch.allclose(stopped[CHUNK:], proposed(setting, CHUNK + 3, going_on, Finish())[CHUNK:], atol=1e-5)
+    assert torch.allclose(stopped[CHUNK:], proposed(setting, CHUNK + 3, going_on, AdaptationConfig())[CHUNK:], atol=1e-5)

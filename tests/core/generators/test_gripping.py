@@ -6,28 +6,28 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.generators import make_generator
-from core.generators.base import GraspRequest
-from core.generators.contact_losses import nearest_plane, penetration, prior_distance, prior_map
-from core.generators.grasptta import GraspTTA
-from core.generators.gripping import (
+from core.generators.adaptation import (
     CHUNK,
     EVERY,
     LOOK,
     MUCH,
+    AdaptationConfig,
     Clearance,
-    Finish,
-    Gripping,
+    StiffnessTerm,
     TouchLoss,
     in_chunks,
     in_the_way,
 )
-from core.generators.handcode import BETAS, PLACE
+from core.generators.contact_losses import nearest_plane, penetration, prior_distance, prior_map
+from core.generators.grasptta import GraspTTA
+from core.generators.hand_parameters import BETAS, PLACE
 from core.generators.nearest import Nearest
-from core.metrics.hold import squeeze
+from core.grasps.request import GraspRequest
+from core.hand.articulation import squeeze
 from core.metrics.paper import paper_measures
 from core.objects import prepare_object
-from core.synthesis.grip import CLOSING, firmness
+from core.quality.stiffness import CLOSING, grasp_quality
+from core.registry import make_generator
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def setting(mug_batch):
 
 def gripping_of(setting):
     code, skin, data = setting
-    return Gripping(code, skin, data["betas"], data["seen"])
+    return StiffnessTerm(code, skin, data["betas"], data["seen"])
 
 
 def lacking(setting, hands):
@@ -78,9 +78,9 @@ def test_the_more_is_in_the_way_the_further_off_a_hand_keeps(setting):
 
 
 def test_the_more_is_in_the_way_the_further_a_hand_goes():
-    strides = Finish(3, 0.2, longer=0.5).strides(torch.tensor([0.0, 1.0, MUCH, 9 * MUCH]))
+    strides = AdaptationConfig(3, 0.2, longer=0.5).strides(torch.tensor([0.0, 1.0, MUCH, 9 * MUCH]))
     assert strides.tolist() == pytest.approx([0.2, 0.3, 0.2 * (1 + MUCH / 2), 0.2 * (1 + MUCH / 2)])
-    assert Finish(3, 0.2).strides(torch.tensor([9.0])).item() == pytest.approx(0.2)
+    assert AdaptationConfig(3, 0.2).strides(torch.tensor([9.0])).item() == pytest.approx(0.2)
 
 
 def test_two_cores_move_two_chunks_at_a_time(monkeypatch):
@@ -229,10 +229,10 @@ def test_shipped_hands_are_clear_of_the_object_and_grip_it(name, hand, monkeypat
             return generator.sample(GraspRequest(obj, hand, 24), rng, lambda fraction, stage: True)
 
     shown, laid = generator.network.shown, generator.network.laid
-    tried = (shown, replace(shown, clearance=Clearance()), replace(shown, touch=TouchLoss(grip=0.0)), laid, Finish())
+    tried = (shown, replace(shown, clearance=Clearance()), replace(shown, touch=TouchLoss(grip=0.0)), laid, AdaptationConfig())
     ours, near, shy, ready, plain = (hands(one) for one in tried)
     overlap = [float(paper_measures(obj, hand, one, simulate=False)["volume_cm3"].mean()) for one in (ours, near)]
     assert overlap[0] < 0.8 * overlap[1]
-    firm, of_shy, of_ready, of_plain = (firmness(obj, hand, one).log().mean() for one in (ours, shy, ready, plain))
+    firm, of_shy, of_ready, of_plain = (grasp_quality(obj, hand, one).log().mean() for one in (ours, shy, ready, plain))
     assert firm > of_shy
     assert of_ready > of_plain

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from core.generators.handcode import BETAS, PLACE, SIZE, TURN, HandCode
-from core.generators.heading import Frames, mirrored
+from core.generators.hand_parameters import BETAS, PLACE, SIZE, TURN, HandNormalizer
+from core.grasps.heading_frame import Frames, mirrored
 from core.hand import load_hand
 from core.hand.skin import SkinSample
 
@@ -10,7 +10,7 @@ from core.hand.skin import SkinSample
 @pytest.fixture(scope="module")
 def code(mug_grasps, hand):
     _, grasps, frames = mug_grasps
-    code = HandCode()
+    code = HandNormalizer()
     code.fit(hand, grasps, frames)
     return code
 

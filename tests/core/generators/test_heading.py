@@ -8,8 +8,9 @@ import torch
 import trimesh
 
 from core.generators import retrieval
-from core.generators.base import GraspRequest
-from core.generators.heading import (
+from core.generators.retrieval import ARRAYS, Retrieval, load_index
+from core.grasps.batch import Grasps
+from core.grasps.heading_frame import (
     Cloud,
     Frames,
     frames_at,
@@ -21,8 +22,7 @@ from core.generators.heading import (
     window_features,
     window_probes,
 )
-from core.generators.retrieval import ARRAYS, Retrieval, load_index
-from core.grasps import Grasps
+from core.grasps.request import GraspRequest
 from core.hand import load_hand
 from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.fitting.field import hands_in_field
 from core.fitting.fit import fit
+from core.fitting.pose_fit import hands_in_field
 from core.fitting.representation import (
     anchor_distances,
     anchor_regions,
@@ -19,17 +19,17 @@ from core.fitting.representation import (
     inward,
     represent,
 )
-from core.generators.handcode import MIRROR
-from core.generators.heading import WINDOW, mirrored
+from core.generators.hand_parameters import MIRROR
 from core.generators.jointdiffusion import REACH, JointDiffusion, choir_of, propose, refine
 from core.generators.learned import Learned
-from core.generators.places import PlaceScorer
-from core.generators.windows import Seen, window_cloud
+from core.generators.local_cloud import LocalPointCloud, window_cloud
+from core.generators.place_scorer import PlaceScorer
+from core.grasps.heading_frame import LOCAL_RADIUS, mirrored
 from core.hand import load_hand
 from core.hand.skin import SkinSample
 from core.metrics.truth import joint_error_mm
 from core.objects.basis_points import basis_lattice
-from core.training.loop import Course, train
+from core.training.loop import OptimizerConfig, train
 
 SMALL = {"side": 8, "widths": (16, 24), "context": (8, 16), "condition": 32, "contacts": 48,
          "proposing": (4, 1.0), "refining": (4, 1.0)}
@@ -127,7 +127,7 @@ def test_a_voxel_is_told_where_the_nearest_surface_lies_and_how_it_faces(known, 
     six = torch.stack([network.listed(one) for one in told[0].unflatten(1, (6, -1)).unbind(1)], -1)
     offset, normal = REACH * six[..., :3], six[..., 3:]
     there = offset + basis_lattice(side=8)
-    between = torch.cdist(there, WINDOW * window[..., :3])
+    between = torch.cdist(there, LOCAL_RADIUS * window[..., :3])
     assert between.amin(-1).max() < 1e-4
     assert torch.allclose(offset.norm(dim=-1), network.nearest(window)[0], atol=1e-4)
     which = between.argmin(-1)[..., None].expand(-1, -1, 3)
@@ -157,7 +157,7 @@ def test_shapes_and_seeds(known, folded):
     assert torch.equal(one[0], two[0])
     assert not torch.equal(one[0], other[0])
     assert (one[0] >= 0).all()
-    seen = Seen(few["window"], torch.zeros(3, 3), torch.ones(3))
+    seen = LocalPointCloud(few["window"], torch.zeros(3, 3), torch.ones(3))
     args = (seen, *args[1:], torch.zeros(3, 10))
     code = network.propose(*args, skin, network.shown, torch.Generator().manual_seed(1), go_on)
     assert code.shape == (3, 61)
@@ -214,7 +214,7 @@ def test_it_learns_one_object(known, tmp_path):
         pick = torch.randint(len(batch["code"]), (size,), generator=rng)
         return {key: value[pick] for key, value in batch.items()}
 
-    course = Course(140, rate=3e-3, warmup=10, average=0, every=20)
+    course = OptimizerConfig(140, rate=3e-3, warmup=10, average=0, every=20)
     train(network, lambda rng: network.loss(skin, rows(rng), rng), course, tmp_path, "joint")
     log = [json.loads(line) for line in (tmp_path / "joint.jsonl").read_text().splitlines()]
     assert log[-1]["field"] < 0.6 * log[0]["field"]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.fitting.field import trilaterate
+from core.fitting.pose_fit import trilaterate
 from core.fitting.representation import ANCHORS
-from core.generators.heading import WINDOW
 from core.generators.jointdiffusion import refine
 from core.generators.keypoints import JOINTS, KeypointDiffusion
 from core.generators.learned import Learned
-from core.generators.places import PlaceScorer
-from core.generators.windows import window_cloud
+from core.generators.local_cloud import window_cloud
+from core.generators.place_scorer import PlaceScorer
+from core.grasps.heading_frame import LOCAL_RADIUS
 from core.hand.skin import SkinSample
 from core.metrics.truth import joint_error_mm
-from core.training.loop import Course, train
+from core.training.loop import OptimizerConfig, train
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,6 @@ def test_it_learns_to_keep_hands_that_need_no_refining(known, mug_grasps, hand, 
         return float(joint_error_mm(*pair)[0].mean())
 
     before = error()
-    train(network, lambda rng: network.loss(skin, batch, rng), Course(300, rate=2e-3), tmp_path, "joint", 1e9)
+    train(network, lambda rng: network.loss(skin, batch, rng), OptimizerConfig(300, rate=2e-3), tmp_path, "joint", 1e9)
     assert error() < 0.5 * before
-    assert 1000 * WINDOW > before > 20
+    assert 1000 * LOCAL_RADIUS > before > 20

@@ -6,13 +6,13 @@ import pytest
 import torch
 import trimesh
 
+from core.generators.adaptation import AdaptationConfig, Clearance
+from core.generators.conditioning import TYPE_CONDITIONS
 from core.generators.fastgrasp import FastGrasp
 from core.generators.grasptta import GraspTTA
-from core.generators.gripping import Clearance, Finish
-from core.generators.heading import WINDOW
 from core.generators.learned import Learned
-from core.generators.places import PlaceScorer
-from core.generators.windows import TYPE_WISHES
+from core.generators.place_scorer import PlaceScorer
+from core.grasps.heading_frame import LOCAL_RADIUS
 from core.hand import load_hand
 from core.objects import prepare_object
 
@@ -21,7 +21,7 @@ from core.objects import prepare_object
 def learned():
     def make(**options: object) -> Learned:
         torch.manual_seed(0)
-        return Learned(GraspTTA(shown=Finish()), PlaceScorer(), "grasptta", **options)
+        return Learned(GraspTTA(shown=AdaptationConfig()), PlaceScorer(), "grasptta", **options)
 
     return make
 
@@ -60,17 +60,17 @@ def test_networks_see_the_surface_stand_out_by_their_clearance(learned, request_
     generator = learned()
     windows = []
     for clearance in (0.0, 0.003):
-        monkeypatch.setattr(generator.network, "shown", Finish(clearance=Clearance(clearance, large=1.0)))
+        monkeypatch.setattr(generator.network, "shown", AdaptationConfig(clearance=Clearance(clearance, large=1.0)))
         windows.append(seen(generator, request_of(6), monkeypatch)[1])
         monkeypatch.undo()
     plain, out = windows
-    assert torch.allclose(out[..., :3], plain[..., :3] + 0.003 / WINDOW * plain[..., 3:], atol=1e-6)
+    assert torch.allclose(out[..., :3], plain[..., :3] + 0.003 / LOCAL_RADIUS * plain[..., 3:], atol=1e-6)
 
 
 @pytest.mark.parametrize("fitted", [True, False])
 def test_hands_that_a_fit_lays_on_the_surface_need_not_keep_clear(learned, request_of, monkeypatch, fitted):
     generator = learned()
-    shown, laid = Finish(clearance=Clearance(0.003)), Finish()
+    shown, laid = AdaptationConfig(clearance=Clearance(0.003)), AdaptationConfig()
     for name, finish in {"shown": shown, "laid": laid}.items():
         monkeypatch.setattr(generator.network, name, finish)
     told = []
@@ -80,7 +80,7 @@ def test_hands_that_a_fit_lays_on_the_surface_need_not_keep_clear(learned, reque
     assert told == [laid if fitted else shown]
 
 
-@pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(shown=Finish())])
+@pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(shown=AdaptationConfig())])
 def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monkeypatch):
     """Than one that was drawn: further along the way from any type."""
     torch.manual_seed(0)
@@ -98,7 +98,7 @@ def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monke
         def __call__(self, fraction, stage):
             return True
 
-    for kind in ("any", TYPE_WISHES[3]):
+    for kind in ("any", TYPE_CONDITIONS[3]):
         generator.sample(request_of(4, type=kind), torch.Generator().manual_seed(0), Quiet())
     (_, drawn), (args, asked) = given
     assert drawn == {}
@@ -124,7 +124,7 @@ def test_in_the_papers_frame_the_whole_object_is_seen(learned, request_of, block
     generator = learned(object_frame=True)
     monkeypatch.setattr(generator.places, "forward", None)
     grasps, window = seen(generator, request, monkeypatch)
-    length = window[..., :3].norm(dim=-1).amax(1) * WINDOW
+    length = window[..., :3].norm(dim=-1).amax(1) * LOCAL_RADIUS
     assert length == pytest.approx(block.points.norm(dim=1).max().expand(5), abs=0.004)
     assert (window[0, :, :3] - window[1, :, :3]).abs().max() > 0.1
     assert torch.isfinite(grasps.transl).all()

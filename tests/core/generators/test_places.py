@@ -3,12 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.generators import places
-from core.generators.places import PlaceScorer, choose_places, share_around
-from core.generators.windows import TYPE_WISHES, place_features
+from core.generators import place_scorer
+from core.generators.conditioning import TYPE_CONDITIONS
+from core.generators.local_cloud import place_features
+from core.generators.place_scorer import PlaceScorer, sample_grasp_points, share_around
 from core.hand import load_hand
 from core.objects import with_parts
-from core.training.loop import Course, train
+from core.training.loop import OptimizerConfig, train
 
 
 class Top(PlaceScorer):
@@ -20,27 +21,27 @@ class Top(PlaceScorer):
 
 
 def test_places_are_drawn_where_the_score_is(request_of, rng):
-    frames, kind = choose_places(Top(), request_of(), 12, rng)
+    frames, kind = sample_grasp_points(Top(), request_of(), 12, rng)
     assert (frames.origin[:, 2].abs() > 0.065).all()
     assert kind.shape == (12,)
     assert (kind > 0).all()
 
 
 def test_no_place_is_drawn_twice(request_of, rng):
-    frames, _ = choose_places(PlaceScorer(), request_of(), 24, rng)
+    frames, _ = sample_grasp_points(PlaceScorer(), request_of(), 24, rng)
     for row in range(24):
-        same = ((frames.origin - frames.origin[row]).norm(dim=1) < places.APART) & (
-            frames.axes[:, :, 1] @ frames.axes[row, :, 1] > places.TURNED)
+        same = ((frames.origin - frames.origin[row]).norm(dim=1) < place_scorer.APART) & (
+            frames.axes[:, :, 1] @ frames.axes[row, :, 1] > place_scorer.TURNED)
         assert int(same.sum()) == 1
 
 
 def test_wishes_are_kept(request_of, rng, block):
-    name = TYPE_WISHES[4]
-    assert (choose_places(PlaceScorer(), request_of(type=name), 5, rng)[1] == 4).all()
+    name = TYPE_CONDITIONS[4]
+    assert (sample_grasp_points(PlaceScorer(), request_of(type=name), 5, rng)[1] == 4).all()
     near = torch.tensor([0.0, 0.0, 0.08])
-    frames, _ = choose_places(PlaceScorer(), request_of(place=near), 4, rng)
+    frames, _ = sample_grasp_points(PlaceScorer(), request_of(place=near), 4, rng)
     assert (frames.origin - near).norm(dim=1).max() < 0.05
-    down, _ = choose_places(PlaceScorer(), request_of(approach=torch.tensor([-1.0, 0.0, 0.0])), 8, rng)
+    down, _ = sample_grasp_points(PlaceScorer(), request_of(approach=torch.tensor([-1.0, 0.0, 0.0])), 8, rng)
     assert (down.axes[:, 0, 2] > -0.5).all()
 
 
@@ -49,7 +50,7 @@ def test_parts_that_are_known_are_kept_to(block, rng, request_of):
     named = with_parts(block, block.surface.vertices + block.centroid, block.surface.faces, upper.astype(int),
                        ("blade", "handle"))
     request = request_of(intent="use")
-    frames, _ = choose_places(PlaceScorer(), type(request)(named, request.hand, 8, intent="use"), 8, rng)
+    frames, _ = sample_grasp_points(PlaceScorer(), type(request)(named, request.hand, 8, intent="use"), 8, rng)
     assert (frames.origin[:, 2] > 0.02).all()
 
 
@@ -62,12 +63,12 @@ def test_of_a_known_part_the_places_are_chosen_that_have_it_all_around(block, rn
     held = named.parts.mask(frozenset({"handle"}))
 
     def share() -> float:
-        frames, _ = choose_places(PlaceScorer().eval(), request, 8, torch.Generator().manual_seed(0))
+        frames, _ = sample_grasp_points(PlaceScorer().eval(), request, 8, torch.Generator().manual_seed(0))
         return float(share_around(named.points, held, frames.origin).mean())
 
     torch.manual_seed(0)
     found = share()
-    monkeypatch.setattr(places, "SHARE", 0.0)
+    monkeypatch.setattr(place_scorer, "SHARE", 0.0)
     assert found > 0.99
     assert found > share() + 0.01
 
@@ -79,7 +80,7 @@ def test_likely_places_are_preferred(request_of):
 
     def share(**options: float) -> float:
         rng = torch.Generator().manual_seed(0)
-        frames, _ = choose_places(Rather(), request_of(48), 48, rng, **options)
+        frames, _ = sample_grasp_points(Rather(), request_of(48), 48, rng, **options)
         return float((frames.origin[:, 2].abs() > 0.065).float().mean())
 
     assert share() > share(temperature=1.0) + 0.1
@@ -88,26 +89,26 @@ def test_likely_places_are_preferred(request_of):
 def test_likely_types_are_preferred(rng):
     class Rather(PlaceScorer):
         def type_logits(self, features, intent):
-            logit = torch.zeros(len(features), len(TYPE_WISHES) - 1)
+            logit = torch.zeros(len(features), len(TYPE_CONDITIONS) - 1)
             logit[:, 2] = 2.0
             return logit
 
     kind = Rather().draw_types(torch.zeros(2000, 195), torch.zeros(2000, dtype=torch.long), rng)
-    others = len(TYPE_WISHES) - 2
-    as_it_is, sharper = (torch.tensor(2.0 / heat).exp() for heat in (1.0, places.TYPE_TEMPERATURE))
+    others = len(TYPE_CONDITIONS) - 2
+    as_it_is, sharper = (torch.tensor(2.0 / heat).exp() for heat in (1.0, place_scorer.TYPE_TEMPERATURE))
     found = float((kind == 3).float().mean())
     assert found == pytest.approx(float(sharper / (sharper + others)), abs=0.05)
     assert found > float(as_it_is / (as_it_is + others)) + 0.2
 
 
 def test_a_left_hands_places_are_mirrored(request_of, rng):
-    frames, _ = choose_places(PlaceScorer(), request_of(hand=load_hand(side="left")), 3, rng)
+    frames, _ = sample_grasp_points(PlaceScorer(), request_of(hand=load_hand(side="left")), 3, rng)
     assert (torch.linalg.det(frames.axes) < 0).all()
 
 
 def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
     """Ends of the block are pinched (type 1), its sides are wrapped (type 2)."""
-    from core.generators.heading import random_frames
+    from core.grasps.heading_frame import random_frames
 
     torch.manual_seed(0)
     every = random_frames(block, 300, 2, rng)
@@ -123,8 +124,8 @@ def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
         other = features[torch.randint(len(features), (32, 8), generator=rng)]
         return scorer.loss({"features": yes[rows], "other": other, "kind": kind[rows], "intent": 0 * rows}, rng)
 
-    assert train(scorer, loss, Course(400, rate=5e-3, warmup=5, average=0.9), tmp_path, "places")
-    frames, _ = choose_places(scorer, request_of(), 60, rng)
+    assert train(scorer, loss, OptimizerConfig(400, rate=5e-3, warmup=5, average=0.9), tmp_path, "places")
+    frames, _ = sample_grasp_points(scorer, request_of(), 60, rng)
     height = frames.origin[:, 2].abs()
     assert float(((height > 0.055) | (height < 0.015)).float().mean()) > 0.7
     with torch.no_grad():
@@ -143,4 +144,4 @@ def test_an_intent_that_allows_nothing_says_so(block, rng, request_of):
     request = request_of(intent="handover")
     named = with_parts(block, block.surface.vertices, block.surface.faces, 0 * block.surface.faces[:, 0], ("body",))
     with pytest.raises(LookupError, match="handle"):
-        choose_places(PlaceScorer(), type(request)(named, request.hand, 2, intent="handover"), 2, rng)
+        sample_grasp_points(PlaceScorer(), type(request)(named, request.hand, 2, intent="handover"), 2, rng)

@@ -1,7 +1,8 @@
 import torch
 
-from core.generators.heading import WINDOW, Frames, random_frames
-from core.generators.windows import Seen, dropped, place_features, window_cloud
+from core.generators.conditioning import dropped
+from core.generators.local_cloud import LocalPointCloud, place_features, window_cloud
+from core.grasps.heading_frame import LOCAL_RADIUS, Frames, random_frames
 
 
 def test_windows_hold_the_surface_near_the_place(block, rng):
@@ -9,7 +10,7 @@ def test_windows_hold_the_surface_near_the_place(block, rng):
     cloud = window_cloud(block.points, block.normals, frames, 128, rng)
     assert cloud.shape == (6, 128, 6)
     assert cloud[..., :3].norm(dim=-1).max() < 1
-    back = frames.outward(cloud[..., :3] * WINDOW)
+    back = frames.outward(cloud[..., :3] * LOCAL_RADIUS)
     assert block.grid.query(back.reshape(-1, 3))[0].abs().max() < 1e-3
     facing = (cloud[..., 3:] @ frames.axes.transpose(1, 2)).reshape(-1, 3)
     at = torch.cdist(back.reshape(-1, 3), block.points).argmin(1)
@@ -19,7 +20,7 @@ def test_windows_hold_the_surface_near_the_place(block, rng):
 def test_few_points_are_repeated_and_many_are_not(rng):
     points = torch.tensor([[0.0, 0, 0], [0.01, 0, 0], [0.5, 0, 0]])
     frames = Frames(torch.zeros(1, 3), torch.eye(3)[None])
-    cloud = window_cloud(points, torch.ones(3, 3), frames, 3, rng) * WINDOW
+    cloud = window_cloud(points, torch.ones(3, 3), frames, 3, rng) * LOCAL_RADIUS
     assert cloud[0, :, 0].max() < 0.02
     many = torch.rand(500, 3, generator=rng) * 0.05
     cloud = window_cloud(many, many, frames, 200, rng)
@@ -28,7 +29,7 @@ def test_few_points_are_repeated_and_many_are_not(rng):
 
 def test_what_is_seen_of_a_grown_object_stands_out_by_so_much(block, rng):
     frames = random_frames(block, 3, 1, rng)
-    seen = Seen.around(block, frames, 128, rng)
+    seen = LocalPointCloud.around(block, frames, 128, rng)
     out = seen.grown(torch.tensor([0.002, 0.002, 0.0]))
     assert torch.equal(out.facing, seen.facing)
     distance = block.grid.query(frames.outward(out.cloud).reshape(-1, 3))[0].reshape(3, -1)
@@ -40,9 +41,9 @@ def test_what_is_seen_of_a_grown_object_stands_out_by_so_much(block, rng):
 
 def test_the_area_that_is_seen_is_the_objects_where_all_of_it_is_near(block, rng):
     frames = random_frames(block, 3, 1, rng)
-    whole = Seen.around(block, frames, 16, rng, reach=1.0).area
+    whole = LocalPointCloud.around(block, frames, 16, rng, reach=1.0).area
     assert torch.allclose(whole, torch.tensor(1e4 * block.area, dtype=torch.float32), rtol=1e-3)
-    assert (Seen.around(block, frames, 16, rng).area < whole).any()
+    assert (LocalPointCloud.around(block, frames, 16, rng).area < whole).any()
 
 
 def test_the_objects_middle_as_seen_from_a_frame(block, rng):

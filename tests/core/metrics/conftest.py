@@ -7,7 +7,7 @@ import pytest
 import torch
 import trimesh
 
-from core.grasps import Grasps
+from core.grasps.batch import Grasps
 from core.hand import load_hand
 from core.objects import prepare_object
 

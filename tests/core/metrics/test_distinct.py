@@ -6,8 +6,8 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from core.metrics.distinct import Symmetry, different_grasps, find_symmetry, most_different
 from core.objects import prepare_object
+from core.quality.symmetry import Symmetry, different_grasps, find_symmetry, most_different
 
 TURN = Rotation.from_rotvec([0.4, 1.1, -0.7]).as_matrix()
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 import trimesh
 
-from core.grasps import Grasps
-from core.metrics import hold
-from core.metrics.hold import NEARLY_STILL, STILL, Bench, hold_test, squeeze, squeezed_bodies
-from core.metrics.pieces import convex_pieces
+from core.grasps.batch import Grasps
+from core.hand.articulation import squeeze
 from core.metrics.strict import strict_measures
 from core.objects import prepare_object
+from core.quality import hold
+from core.quality.convex_decomposition import convex_pieces
+from core.quality.hold import NEARLY_STILL, STILL, Bench, hold_test, squeezed_bodies
 
 
 @pytest.fixture(scope="module")

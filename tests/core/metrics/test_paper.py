@@ -16,7 +16,7 @@ from core.metrics.controls import of_another, random_rotations, random_wrists
 from core.metrics.diversity import canonical, clustered, features, nearest_neighbour_degrees
 from core.metrics.evaluate import diversity, evaluate
 from core.objects import prepare_object
-from core.objects.exact import ExactSurface
+from core.objects.mesh_query import ExactSurface
 from core.rotations import axis_angle_to_matrix
 
 
@@ -72,7 +72,7 @@ def test_the_wrist_is_open(hand):
 
 
 def test_far_away_nothing_is_measured(ball, hand):
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
 
     far = Grasps(torch.zeros(1, 3), torch.zeros(1, 45), torch.full((1, 3), 1.0), torch.zeros(1, 10), torch.zeros(1))
     measures = paper.paper_measures(ball, hand, far)
@@ -85,7 +85,7 @@ def test_far_away_nothing_is_measured(ball, hand):
 
 def test_depth_and_contact_of_a_hand_pushed_in(ball, hand):
     """The middle fingertip is put 7 mm under the surface of the ball, along a radius."""
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
 
     tip = hand.v_template[hand.tip_vertices[2]]
     inward = torch.nn.functional.normalize(tip - hand.v_template.mean(0), dim=0)
@@ -101,7 +101,7 @@ def test_quality_index():
 
 
 def far_hands(**changes):
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
 
     numbers = {"global_orient": torch.zeros(2, 3), "hand_pose": torch.zeros(2, 45), "transl": torch.full((2, 3), 1e4),
                "betas": torch.zeros(2, 10), "score": torch.zeros(2)}

@@ -5,9 +5,9 @@ import pytest
 import trimesh
 from scipy.spatial import ConvexHull
 
-from core.metrics import pieces as module
-from core.metrics.pieces import convex_pieces, cut, mass_properties
 from core.objects import prepare_object
+from core.quality import convex_decomposition as module
+from core.quality.convex_decomposition import convex_pieces, cut, mass_properties
 
 
 def prepared(mesh):

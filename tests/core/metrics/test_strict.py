@@ -7,11 +7,11 @@ import pytest
 import torch
 import trimesh
 
-from core.grasps import Grasps
-from core.metrics.bones import BONES, bones_crossing
+from core.grasps.batch import Grasps
 from core.metrics.strict import common_volume, in_contact, near_surface, strict_measures
 from core.objects import prepare_object
-from core.objects.exact import ExactSurface
+from core.objects.mesh_query import ExactSurface
+from core.quality.bones import BONES, bones_crossing
 
 
 def surface_of(mesh):

@@ -20,7 +20,7 @@ from core.metrics.frechet import (
 )
 from core.metrics.truth import contact_scores, joint_error_mm, touching, truth_measures, upsampled
 from core.objects import prepare_object
-from core.objects.exact import ExactSurface
+from core.objects.mesh_query import ExactSurface
 
 # --- against truth ---
 
@@ -124,7 +124,7 @@ def test_contact_scores_on_the_object_of_two_patches_that_share_a_part():
 
 
 def test_measures_against_a_truth(ball, hand, ball_grasp):
-    from core.grasps import Grasps
+    from core.grasps.batch import Grasps
 
     moved = Grasps(**{**ball_grasp.parameters(), "transl": ball_grasp.transl + torch.tensor([[0.03, 0.04, 0.0]])},
                    score=torch.zeros(1))
@@ -200,10 +200,10 @@ def test_contact_features_are_centimetres_to_the_surface(ball, hand, ball_grasp)
 def test_held_out_features_are_kept_by_the_files_content(hand, tmp_path, monkeypatch):
     from pathlib import Path
 
-    from core.synthesis import dataset
+    from core.dataset import training_grasps
 
     shipped = Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz"
-    held = dataset.load_training(shipped).split("shape")
+    held = training_grasps.load_training(shipped).split("shape")
     number = np.bincount(held.object).argmax()
     held[held.object == number].save(tmp_path / "a.npz")
     held[held.object == number][1:].save(tmp_path / "b.npz")
@@ -215,7 +215,7 @@ def test_held_out_features_are_kept_by_the_files_content(hand, tmp_path, monkeyp
     with pytest.raises(ValueError, match="held out by family"):
         held_out_features(tmp_path / "a.npz", "family", hand, tmp_path / "kept")
     made = []
-    monkeypatch.setattr(dataset, "training_object", lambda *_: made.append(1) or pytest.fail("made again"))
+    monkeypatch.setattr(training_grasps, "training_object", lambda *_: made.append(1) or pytest.fail("made again"))
     again = held_out_features(tmp_path / "a.npz", "shape", hand, tmp_path / "kept")
     assert np.array_equal(again["contact"], features["contact"])
     with pytest.raises(pytest.fail.Exception):

@@ -12,7 +12,7 @@ import pytest
 import torch
 import trimesh
 
-from core.objects import ObjectTooLarge, kept, kept_object, prepare_object
+from core.objects import ObjectTooLarge, cache, kept_object, prepare_object
 
 BOX = trimesh.creation.box((0.03, 0.04, 0.05)).apply_translation((1, 2, 3))
 
@@ -23,7 +23,7 @@ def take(folder, any_size=False, scale=1.0):
 
 def test_what_is_kept_is_what_is_prepared(tmp_path, monkeypatch):
     first = take(tmp_path)
-    monkeypatch.setattr(kept, "prepare_object", lambda *_, **__: pytest.fail("prepared again"))
+    monkeypatch.setattr(cache, "prepare_object", lambda *_, **__: pytest.fail("prepared again"))
     again, plain = take(tmp_path), prepare_object(BOX.vertices, BOX.faces)
     for obj in (first, again):
         for name in (field.name for field in fields(plain)):
@@ -41,7 +41,7 @@ def test_another_mesh_or_another_program_is_prepared(tmp_path, monkeypatch):
     take(tmp_path)
     take(tmp_path, scale=1.1)
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(kept, "_program", lambda: "another version")
+    monkeypatch.setattr(cache, "_program", lambda: "another version")
     take(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -72,15 +72,15 @@ def test_the_folder_stays_within_its_bound(tmp_path, monkeypatch):
     first = take(tmp_path).digest  # used now, so the second is what was not used for longest
     (tmp_path / ".x.npz.1.part").write_bytes(b"half")
     (tmp_path / ".y.npz.2.part").write_bytes(b"half")
-    os.utime(tmp_path / ".x.npz.1.part", (0, time.time() - 2 * kept.FORGOTTEN))
-    kept.make_room(tmp_path, sizes[-1] - 1)
+    os.utime(tmp_path / ".x.npz.1.part", (0, time.time() - 2 * cache.FORGOTTEN))
+    cache.make_room(tmp_path, sizes[-1] - 1)
     left = {path.name for path in tmp_path.iterdir()}
     assert len(left) == 3
     assert ".y.npz.2.part" in left
-    monkeypatch.setattr(kept, "prepare_object", lambda *_, **__: pytest.fail("prepared again"))
+    monkeypatch.setattr(cache, "prepare_object", lambda *_, **__: pytest.fail("prepared again"))
     assert take(tmp_path).digest == first
     take(tmp_path, scale=1.2)
-    kept.make_room(tmp_path, 0)
+    cache.make_room(tmp_path, 0)
     assert len(list(tmp_path.glob("*.npz"))) == 1  # what is in use is left
 
 

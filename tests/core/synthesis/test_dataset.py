@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.hand import load_hand
-from core.rotations import axis_angle_to_matrix
-from core.synthesis.dataset import (
+from core.dataset.training_grasps import (
     COLUMNS,
     TrainingGrasps,
     balanced,
@@ -19,7 +17,9 @@ from core.synthesis.dataset import (
     merge,
     training_object,
 )
-from core.synthesis.intents import INTENTS, hand_directions
+from core.grasps.intents import INTENTS, hand_directions
+from core.hand import load_hand
+from core.rotations import axis_angle_to_matrix
 from core.synthesis.production import Task, plan, produce, quaternions
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.generators.base import GraspRequest
+from core.dataset.training_grasps import training_object
+from core.fitting.energy import GraspEnergy, Poses, Stage
+from core.fitting.hand_points import HandPoints
+from core.grasps.request import GraspRequest
 from core.hand import load_hand
 from core.synthesis import production
-from core.synthesis.dataset import training_object
-from core.synthesis.optimise import Closer, Poses, Stage
-from core.synthesis.probe import HandProbe
 from core.synthesis.production import Task, produce
-from core.synthesis.starts import StartMaker
+from core.synthesis.starts import StartSampler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from elsewhere import ELSEWHERE, Elsewhere, There
@@ -33,7 +33,7 @@ def things():
     return {name: training_object(name) for name in ("ball/0", "cup/0")}
 
 
-def closed(closer: Closer, poses: Poses, device: str) -> tuple[Poses, torch.Tensor]:
+def closed(closer: GraspEnergy, poses: Poses, device: str) -> tuple[Poses, torch.Tensor]:
     there = closer.to(device)
     return there.run(poses.to(device), SHORT, keep=0.75)
 
@@ -41,9 +41,9 @@ def closed(closer: Closer, poses: Poses, device: str) -> tuple[Poses, torch.Tens
 @pytest.mark.parametrize("name", ["ball/0", "cup/0"])  # thick, and thin walls, which ask for more terms
 def test_closing_stays_on_its_device_and_gives_the_same(name, things, hand):
     obj, betas = things[name], torch.zeros(10)
-    closer = Closer(hand, HandProbe(hand, betas), betas, obj)
+    closer = GraspEnergy(hand, HandPoints(hand, betas), betas, obj)
     assert closer.thin == (name == "cup/0")
-    maker = StartMaker(obj, closer, GraspRequest(obj, hand, 8), torch.Generator().manual_seed(0))
+    maker = StartSampler(obj, closer, GraspRequest(obj, hand, 8), torch.Generator().manual_seed(0))
     starts = maker.make(8, maker.usable())
     known, energy = closed(closer, starts, "cpu")
     with Elsewhere() as elsewhere:
@@ -62,8 +62,8 @@ def test_closing_stays_on_its_device_and_gives_the_same(name, things, hand):
 def test_a_tensor_left_behind_is_noticed(things, hand):
     """The guard is one: with the object's grid on the processor, the closing is refused."""
     obj, betas = things["ball/0"], torch.zeros(10)
-    closer = Closer(hand, HandProbe(hand, betas), betas, obj)
-    maker = StartMaker(obj, closer, GraspRequest(obj, hand, 4), torch.Generator().manual_seed(0))
+    closer = GraspEnergy(hand, HandPoints(hand, betas), betas, obj)
+    maker = StartSampler(obj, closer, GraspRequest(obj, hand, 4), torch.Generator().manual_seed(0))
     starts = maker.make(4, maker.usable())
     with Elsewhere():
         there = closer.to(ELSEWHERE)

@@ -10,13 +10,23 @@ import pytest
 import torch
 import trimesh
 
-from core.grasps import Grasps
+from core.dataset.training_grasps import load_training, training_object
+from core.grasps.batch import Grasps
 from core.hand import load_hand
-from core.metrics.hold import SQUEEZE
+from core.hand.articulation import SQUEEZE
 from core.objects import prepare_object
+from core.quality.stiffness import (
+    BLOCKED,
+    CLOSING,
+    FRICTION,
+    LOOSE,
+    bearing,
+    centre_of_mass,
+    grasp_quality,
+    grasp_stiffness,
+    settled,
+)
 from core.rotations import axis_angle_to_matrix, cross_matrix
-from core.synthesis.dataset import load_training, training_object
-from core.synthesis.grip import BLOCKED, CLOSING, FRICTION, LOOSE, bearing, centre_of_mass, firmness, grip, settled
 
 TRAINING = Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz"
 
@@ -33,25 +43,25 @@ def plates(press: tuple[float, float], count: int = 40) -> tuple[torch.Tensor, .
 
 
 def test_two_plates_withstand_a_pull_along_them_by_friction_alone():
-    firm = grip(*plates((0.05, 0.05)))
+    firm = grasp_stiffness(*plates((0.05, 0.05)))
     force = 80 * 0.05  # 80 cm2 pressed by half a millimetre
     assert float(firm) == pytest.approx(FRICTION**2 * force, rel=0.05)
 
 
 def test_the_object_gives_way_until_both_plates_press_alike():
-    assert float(grip(*plates((0.10, 0.0)))) == pytest.approx(float(grip(*plates((0.05, 0.05)))), rel=0.05)
+    assert float(grasp_stiffness(*plates((0.10, 0.0)))) == pytest.approx(float(grasp_stiffness(*plates((0.05, 0.05)))), rel=0.05)
 
 
 def test_one_plate_pushes_the_object_away():
     skin, distance, outward, moved, area = plates((0.05, 0.05))
     area[:, 40:] = 0
-    assert float(grip(skin, distance, outward, moved, area)) < 20 * LOOSE
-    assert float(grip(*plates((0.05, -0.2)))) < 20 * LOOSE  # the other is there, and not near
+    assert float(grasp_stiffness(skin, distance, outward, moved, area)) < 20 * LOOSE
+    assert float(grasp_stiffness(*plates((0.05, -0.2)))) < 20 * LOOSE  # the other is there, and not near
 
 
 def test_sinking_deeper_does_not_count_as_pressing_harder():
     skin, distance, outward, moved, area = plates((0.05, 0.05))
-    deep, deeper = (float(grip(skin, distance - depth, outward, moved, area)) for depth in (0.05, 0.5))
+    deep, deeper = (float(grasp_stiffness(skin, distance - depth, outward, moved, area)) for depth in (0.05, 0.5))
     assert deep == pytest.approx(deeper)
 
 
@@ -110,7 +120,7 @@ def test_hands_that_held_grip_more_than_the_same_hands_a_little_off(hand):
     back = axis_angle_to_matrix(given.global_orient)[:, :, 1]
     off = replace(given, transl=given.transl + 0.01 * back)
     for closing in (SQUEEZE, CLOSING):
-        firm, loose = firmness(obj, hand, given, closing), firmness(obj, hand, off, closing)
+        firm, loose = grasp_quality(obj, hand, given, closing), grasp_quality(obj, hand, off, closing)
         assert float((firm > loose).float().mean()) > 0.8
         assert float(firm.median()) > 2 * float(loose.median())
 
@@ -129,9 +139,9 @@ def test_none_is_none_and_a_blocked_hand_grips_less():
     hand = load_hand()
     ball = trimesh.creation.icosphere(subdivisions=4, radius=0.03)
     obj = prepare_object(ball.vertices, ball.faces)
-    assert len(firmness(obj, hand, Grasps.empty("x"))) == 0
+    assert len(grasp_quality(obj, hand, Grasps.empty("x"))) == 0
     with torch.no_grad():
         middle = hand(**hands(hand, [0.0], torch.zeros(3)).parameters()).joints[0, [2, 5]].mean(0)
     through = hands(hand, [0.0], -middle)  # the ball is threaded on two fingers
     assert 0 < BLOCKED < 1
-    assert float(firmness(obj, hand, through)) < 0.05
+    assert float(grasp_quality(obj, hand, through)) < 0.05

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from core.generators.base import GraspRequest
-from core.generators.synthesis import Synthesis
+from core.dataset.shapes import make_shape
+from core.dataset.training_grasps import training_object
+from core.grasps.intents import Purpose, hand_directions
+from core.grasps.request import GraspRequest
 from core.hand import load_hand
 from core.objects import load_object, prepare_object, save_object, with_parts
-from core.synthesis.dataset import training_object
-from core.synthesis.intents import Purpose, hand_directions
-from core.synthesis.shapes import make_shape
+from core.synthesis.generator import Synthesis
 
 
 class Quiet:
@@ -99,7 +99,7 @@ def test_lifting_goes_for_the_middle(hammer):
 
 
 def test_a_fist_is_preferred_on_a_handle_that_says_no_more(hammer):
-    from core.synthesis.taxonomy import TYPES
+    from core.grasps.taxonomy import TYPES
 
     plain = replace(hammer, parts=replace(hammer.parts, types=()))
     assert all(kind.power for kind in Purpose(plain, "use").fitting(list(TYPES)))

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.dataset.training_grasps import COLUMNS, TYPE_NAMES, TrainingGrasps, load_training, merge, training_object
+from core.fitting.energy import Stage
+from core.grasps.intents import INTENTS
 from core.hand import load_hand
-from core.synthesis import production, seeds
-from core.synthesis.dataset import COLUMNS, TYPE_NAMES, TrainingGrasps, load_training, merge, training_object
-from core.synthesis.intents import INTENTS
-from core.synthesis.optimise import Stage
+from core.synthesis import production, transfer
 from core.synthesis.production import Task, produce, work_of
-from core.synthesis.seeds import Seeds, carried, known_shape, load_seeds
+from core.synthesis.transfer import GraspLibrary, known_shape, load_library, transfer_grasps
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -47,12 +47,12 @@ def labelled(name: str, intent: str = "use", kind: str = "medium_wrap", count: i
 def still(monkeypatch) -> None:
     """Copies that are exact."""
     for name in ("TURNED", "BENT", "MOVED", "WANDER"):
-        monkeypatch.setattr(seeds, name, 0.0)
+        monkeypatch.setattr(transfer, name, 0.0)
 
 
 def test_on_its_own_shape_a_copy_lands_where_it_was(known, hammers, hand, monkeypatch):
     still(monkeypatch)
-    copies = carried(known, hammers["hammer/0"], hand, torch.zeros(10), torch.Generator().manual_seed(0))
+    copies = transfer_grasps(known, hammers["hammer/0"], hand, torch.zeros(10), torch.Generator().manual_seed(0))
     grasps = known.grasps(hand)
     root = hand.rest(torch.zeros(1, 10))[1][0, 0]
     away = (copies.wrist - (grasps.transl + root)).norm(dim=1)
@@ -63,11 +63,11 @@ def test_on_its_own_shape_a_copy_lands_where_it_was(known, hammers, hand, monkey
 
 def test_on_another_shape_a_copy_is_on_the_same_part(known, hammers, hand):
     other = hammers["hammer/1"]
-    copies = carried(known, other, hand, torch.zeros(10), torch.Generator().manual_seed(0))
+    copies = transfer_grasps(known, other, hand, torch.zeros(10), torch.Generator().manual_seed(0))
     handle = other.points[other.parts.mask(frozenset({"handle"}))]
     palm = copies.wrist + copies.rotation @ torch.tensor([-0.07, -0.03, 0.0])
     assert float((torch.cdist(palm, handle).amin(1) < 0.05).float().mean()) > 0.9
-    again = carried(known, other, hand, torch.zeros(10), torch.Generator().manual_seed(0))
+    again = transfer_grasps(known, other, hand, torch.zeros(10), torch.Generator().manual_seed(0))
     assert torch.equal(copies.wrist, again.wrist)
     assert not torch.equal(copies.dofs, torch.from_numpy(known.dofs.astype(np.float32)))  # bent a little
 
@@ -75,7 +75,7 @@ def test_on_another_shape_a_copy_is_on_the_same_part(known, hammers, hand):
 def test_seeds_are_of_the_family_the_split_the_intent_and_the_types():
     every = merge([labelled("mug/0"), labelled("mug/1"), labelled("mug/5"), labelled("mug/11"), labelled("pan/0"),
                    labelled("mug/2", "handover"), labelled("mug/3", kind="lateral"), labelled("mug/4", "hold")])
-    grasps = Seeds(every, "0" * 8)
+    grasps = GraspLibrary(every, "0" * 8)
 
     def names(*asked):
         near = grasps.near(*asked)
@@ -98,7 +98,7 @@ def test_a_round_starts_in_part_from_copies_and_a_seed_repeats_it(known, hammers
     original = production.starts
     monkeypatch.setattr(production, "starts", lambda *given: rounds.append(original(*given)) or rounds[-1])
     known.save(tmp_path / "known.npz")
-    grasps = load_seeds(tmp_path / "known.npz")
+    grasps = load_library(tmp_path / "known.npz")
     task = Task("hammer/1", "use", 0, grasps.digest)
     for given in (grasps, grasps, None):
         produce(task, hammers["hammer/1"], hand, seed=0, seeds=given)

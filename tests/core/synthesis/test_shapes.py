@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from core.synthesis.shapes import FAMILIES, HELD_OUT, make_shape, split
-from core.synthesis.shapes.solid import Assembly, box, ellipsoid, hollow, lathe, smooth, superquadric, sweep
+from core.dataset.shapes import FAMILIES, HELD_OUT, make_shape, split
+from core.dataset.shapes.solid import Assembly, box, ellipsoid, hollow, lathe, smooth, superquadric, sweep
 
 
 @pytest.mark.parametrize("family", FAMILIES)

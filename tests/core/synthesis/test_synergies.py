@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.synthesis.synergies import fit_synergies, load_synergies
+from core.dataset.synergies import fit_synergies, load_synergies
 
 TRAINING = Path(__file__).resolve().parents[3] / "weights" / "training"
 
@@ -32,7 +32,7 @@ def test_weights_count(tmp_path):
 
 
 def test_the_bundled_basis_is_of_the_bundled_grasps():
-    from core.synthesis.dataset import load_training
+    from core.dataset.training_grasps import load_training
 
     data, kept = load_training(TRAINING / "grasps.npz"), load_synergies(TRAINING / "synergies.npz")
     counts = np.bincount(data.type, minlength=18)

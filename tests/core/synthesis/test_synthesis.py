@@ -9,19 +9,21 @@ import pytest
 import torch
 import trimesh
 
-from core.generators import synthesis
-from core.generators.base import GraspRequest
-from core.generators.synthesis import LIKELY, STRICT_ROUNDS, Offered, Synthesis
-from core.grasps import Grasps
+from core.fitting.energy import NEAR, Adam, GraspEnergy, Poses, Stage, best_of_each, through_wall
+from core.fitting.hand_points import HandPoints
+from core.grasps.batch import Grasps
+from core.grasps.request import GraspRequest
+from core.grasps.taxonomy import BY_NAME, TYPES, templates
 from core.hand import load_hand
+from core.hand.tables import PARTS
 from core.metrics.diversity import nearest_neighbour_degrees
 from core.objects import prepare_object
+from core.quality.surface import skin_through, wrench_residual
 from core.rotations import axis_angle_to_matrix, frame_from, matrix_to_axis_angle
-from core.synthesis.checks import check, skin_through, wrench_residual
-from core.synthesis.optimise import NEAR, Adam, Closer, Poses, Stage, best_of_each, through_wall
-from core.synthesis.probe import PARTS, HandProbe
-from core.synthesis.starts import StartMaker, other_fingers, outer_width
-from core.synthesis.taxonomy import BY_NAME, TYPES, templates
+from core.synthesis import generator
+from core.synthesis.acceptance import check
+from core.synthesis.generator import LIKELY, STRICT_ROUNDS, CandidateCollector, Synthesis
+from core.synthesis.starts import StartSampler, other_fingers, outer_width
 
 
 class Watch:
@@ -68,8 +70,8 @@ def grasped(hand, rod):
 
 def test_the_probe_moves_as_the_hand_does(hand):
     """Its spheres are the hand's own; a point between three vertices moves as their skinning says; normals turn."""
-    probe, dofs = HandProbe(hand), hand.dof_limits.mean(1).expand(2, 21) * torch.tensor([[0.3], [1.0]])
-    closer = Closer(hand, probe, torch.zeros(10), prepare_object(*_box()))
+    probe, dofs = HandPoints(hand), hand.dof_limits.mean(1).expand(2, 21) * torch.tensor([[0.3], [1.0]])
+    closer = GraspEnergy(hand, probe, torch.zeros(10), prepare_object(*_box()))
     points, normals = closer.local(dofs)
     zero = torch.zeros(2, 3)
     out = hand(zero, hand.pose_from_dofs(dofs), zero, torch.zeros(2, 10))
@@ -86,7 +88,7 @@ def test_the_probe_moves_as_the_hand_does(hand):
 
 
 def test_the_whole_skin_is_the_hands_and_moves_with_its_bones(hand):
-    closer = Closer(hand, HandProbe(hand), torch.zeros(10), prepare_object(*_box()))
+    closer = GraspEnergy(hand, HandPoints(hand), torch.zeros(10), prepare_object(*_box()))
     dofs = torch.full((2, 21), 0.5, requires_grad=True)
     poses = Poses(axis_angle_to_matrix(torch.randn(2, 3)), torch.randn(2, 3), dofs, dofs.detach(), ("",) * 2)
     skin = closer.skin(poses)
@@ -103,7 +105,7 @@ def test_the_whole_skin_is_the_hands_and_moves_with_its_bones(hand):
 
 def test_only_skin_near_the_object_is_looked_after(hand):
     """A hand over a box by its fingertips: their skin, and none of the heel's; in both hands' of a pair."""
-    closer = Closer(hand, HandProbe(hand), torch.zeros(10), prepare_object(*_box()))
+    closer = GraspEnergy(hand, HandPoints(hand), torch.zeros(10), prepare_object(*_box()))
     tip = closer.all_skin.rest[hand.tip_vertices[2]]
     dofs = torch.zeros(2, 21)
     wrist = torch.stack([torch.tensor([0.0, 0, 0.03]) - tip, torch.tensor([0.0, 0.5, 0])])
@@ -142,7 +144,7 @@ def test_at_least_twelve_types_each_with_calibrated_templates(hand):
 
 def test_templates_touch_their_ideal_body_with_thumb_and_fingers(hand):
     """The search found opposition: on the body of its width the thumb's pad and the fingers' are at the surface."""
-    probe = HandProbe(hand)
+    probe = HandPoints(hand)
     for name in ("large_diameter", "precision_sphere", "tripod", "palmar_pinch", "prismatic_four"):
         for template in templates(name):
             transforms = hand.transforms(torch.zeros(1, 3), hand.pose_from_dofs(template.dofs[None]), torch.zeros(1, 3),
@@ -167,7 +169,7 @@ def test_left_templates_are_mirrored():
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_probe_pads_lie_on_the_palm_side(side):
     hand = load_hand(side=side)
-    probe = HandProbe(hand)
+    probe = HandPoints(hand)
     for finger in ("index", "middle", "ring", "little"):
         for segment in ("tip", "mid", "prox"):
             assert (probe.normals[probe.groups[f"{finger} {segment}"].rows][:, 1] < -0.5).all(), (finger, segment)
@@ -179,7 +181,7 @@ def test_probe_pads_lie_on_the_palm_side(side):
 
 
 def test_probe_skins_as_the_hand_does(hand):
-    probe = HandProbe(hand)
+    probe = HandPoints(hand)
     dofs = 0.4 * torch.ones(1, 21)
     closer_joints = probe.joints[None]
     transforms = hand.transforms(torch.zeros(1, 3), hand.pose_from_dofs(dofs), torch.zeros(1, 3), closer_joints)
@@ -212,7 +214,7 @@ def test_skin_beyond_a_thin_wall_is_deeper_the_farther_it_is():
 
 def test_skin_through_a_wall_is_counted(hand, bowl):
     """A hand pushed through the bowl is seen although hardly any of its skin lies inside the thin wall."""
-    closer = Closer(hand, HandProbe(hand), torch.zeros(10), bowl)
+    closer = GraspEnergy(hand, HandPoints(hand), torch.zeros(10), bowl)
     straight = torch.zeros(1, 21)
     poses = Poses(torch.eye(3)[None], torch.tensor([[0.12, 0.0, 0.0]]), straight, straight, ("tripod",))
     skin = closer.skin(poses)
@@ -234,8 +236,8 @@ def test_wrench_residual_of_two_plates_and_of_one():
 
 
 def test_closing_brings_the_hand_to_the_rod(hand, rod):
-    closer = Closer(hand, HandProbe(hand), torch.zeros(10), rod)
-    maker = StartMaker(rod, closer, GraspRequest(rod, hand, 4, type="medium_wrap"), torch.Generator().manual_seed(0))
+    closer = GraspEnergy(hand, HandPoints(hand), torch.zeros(10), rod)
+    maker = StartSampler(rod, closer, GraspRequest(rod, hand, 4, type="medium_wrap"), torch.Generator().manual_seed(0))
     poses = maker.make(4, maker.usable())
     pads = closer._pad_weights(poses.types)
     before = closer.energy(poses, pads, None)
@@ -246,8 +248,8 @@ def test_closing_brings_the_hand_to_the_rod(hand, rod):
 
 
 def test_types_are_gated_by_width(hand, rod):
-    closer = Closer(hand, HandProbe(hand), torch.zeros(10), rod)
-    maker = StartMaker(rod, closer, GraspRequest(rod, hand, 4), torch.Generator().manual_seed(0))
+    closer = GraspEnergy(hand, HandPoints(hand), torch.zeros(10), rod)
+    maker = StartSampler(rod, closer, GraspRequest(rod, hand, 4), torch.Generator().manual_seed(0))
     names = {kind.name for kind in maker.usable()}
     assert "medium_wrap" in names
     assert "large_diameter" not in names
@@ -255,11 +257,11 @@ def test_types_are_gated_by_width(hand, rod):
 
 
 def test_fingers_of_one_type_vary_where_variety_is_wanted(hand, rod):
-    closer = Closer(hand, HandProbe(hand), torch.zeros(10), rod)
+    closer = GraspEnergy(hand, HandPoints(hand), torch.zeros(10), rod)
     request = GraspRequest(rod, hand, 32, type="medium_wrap")
 
     def apart(variety: float) -> tuple[float, float]:
-        maker = StartMaker(rod, closer, request, torch.Generator().manual_seed(0), variety)
+        maker = StartSampler(rod, closer, request, torch.Generator().manual_seed(0), variety)
         poses = maker.make(32, maker.usable())
         assert ((poses.dofs >= closer.limits[:, 0]) & (poses.dofs <= closer.limits[:, 1])).all()
         return tuple(float(nearest_neighbour_degrees(dofs).median()) for dofs in (poses.dofs, poses.template))
@@ -341,7 +343,7 @@ def test_a_bowl_is_held_by_its_wall(hand, bowl):
     rng = torch.Generator().manual_seed(1)
     grasps = Synthesis().sample(GraspRequest(bowl, hand, 2), rng, Watch())
     assert len(grasps) >= 2
-    from core.metrics.bones import bones_crossing
+    from core.quality.bones import bones_crossing
 
     assert int(bones_crossing(bowl, hand(**grasps.parameters()).joints).sum()) == 0
 
@@ -354,7 +356,7 @@ def test_repeats_of_a_round_object_are_no_new_grasps(hand, rod):
     joint = hand.rest(torch.zeros(1, 10))[1][0, 0]
     grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(2, 45), turn @ wrist - joint, torch.zeros(2, 10),
                     torch.tensor([2.0, 1.0]))
-    with Offered(GraspRequest(rod, hand, 4), Watch()) as offered:
+    with CandidateCollector(GraspRequest(rod, hand, 4), Watch()) as offered:
         offered.add(grasps, 4)
         assert offered.strict
         assert offered.expected == pytest.approx(LIKELY)
@@ -367,9 +369,9 @@ def test_repeats_of_a_round_object_are_no_new_grasps(hand, rod):
 
 def test_what_fell_is_no_reason_to_drop_its_like(hand, rod, monkeypatch):
     answers = iter([False, True])
-    monkeypatch.setattr(synthesis, "holds", lambda *_: next(answers))
+    monkeypatch.setattr(generator, "holds", lambda *_: next(answers))
     grasp = Grasps(torch.zeros(1, 3), torch.zeros(1, 45), torch.zeros(1, 3), torch.zeros(1, 10), torch.ones(1))
-    with Offered(GraspRequest(rod, hand, 4), Watch()) as offered:
+    with CandidateCollector(GraspRequest(rod, hand, 4), Watch()) as offered:
         for found in (0, 1, 1):
             offered.add(grasp, 4)
             assert offered.wait(True, lambda: True)
@@ -378,7 +380,7 @@ def test_what_fell_is_no_reason_to_drop_its_like(hand, rod, monkeypatch):
 
 def test_of_more_than_were_asked_for_the_unlike_are_offered(hand, rod, monkeypatch):
     """Three that are one grasp turned about the rod, and a worse one of another kind: it is among the two offered."""
-    monkeypatch.setattr(synthesis, "holds", lambda *_: True)
+    monkeypatch.setattr(generator, "holds", lambda *_: True)
     angles = torch.tensor([0.0, 1.5, 3.0, 0.0])
     turn = axis_angle_to_matrix(torch.stack([torch.zeros(4), torch.zeros(4), angles], 1))
     wrist = torch.tensor([[0.1, 0.02, 0.0]]).repeat(4, 1)
@@ -387,24 +389,24 @@ def test_of_more_than_were_asked_for_the_unlike_are_offered(hand, rod, monkeypat
     place = (turn @ wrist[..., None])[..., 0] - joint
     grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(4, 45), place, torch.zeros(4, 10),
                     torch.tensor([4.0, 3.0, 2.0, 1.0]))
-    with Offered(GraspRequest(rod, hand, 2), Watch()) as offered:
+    with CandidateCollector(GraspRequest(rod, hand, 2), Watch()) as offered:
         for row in range(4):
             monkeypatch.setattr(offered, "_symmetry", offered._plain)  # have them all shaken
             offered.add(grasps[row], 9)
         assert offered.wait(True, lambda: True)
-        monkeypatch.setattr(offered, "_symmetry", synthesis.find_symmetry(rod))
+        monkeypatch.setattr(offered, "_symmetry", generator.find_symmetry(rod))
         assert sorted(offered.grasps("synthesis").score.tolist()) == [1.0, 4.0]
 
 
 def test_more_is_looked_for_while_a_round_object_has_few_that_are_unlike(hand, rod, monkeypatch):
     """Of four wanted: four that are one grasp turned lack three; with three of other kinds nothing is lacking."""
-    monkeypatch.setattr(synthesis, "holds", lambda *_: True)
+    monkeypatch.setattr(generator, "holds", lambda *_: True)
     turn = axis_angle_to_matrix(torch.stack([torch.zeros(7), torch.zeros(7), torch.linspace(0, 4.8, 7)], 1))
     wrist = torch.tensor([[0.1, 0.02, 0.0]]).repeat(7, 1)
     wrist[4:, 0] += torch.tensor([0.05, 0.1, 0.15])
     place = (turn @ wrist[..., None])[..., 0] - hand.rest(torch.zeros(1, 10))[1][0, 0]
     grasps = Grasps(matrix_to_axis_angle(turn), torch.zeros(7, 45), place, torch.zeros(7, 10), torch.ones(7))
-    with Offered(GraspRequest(rod, hand, 4), Watch()) as offered:
+    with CandidateCollector(GraspRequest(rod, hand, 4), Watch()) as offered:
         round_about = offered._symmetry
         monkeypatch.setattr(offered, "_symmetry", offered._plain)  # have them all shaken
         for rows, lacks in ((range(2), True), (range(2, 4), True), (range(4, 7), False)):

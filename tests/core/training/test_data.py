@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import torch
 
+from core.dataset.training_grasps import load_training, merge
 from core.generators.fastgrasp import HandLoss
-from core.generators.handcode import HandCode
-from core.generators.heading import WINDOW
+from core.generators.hand_parameters import HandNormalizer
+from core.grasps.heading_frame import LOCAL_RADIUS
 from core.hand import load_hand
 from core.hand.skin import SkinSample
-from core.synthesis.dataset import load_training, merge
 from core.training import data as training_data
-from core.training.data import load_windows
-from core.training.loop import Course
-from core.training.recipes import RECIPES, Stage, fastgrasp, run
+from core.training.configs import CONFIGS, Stage, fastgrasp, run
+from core.training.data import load_training_data
+from core.training.loop import OptimizerConfig
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def windows(files):
-    return load_windows(files / "grasps.npz", files / "windows.npz", load_hand())
+    return load_training_data(files / "grasps.npz", files / "windows.npz", load_hand())
 
 
 def test_splits_are_kept_apart(windows):
@@ -48,30 +48,30 @@ def test_they_are_made_anew_only_when_the_grasps_change(files, windows, monkeypa
         raise AssertionError("made again")
 
     monkeypatch.setattr(training_data, "_make", never)
-    again = load_windows(files / "grasps.npz", files / "windows.npz", load_hand())
+    again = load_training_data(files / "grasps.npz", files / "windows.npz", load_hand())
     assert torch.equal(again.points, windows.points)
     load_training(files / "grasps.npz")[:5].save(files / "fewer.npz")
     with pytest.raises(AssertionError, match="made again"):
-        load_windows(files / "fewer.npz", files / "windows.npz", load_hand())
+        load_training_data(files / "fewer.npz", files / "windows.npz", load_hand())
 
 
 def test_a_batch_shows_the_hand_on_its_surface(windows):
     """However the frame was jittered, code and window belong together: true hands touch the window's points."""
-    hand, code = load_hand(), HandCode()
+    hand, code = load_hand(), HandNormalizer()
     rows = windows.rows("train")
     code.fit(hand, windows.grasps[rows], windows.frames[rows])
     one, two = (windows.batch(rows, hand, code, torch.Generator().manual_seed(seed)) for seed in (1, 2))
     assert (one["code"] - two["code"]).abs().max() > 0.01
     for batch in (one, two):
         skin = code.skin(SkinSample(hand), batch["code"]).points
-        near = torch.cdist(skin, batch["window"][..., :3] * WINDOW).amin((1, 2))
+        near = torch.cdist(skin, batch["window"][..., :3] * LOCAL_RADIUS).amin((1, 2))
         assert near.max() < 0.008
     repeated = windows.batch(rows, hand, code, torch.Generator().manual_seed(1))
     assert all(torch.equal(value, one[key]) for key, value in repeated.items())
 
 
 def test_the_papers_frame_turns_anyhow(windows):
-    hand, code = load_hand(), HandCode()
+    hand, code = load_hand(), HandNormalizer()
     rows = windows.rows("train")
     code.fit(hand, windows.grasps[rows], windows.frames[rows])
     batch = windows.batch(rows, hand, code, torch.Generator().manual_seed(1), object_frame=True)
@@ -98,14 +98,14 @@ def test_the_ablations_variants_are_trained(windows, tmp_path, options, stages, 
     assert recipe.object_frame == options.get("object_frame", False)
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("name", list(CONFIGS))
 def test_each_recipe_runs_stops_and_goes_on(windows, tmp_path, name):
     hand = load_hand()
     lines = []
     scale = 0.0001 if name == "jointdiffusion" else 0.001
-    recipe = RECIPES[name](scale)
+    recipe = CONFIGS[name](scale)
     assert not run(recipe, windows, hand, tmp_path, 0.0, lines.append)
-    assert run(RECIPES[name](scale), windows, hand, tmp_path, 600.0, lines.append)
+    assert run(CONFIGS[name](scale), windows, hand, tmp_path, 600.0, lines.append)
     for stage in recipe.stages:
         assert (tmp_path / f"{stage.name}.jsonl").exists()
     for value in recipe.network.state_dict().values():
@@ -121,8 +121,8 @@ def test_a_stage_sees_as_many_points_as_it_says(windows, tmp_path):
             return {"loss": recipe.network.wishes(batch["kind"], batch["intent"]).square().mean()}
         return of
 
-    recipe = RECIPES["jointdiffusion"](0.0001)
-    stages = tuple(Stage(name, ("wishes",), loss(name), Course(1), 4, points=points)
+    recipe = CONFIGS["jointdiffusion"](0.0001)
+    stages = tuple(Stage(name, ("wishes",), loss(name), OptimizerConfig(1), 4, points=points)
                    for name, points in (("few", 32), ("own", None)))
     recipe = replace(recipe, stages=stages)
     assert run(recipe, windows, load_hand(), tmp_path, 600.0, lambda line: None)
@@ -132,20 +132,20 @@ def test_a_stage_sees_as_many_points_as_it_says(windows, tmp_path):
 
 def test_grown_data_leaves_the_units_of_what_was_learned(windows, tmp_path):
     hand = load_hand()
-    first, then = RECIPES["fastgrasp"](0.0001), RECIPES["fastgrasp"](0.0001)
+    first, then = CONFIGS["fastgrasp"](0.0001), CONFIGS["fastgrasp"](0.0001)
     run(first, windows, hand, tmp_path, 0.0, lambda line: None)
     grown = replace(windows, grasps=replace(windows.grasps, transl=windows.grasps.transl * 1.1))
     run(then, grown, hand, tmp_path, 0.0, lambda line: None)
     assert torch.equal(then.network.code.mean, first.network.code.mean)
     assert torch.equal(then.network.code.scale, first.network.code.scale)
-    fresh = RECIPES["fastgrasp"](0.0001)
+    fresh = CONFIGS["fastgrasp"](0.0001)
     run(fresh, grown, hand, tmp_path / "fresh", 0.0, lambda line: None)
     assert not torch.equal(fresh.network.code.mean, first.network.code.mean)
 
 
 def test_hands_to_refine_are_seen_from_where_they_are(windows):
     """Their frames, clouds and truths belong together, contact too; the rest of the batch is as it was."""
-    hand, code = load_hand(), HandCode()
+    hand, code = load_hand(), HandNormalizer()
     rows = windows.rows("train")
     code.fit(hand, windows.grasps[rows], windows.frames[rows])
     batch = windows.batch(rows, hand, code, torch.Generator().manual_seed(2), 1024, noisy=0.5)
@@ -153,7 +153,7 @@ def test_hands_to_refine_are_seen_from_where_they_are(windows):
     assert given.any()
     assert not given.all()
     sample = SkinSample(hand)
-    place, rough, true = batch["window"][..., :3] * WINDOW, *(
+    place, rough, true = batch["window"][..., :3] * LOCAL_RADIUS, *(
         code.skin(sample, batch[key]).points for key in ("noisy", "code"))
     middle = (rough.mean(1) - place.mean(1)).norm(dim=1)
     assert middle[given].median() < 0.12  # the window is around the noisy hand

@@ -3,7 +3,7 @@ import json
 import torch
 from torch import nn
 
-from core.training.loop import Course, train
+from core.training.loop import OptimizerConfig, train
 
 
 def line(rng):
@@ -26,7 +26,7 @@ def fresh():
 
 def test_it_learns_and_keeps_a_log(tmp_path):
     module = fresh()
-    assert train(module, loss_of(module), Course(300, rate=0.05, average=0.9), tmp_path, "line",
+    assert train(module, loss_of(module), OptimizerConfig(300, rate=0.05, average=0.9), tmp_path, "line",
                  check=lambda: {"loss": module.weight.sum()})
     assert abs(float(module.weight) - 3) < 0.05
     assert abs(float(module.bias) + 1) < 0.05
@@ -39,7 +39,7 @@ def test_it_learns_and_keeps_a_log(tmp_path):
 
 def test_cut_in_slices_it_ends_where_it_would_have(tmp_path):
     """A course cut after some steps and taken up by a new process gives the same weights, bit for bit."""
-    course = Course(40, rate=0.05, average=0.9)
+    course = OptimizerConfig(40, rate=0.05, average=0.9)
     whole = fresh()
     train(whole, loss_of(whole), course, tmp_path / "whole", "line")
     steps = []
@@ -79,5 +79,5 @@ def test_what_is_frozen_stays(tmp_path):
         x, y = line(rng)
         return {"loss": (module(x) - y).square().mean()}
 
-    train(module, loss, Course(20), tmp_path, "part")
+    train(module, loss, OptimizerConfig(20), tmp_path, "part")
     assert torch.equal(module[0].weight, before)

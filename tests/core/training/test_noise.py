@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from core.grasps import Grasps
+from core.grasps.batch import Grasps
 from core.hand import load_hand
 from core.rotations import axis_angle_to_matrix
 from core.training.noise import PAPER, perturbed
