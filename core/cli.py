@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.files import save_text
-from core.grasps.storage import read_grasps, write_grasps
 from core.registry import METHODS
 
 if TYPE_CHECKING:
@@ -141,6 +140,7 @@ def methods() -> None:
 def generate(options: argparse.Namespace) -> None:
     """Writes the grasps' file; raises what `main` turns into a sentence."""
     from core.grasps.request import GraspRequest
+    from core.grasps.storage import write_grasps
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
     from core.parallel import choose_device, use_few_threads
@@ -168,6 +168,7 @@ def generate(options: argparse.Namespace) -> None:
 
 def fit(options: argparse.Namespace) -> None:
     """Writes the fitted grasps' file; raises what `main` turns into a sentence."""
+    from core.grasps.storage import read_grasps, write_grasps
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
     from core.parallel import choose_device, use_few_threads
@@ -191,16 +192,15 @@ def fit(options: argparse.Namespace) -> None:
     write_grasps(options.out, hand, obj, fitted, unit)
 
 
-
-
 def evaluate(options: argparse.Namespace) -> None:
     """Prints a table, or writes it as JSON; raises what `main` turns into a sentence."""
     import json
 
+    from core.grasps.storage import read_grasps
     from core.hand import load_hand
     from core.metrics.evaluate import check_truth
     from core.metrics.evaluate import evaluate as measure
-    from core.objects import kept_object, load_mesh
+    from core.objects import cached_object, load_mesh
     from core.parallel import use_few_threads
 
     use_few_threads()
@@ -213,7 +213,7 @@ def evaluate(options: argparse.Namespace) -> None:
         hand = load_hand(options.hand_file, grasps.hand)
         if truth is not None:
             check_truth(hand, grasps, truth)
-        obj = kept_object(*load_mesh(options.mesh, unit), any_size=True)
+        obj = cached_object(*load_mesh(options.mesh, unit), any_size=True)
         found = measure(obj, hand, grasps, options.protocol, progress, truth)
     finally:
         progress.end()
@@ -226,8 +226,6 @@ def evaluate(options: argparse.Namespace) -> None:
     for ruler in RULERS:
         for name, value in figures.get(ruler, {}).items():
             print(f"{ruler:7} {name:28} {value:.4g}")
-
-
 
 
 def check_out(path: Path) -> None:

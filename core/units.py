@@ -1,11 +1,10 @@
-"""Units of length, and the hand length that a scene's is compared with."""
+"""Units of length, and the length of the hand."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from typing import Final
-
-
-HAND_LENGTH: Final = 0.19  # metres: what a scene's hand length is compared with
+#: metres in one unit
+UNITS: Final = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
+#: metres from the wrist to the middle fingertip: an adult's, with which a scene's hand length is compared
+HAND_LENGTH: Final = 0.19

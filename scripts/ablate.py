@@ -213,7 +213,7 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
         if row.rebuilt:
             code = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
-            seen = LocalPointCloud(window, frames.middle(), torch.zeros(len(held)))  # how large it is only our clearance asks
+            seen = LocalPointCloud(window, frames.middle(), torch.zeros(len(held)))  # size: our clearance's
             code = network.propose(seen, windows.kind[held], windows.intent[held], truth.betas, skin,
                                    network.shown, rng, lambda fraction: True)
         found = network.code.grasps(hand, code, frames, "ablation")

@@ -57,13 +57,13 @@ def finer(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.ndarr
 
 def loaded_twice(vertices: np.ndarray, faces: np.ndarray) -> tuple[Any, list[dict]]:
     """An object, and rows of what it took to prepare it, and to read it where it was kept."""
-    from core.objects import kept_object
+    from core.objects import cached_object
 
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for what in ("object prepared", "object loaded again"):
             begin = time.perf_counter()
-            obj = kept_object(vertices, faces, folder=folder)
+            obj = cached_object(vertices, faces, folder=folder)
             rows.append({"what": what, "seconds": time.perf_counter() - begin})
     return obj, rows
 

@@ -44,7 +44,7 @@ METHODS_HERE = ("control_random", "control_other", "training", "retrieval")
 def things(options: argparse.Namespace) -> dict[str, Any]:
     """Name -> a function that prepares the object."""
     from core.dataset.training_grasps import load_training, training_object
-    from core.objects import kept_object, load_mesh
+    from core.objects import cached_object, load_mesh
 
     if str(options.objects).startswith("training:"):
         held = load_training(options.training).split(str(options.objects).split(":")[1])
@@ -74,7 +74,7 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
 
     def prepare(path: Path) -> Any:
         vertices, faces = load_mesh(path)
-        return kept_object(vertices @ turn_of(path.stem, options).T, faces)
+        return cached_object(vertices @ turn_of(path.stem, options).T, faces)
 
     return {path.stem: lambda path=path: prepare(path) for path in files}
 
@@ -82,14 +82,14 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
 def turned_object(name: str, turn: np.ndarray) -> Any:
     """A training object, its mesh turned before anything is measured on it."""
     from core.dataset.shapes import make_shape
-    from core.objects import kept_object, with_parts
+    from core.objects import cached_object, with_parts
 
     family, seed = name.split("/")
     if family == "mesh":
         raise ValueError(f"{name} is a mesh of a user's folder: give --objects that folder.")
     shape = make_shape(family, int(seed))
     vertices = shape.vertices @ turn.T
-    return with_parts(kept_object(vertices, shape.faces), vertices, shape.faces, shape.part, shape.names, shape.types)
+    return with_parts(cached_object(vertices, shape.faces), vertices, shape.faces, shape.part, shape.names, shape.types)
 
 
 def turned_grasps(hand: Any, grasps: Any, turn: np.ndarray) -> Any:

@@ -51,7 +51,8 @@ def main() -> int:
         if done % 50 == 0:
             print(f"windows of object {done}/{total}", flush=True)
 
-    windows = load_training_data(options.training, options.windows or options.out / "windows.npz", hand, options.cache, tell)
+    windows = load_training_data(options.training, options.windows or options.out / "windows.npz", hand,
+                                 options.cache, tell)
     print(f"{len(windows.rows('train'))} grasps to train on, {len(windows.names)} objects, "
           f"{time.monotonic() - begin:.0f} s", flush=True)
     recipe = CONFIGS[options.name](options.scale)

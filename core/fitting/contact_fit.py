@@ -67,7 +67,7 @@ BONE, FAR = 4.0, 0.25
 
 
 class FitEnergy(GraspEnergy):
-    """Mends hands of one shape: `GraspEnergy`'s energy with the grasps' own contacts, and a pull back to where they were.
+    """The energy of the fit of hands of one shape: `GraspEnergy` with the grasps' own contacts and a pull back to them.
 
     Args:
         start: the B poses as they were given; `template` is their own. pads: (B, pads) how much each pad should touch.
@@ -167,7 +167,7 @@ class StiffFitEnergy(FitEnergy):
 
 
 class StiffnessEvaluator:
-    """`core.quality.stiffness.grasp_quality` of hands of one shape on one object, of fewer points, and differentiable."""
+    """`grasp_quality` of hands of one shape on one object, of fewer points, and differentiable."""
 
     def __init__(self, closer: GraspEnergy, obj: GraspObject) -> None:
         self._closer = closer
@@ -221,7 +221,8 @@ def ways_there(closer: GraspEnergy, obj: GraspObject, poses: Poses) -> Poses:
 
 
 @torch.no_grad()
-def ways_to_grip(closer: GraspEnergy, grip: StiffnessEvaluator, obj: GraspObject, poses: Poses, bone: float = BONE) -> Poses:
+def ways_to_grip(closer: GraspEnergy, grip: StiffnessEvaluator, obj: GraspObject, poses: Poses,
+                 bone: float = BONE) -> Poses:
     """Each pose, or one near it from which its fingers can close on the object so that they grip it better.
 
     All of `NUDGES` are tried. There each finger is closed, from well open, until it would go into the object, or left

@@ -115,8 +115,6 @@ def through_wall(distance: torch.Tensor, outward: torch.Tensor, normals: torch.T
     return torch.where(beyond, (distance + 0.1).clamp_min(0), torch.zeros_like(distance))
 
 
-
-
 def best_of_each(types: tuple[str, ...], energy: torch.Tensor, keep: float) -> torch.Tensor:
     """Rows, in order, of the best `keep` share of each type (at least one): types' energies do not compare."""
     rows: list[int] = []

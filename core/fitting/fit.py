@@ -132,7 +132,8 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
     back = order.argsort()
     return Fitted(Grasps.cat([part.grasps for part in parts])[back],
                   torch.cat([part.moved_mm for part in parts])[back], torch.cat([part.changed for part in parts])[back],
-                  SurfaceQuality.cat([part.before for part in parts])[back], SurfaceQuality.cat([part.after for part in parts])[back],
+                  SurfaceQuality.cat([part.before for part in parts])[back],
+                  SurfaceQuality.cat([part.after for part in parts])[back],
                   all(part.complete for part in parts))
 
 
@@ -153,7 +154,7 @@ class Fitting:
         self.given = grasps if field is None or laid else hands_in_field(hand, field, grasps)
         with torch.no_grad():
             posed = hand(**self.given.parameters())
-            self.before = measure_surface(obj, self.closer, posed.vertices, posed.joints)
+            self.before = measure_surface(obj, hand, posed.vertices, posed.joints)
             self.joints = posed.joints
             self.start = self.begun = poses_of(hand, probe, self.given)
             local, normals = self.closer.local(self.start.dofs)
@@ -284,7 +285,7 @@ def measured(obj: GraspObject, closer: GraspEnergy, poses: Poses) -> SurfaceQual
     """How poses of the closer's hand lie on the exact surface."""
     with torch.no_grad():
         posed = closer.hand(**closer.grasps(poses, "", 0).parameters())
-    return measure_surface(obj, closer, posed.vertices, posed.joints)
+    return measure_surface(obj, closer.hand, posed.vertices, posed.joints)
 
 
 def poses_of(hand: HandModel, probe: HandPoints, grasps: Grasps) -> Poses:
@@ -293,17 +294,5 @@ def poses_of(hand: HandModel, probe: HandPoints, grasps: Grasps) -> Poses:
     dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
     wrist = grasps.transl + probe.wrist
     return Poses(axis_angle_to_matrix(grasps.global_orient), wrist, dofs, dofs, ("",) * len(grasps))
-
-
-
-
-
-
-
-
-
-
-
-
 
 

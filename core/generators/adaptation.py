@@ -1,6 +1,6 @@
 """What proposed hands are moved by at test time: GraspTTA's Eq. 3, and how firmly they would grip what is seen.
 
-The grip is a term of our own: the elastic grip of `core.quality.stiffness`, of the points of skin and of surface that the
+The stiffness is a term of our own: that of `core.quality.stiffness`, of the points of skin and of surface that the
 losses see, differentiable.
 """
 

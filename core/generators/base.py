@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from core.grasps.request import GraspRequest, Progress
 
 
-
-
-
-
 class Generator(Protocol):
     """A grasp generator, on the device it was put on."""
 

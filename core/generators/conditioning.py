@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 import torch
 from torch import nn
 
 from core.grasps.intents import INTENTS
 from core.grasps.taxonomy import TYPES
-
-if TYPE_CHECKING:
-    from typing import Final
-
 
 #: Index 0 is "any": nothing is wished.
 TYPE_CONDITIONS: Final = ("any", *(kind.name for kind in TYPES))

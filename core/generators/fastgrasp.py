@@ -328,8 +328,8 @@ class FastGrasp(Network):
                 sums[name] = sums.get(name, 0) + value / self.passes
         return sums
 
-    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool],
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                hand: SkinSample, finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool],
                 guidance: float = 1.0) -> torch.Tensor:
         """Sec. 3.4: N steps of DDIM from noise, the adaptation module, the decoder (Eq. 10); before that, settling."""
         c = self.condition(seen.window, kind, intent, betas)
@@ -349,8 +349,8 @@ class FastGrasp(Network):
                           lambda share: go_on(DIFFUSING + (1 - DIFFUSING) * share))
         return self.decoded(z)
 
-    def settled(self, z: torch.Tensor, seen: LocalPointCloud, betas: torch.Tensor, hand: SkinSample,
-                finish: AdaptationConfig, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def settled(self, z: torch.Tensor, seen: LocalPointCloud, betas: torch.Tensor,
+                hand: SkinSample, finish: AdaptationConfig, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Latents (N, latent) after settling; the contact map is to stay as it is."""
         gripping = None
         for step in range(finish.steps):

@@ -133,7 +133,8 @@ class GraspTTA(Network):
     #: 85 %, 0.3 mm deeper.
     guidance = 1.5
 
-    def __init__(self, refresh: int = 10, *, shown: AdaptationConfig = WITHOUT_FIT, laid: AdaptationConfig = BEFORE_FIT, temperature: float = 1.0,
+    def __init__(self, refresh: int = 10, *, shown: AdaptationConfig = WITHOUT_FIT, laid: AdaptationConfig = BEFORE_FIT,
+                 temperature: float = 1.0,
                  adapt: Literal["decoder", "parameters"] = "decoder") -> None:
         super().__init__()
         self.shown, self.laid, self.refresh = shown, laid, refresh
@@ -183,8 +184,8 @@ class GraspTTA(Network):
         found = self.contact(self.contact.of_object(batch["window"]), seen)
         return {"loss": (found - omega).square().mean()}
 
-    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool],
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                hand: SkinSample, finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool],
                 guidance: float = 1.0) -> torch.Tensor:
         """Sec. 2.3: z from a Gaussian, the decoder, and adaptation.
 
@@ -201,8 +202,8 @@ class GraspTTA(Network):
         return in_chunks(code, lambda rows, goes_on: self.adapted(before[rows], seen[rows], betas[rows], hand, finish,
                                                                   goes_on), go_on)
 
-    def adapted(self, before: torch.Tensor, seen: LocalPointCloud, betas: torch.Tensor, hand: SkinSample,
-                finish: AdaptationConfig, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def adapted(self, before: torch.Tensor, seen: LocalPointCloud, betas: torch.Tensor,
+                hand: SkinSample, finish: AdaptationConfig, go_on: Callable[[float], bool]) -> torch.Tensor:
         """Codes (N, 61) after minimising L_TTA (Eq. 3), each candidate for itself.
 
         Args:

@@ -407,8 +407,9 @@ class JointDiffusion(Network):
                                  (len(window), self.size), rng, steps, temperature=temperature, go_on=go_on)
         return self.out_of_units(x)
 
-    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                hand: SkinSample, finish: AdaptationConfig, rng: torch.Generator,
+                go_on: Callable[[float], bool]) -> torch.Tensor:
         """Synthesis: DDIM, and the hands, mean shape whatever the betas, that lie in the fields it gives."""
         distances, _ = self.predict(seen.window, kind, intent, rng, lambda done: go_on(SAMPLING * done))
         return self.codes(hand, distances, lambda done: go_on(SAMPLING + (1 - SAMPLING) * done))

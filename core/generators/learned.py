@@ -50,8 +50,9 @@ class Network(nn.Module):
         super().__init__()
         self.code = HandNormalizer()
 
-    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, hand: SkinSample,
-                finish: AdaptationConfig, rng: torch.Generator, go_on: Callable[[float], bool]) -> torch.Tensor:
+    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
+                hand: SkinSample, finish: AdaptationConfig, rng: torch.Generator,
+                go_on: Callable[[float], bool]) -> torch.Tensor:
         """(N, 61) codes of right hands of shapes (N, 10) for what is seen at N places and wishes (N,)."""
         raise NotImplementedError
 

@@ -52,7 +52,8 @@ class LocalPointCloud:
     area: torch.Tensor
 
     @staticmethod
-    def around(obj: GraspObject, frames: Frames, count: int, rng: torch.Generator, reach: float = LOCAL_RADIUS) -> LocalPointCloud:
+    def around(obj: GraspObject, frames: Frames, count: int, rng: torch.Generator,
+               reach: float = LOCAL_RADIUS) -> LocalPointCloud:
         """`count` points of the object's surface around N places; see `window_cloud`."""
         near = (obj.points - frames.origin[:, None]).square().sum(-1) < reach**2
         return LocalPointCloud(window_cloud(obj.points, obj.normals, frames, count, rng, reach), frames.middle(),
@@ -100,7 +101,5 @@ def place_features(obj: GraspObject, frames: Frames) -> torch.Tensor:
     probes = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos()], 1) * radius[:, None]
     far = obj.grid.nearly(frames.outward(probes)).clamp(-0.02, 0.16) / 0.08
     return torch.cat([near, far, frames.middle() / 0.1], 1)
-
-
 
 

@@ -1,1 +1,1 @@
-"""TODO doc."""
+"""What a grasp is: the batch, requests, the taxonomy, intents, the heading frame, posed hands, files."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+
 from core.files import save_arrays
+from core.grasps.batch import Grasps
+from core.grasps.posed import pose_hands
+from core.units import UNITS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
 
 def write_grasps(path: Path, hand: HandModel, obj: GraspObject, grasps: Grasps, unit: str) -> None:
     """Grasps as GRASPS.npz, whole or not at all; the hands in the mesh's own frame and unit."""
-    import numpy as np
-
-    from core.grasps.posed import pose_hands
-    from core.objects.load import UNITS
-
     posed = pose_hands(hand, grasps, obj, 1 / UNITS[unit])
     save_arrays(path, {
         "vertices": posed.vertices.astype(np.float32), "joints": posed.joints.astype(np.float32),
@@ -41,13 +42,6 @@ def read_grasps(path: Path, hand: str | None = None, unit: str | None = None) ->
     Raises:
         ValueError: the file holds something else, or is of another hand or unit; the sentence says what.
     """
-    import zipfile
-
-    import numpy as np
-    import torch
-
-    from core.grasps.batch import Grasps
-
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}

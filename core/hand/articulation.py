@@ -11,17 +11,14 @@ So the thumb's twist turns the plane in which it spreads: twist and spread toget
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from typing import Final
-
     from core.hand import HandModel
 
-from typing import Final
 
 from core.rotations import cross_matrix
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from core.objects.errors import ObjectError
-
-UNITS = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
-"""Metres in one unit."""
+from core.units import UNITS
 
 
 def load_mesh(path: str | Path, unit: str = "m") -> tuple[np.ndarray, np.ndarray]:

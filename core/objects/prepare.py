@@ -1,4 +1,4 @@
-"""The prepared object that every generator, the fit and the metrics work on."""
+"""From a mesh to the prepared object: cleaned, centred, measured, and of a size that a hand can take."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from core.objects.size import check_size
 MOST_FACES = 3_000_000
 """Triangles beyond which a mesh would fill the memory."""
 POINTS = 4096
-
-
 
 
 def prepare_object(

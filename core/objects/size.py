@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from core.objects.errors import ObjectTooLarge, ObjectTooSmall
+from core.units import HAND_LENGTH
 
-if TYPE_CHECKING:
-    pass
-
-HAND = 0.19
-"""Length of the hand, metres, wrist to middle tip."""
 WIDEST = 0.11
 """A hand spans no more, metres."""
 SMALLEST = 0.004
 PREFERRED = 0.07
 """A width every hand takes well, metres."""
-
-
 
 
 def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
@@ -35,7 +27,7 @@ def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
     # A ray along one normal can leave a closed shape through a crack; the box bounds the width too.
     width = np.minimum(thickness, np.linalg.norm(extent))
     narrow = float((width <= WIDEST).mean())
-    enough = narrow * area >= 5e-4 and (narrow >= 0.25 or largest < 3 * HAND)
+    enough = narrow * area >= 5e-4 and (narrow >= 0.25 or largest < 3 * HAND_LENGTH)
     if not enough and float(np.min(extent)) > WIDEST * 0.8:
         typical = float(np.median(width))
         raise ObjectTooLarge(
@@ -52,5 +44,5 @@ def _length(metres: float) -> str:
 
 
 def _hands(metres: float) -> str:
-    hands = metres / HAND
+    hands = metres / HAND_LENGTH
     return f"{hands:.2g} hand lengths" if hands >= 0.1 else f"1/{1 / hands:.0f} of a hand length"

@@ -1,1 +1,1 @@
-"""TODO doc."""
+"""What is behind the buttons: generate, refine, fit each, and which grasps are shown."""

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 MOST_DRAWN: Final = 256
 
 
-
-
-
-
-
-
 def check_request(method: str, count: int, grasp_type: str, intent: str) -> None:
     """ValueError with a sentence where a request asks for what there is not."""
     if not isinstance(method, str) or method not in METHODS:
@@ -89,17 +83,5 @@ def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progres
         from core.generators.jointdiffusion import propose as by_fields
 
         return by_fields(generator, request, rng, progress)
-
-
-
-
-
-
-
-
-
-
-
-
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -17,8 +17,6 @@ from core.registry import METHODS, make_generator
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 if TYPE_CHECKING:
-    from typing import Final
-
     from core.fitting.fit import Fitted
     from core.grasps.request import GraspRequest, Progress
     from core.hand import HandModel

@@ -131,7 +131,8 @@ def given_back(request: GraspRequest, fitted: Fitted, given: Grasps, held: torch
     It is not given back where a bone was in the object or the overlap was more than `SEEN`: what holds by that does not
     grasp.
     """
-    undo = hold_mask(request, given, fitted.changed & ~held & has_contact(fitted.before) & ~spoilt(fitted.before), progress)
+    tested = fitted.changed & ~held & has_contact(fitted.before) & ~spoilt(fitted.before)
+    undo = hold_mask(request, given, tested, progress)
     return (fitted.undone(given, undo) if undo.any() else fitted), held | undo
 
 
@@ -145,19 +146,9 @@ def which_hold(request: GraspRequest, fitted: Fitted, progress: Progress) -> tor
     return hold_mask(request, fitted.grasps, has_contact(fitted.after), progress)
 
 
-
-
 def lowered(grasps: Grasps, held: torch.Tensor) -> Grasps:
     """The grasps with half the score for those that do not hold (N,)."""
     return replace(grasps, score=grasps.score * torch.where(held, 1.0, 0.5))
-
-
-
-
-
-
-
-
 
 
 def select_diverse(hand: HandModel, grasps: Grasps, count: int, apart: float, fill: bool = True) -> torch.Tensor:

@@ -17,7 +17,6 @@ from core.quality.convex_decomposition import Pieces, convex_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
 
     from core.grasps.batch import Grasps
     from core.grasps.request import GraspRequest, Progress
@@ -39,6 +38,11 @@ STILL, NEARLY_STILL = 0.0002, 0.001
 RESTING: Final = 60
 #: how many hands share one compiled model
 BATCH: Final = 16
+#: the friction of the test that filters: harder than the protocol that judges (0.6), so that what passes here does not
+#: hang by a hair there
+FILTER_FRICTION: Final = 0.5
+#: hands tested at once, where there are as many processors
+AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,6 @@ def squeezed_bodies(hand: HandModel, grasps: Grasps) -> list[list[np.ndarray]]:
         vertices = hand(**posed).vertices.cpu().double().numpy()
     bone = hand.lbs_weights.argmax(1).cpu().numpy()
     return [[single[bone == joint] for joint in range(16)] for single in vertices]
-
-
-
-
 
 
 class Bench:
@@ -223,10 +223,6 @@ def _radius(pieces: Pieces) -> float:
     return max(float(np.linalg.norm(hull, axis=1).max()) for hull in pieces.hulls)
 
 
-#: hands shaken at once, where there are as many processors
-AT_ONCE: Final = 8
-
-
 def hold_mask(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress, still: float = STILL,
            found: Callable[[int], object] | None = None) -> torch.Tensor:
     """(N,) bool: those of `rows` (N,) that hold, several tested at once.
@@ -247,14 +243,8 @@ def hold_mask(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progres
     return held
 
 
-# Harder than the protocol that judges (0.6), so that what passes here does not hang by a hair there.
-FILTER_FRICTION = 0.5
-
-
 def prepare_pieces(obj: GraspObject) -> None:
     """Has the object's convex pieces made (they are cached), while the first hands are closing."""
-    from core.quality.convex_decomposition import convex_pieces
-
     convex_pieces(obj)
 
 
@@ -262,12 +252,10 @@ def passes_hold_test(request: GraspRequest, one: Grasps, still: float = STILL) -
     """Whether the object stays in the hand under gravity from six sides; True where MuJoCo is not installed.
 
     Args:
-        still: as `core.quality.hold.hold_test` has it.
+        still: as `hold_test` has it.
     """
     try:
         import mujoco  # noqa: F401
     except ImportError:
         return True
-    from core.quality.hold import hold_test
-
     return bool(hold_test(request.object, request.hand, one, friction=FILTER_FRICTION, still=still).held[0])

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.fitting.energy import vertex_area
 from core.hand.articulation import squeeze
-from core.hand.skin import vertex_normals
+from core.hand.skin import vertex_area, vertex_normals
 from core.quality.bones import bones_crossing
 from core.rotations import cross_matrix
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-#: degrees by which fingers close, in the form of `core.hand.articulation.SQUEEZE`; more, for proposals are not there yet
+#: degrees by which fingers close, as `core.hand.articulation.SQUEEZE` has them; more, for proposals are not there yet
 CLOSING: Final = (9.0, 6.3)
 #: what is left of a proposal's grip for each bone in the object: flesh behind a wall cannot close on it
 BLOCKED: Final = 0.2
@@ -46,7 +45,8 @@ CHUNK: Final = 32
 
 
 @torch.no_grad()
-def grasp_quality(obj: GraspObject, hand: HandModel, grasps: Grasps, closing: tuple[float, float] = CLOSING) -> torch.Tensor:
+def grasp_quality(obj: GraspObject, hand: HandModel, grasps: Grasps,
+                  closing: tuple[float, float] = CLOSING) -> torch.Tensor:
     """(N,) the grip, cm2 of trapped skin times cm of press, of N grasps whose fingers close by `closing` degrees.
 
     Only skin that faces the surface presses on it, and each bone in the object leaves `BLOCKED` of the grip.
@@ -67,7 +67,7 @@ def grasp_quality(obj: GraspObject, hand: HandModel, grasps: Grasps, closing: tu
 
 
 def grasp_stiffness(skin: torch.Tensor, distance: torch.Tensor, outward: torch.Tensor, moved: torch.Tensor,
-         area: torch.Tensor) -> torch.Tensor:
+                    area: torch.Tensor) -> torch.Tensor:
     """(B,) how stiffly skin that closes withstands a pull at the object's centre of mass, in the weakest direction.
 
     Args:
@@ -81,7 +81,7 @@ def grasp_stiffness(skin: torch.Tensor, distance: torch.Tensor, outward: torch.T
 def settled(skin: torch.Tensor, distance: torch.Tensor, outward: torch.Tensor, moved: torch.Tensor,
             area: torch.Tensor, place: torch.Tensor | None = None, steps: int = STEPS,
             ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`grasp_stiffness`, differentiable, and (B, 6) where the object comes to rest; from a `place` near it in fewer steps."""
+    """`grasp_stiffness`, differentiable, and (B, 6) where the object rests; from a near `place` in fewer steps."""
     press = (-distance).clamp_max(PRESSED) - (moved * outward).sum(-1)
     lever = skin / LEVER
     along = torch.cat([outward, torch.linalg.cross(lever, outward)], -1)  # the object's travel toward each vertex

@@ -1,0 +1,1 @@
+"""Grasps from nothing: starts, optimisation, acceptance, and making training grasps with them."""

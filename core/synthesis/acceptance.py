@@ -14,29 +14,24 @@ from core.quality.surface import measure_surface
 if TYPE_CHECKING:
     from core.fitting.energy import GraspEnergy, Poses
     from core.objects import GraspObject
-
+    from core.quality.surface import SurfaceQuality
 
 
 @dataclass(frozen=True)
 class Checked:
-    """N grasps measured: depth_mm, overlap_cm3 (skin area times depth), parts (N, 6), residual of the wrench test,
-    squeeze (cm, fingers into each other), bones through a wall, unnatural (rms degrees off the template), through
-    (skin points that came out beyond a wall), accepted.
+    """N synthesised grasps measured.
+
+    Attributes:
+        surface: how they lie on the object.
+        crowding: (N,) cm by which fingers are in each other.
+        unnatural: (N,) rms degrees off the template.
+        accepted: (N,) bool.
     """
 
-    depth_mm: torch.Tensor
-    overlap_cm3: torch.Tensor
-    parts: torch.Tensor
-    residual: torch.Tensor
+    surface: SurfaceQuality
     crowding: torch.Tensor
-    bones: torch.Tensor
     unnatural: torch.Tensor
-    through: torch.Tensor
     accepted: torch.Tensor
-
-
-
-
 
 
 def check(obj: GraspObject, closer: GraspEnergy, poses: Poses) -> Checked:
@@ -44,7 +39,7 @@ def check(obj: GraspObject, closer: GraspEnergy, poses: Poses) -> Checked:
     with torch.no_grad():
         skin = closer.skin(poses)
         joints = closer.hand(**closer.grasps(poses, "synthesis", 0).parameters()).joints
-    found = measure_surface(obj, closer, skin, joints)
+    found = measure_surface(obj, closer.hand, skin, joints)
     crowding = closer.crowded(closer.points(poses)).amax((1, 2))
     unnatural = torch.rad2deg((poses.dofs - poses.template).square().mean(1).sqrt())
     power = torch.tensor([BY_NAME[name].power for name in poses.types])
@@ -56,11 +51,6 @@ def check(obj: GraspObject, closer: GraspEnergy, poses: Poses) -> Checked:
     accepted = ((found.depth_mm <= 1.8) & (found.overlap_cm3 <= 0.35) & (found.bones == 0) & (found.through == 0)
                 & (touching >= wanted) & opposed & (found.parts.sum(1) >= wanted) & (found.residual < 0.1)
                 & (crowding <= 0.35) & (unnatural < 22))
-    return Checked(found.depth_mm, found.overlap_cm3, found.parts, found.residual, crowding, found.bones, unnatural,
-                   found.through, accepted)
-
-
-
-
+    return Checked(found, crowding, unnatural, accepted)
 
 

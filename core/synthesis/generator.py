@@ -66,7 +66,8 @@ class Synthesis:
             self._fill(request, rng, progress, offered)
             return offered.grasps(self.name)
 
-    def _fill(self, request: GraspRequest, rng: torch.Generator, progress: Progress, offered: CandidateCollector) -> None:
+    def _fill(self, request: GraspRequest, rng: torch.Generator, progress: Progress,
+              offered: CandidateCollector) -> None:
         """Rounds of closing and checking until enough hold, the rounds are over, or the work should stop."""
         betas = request.shape
         closer = GraspEnergy(request.hand, HandPoints(request.hand, betas), betas, request.object)
@@ -124,9 +125,9 @@ class Synthesis:
         if len(rows) == 0:
             return Grasps.empty(self.name, hand=request.hand.side)
         grasps = closer.grasps(poses[rows], self.name, 0)
-        return replace(grasps, score=score_surface(checked, poses.types, checked.unnatural)[rows], measures={
-            "overlap_cm3": checked.overlap_cm3[rows], "depth_mm": checked.depth_mm[rows],
-            "contacts": checked.parts[rows].sum(1).float(), "residual": checked.residual[rows].float()})
+        return replace(grasps, score=score_surface(checked.surface, poses.types, checked.unnatural)[rows], measures={
+            "overlap_cm3": checked.surface.overlap_cm3[rows], "depth_mm": checked.surface.depth_mm[rows],
+            "contacts": checked.surface.parts[rows].sum(1).float(), "residual": checked.surface.residual[rows].float()})
 
 
 @dataclass(eq=False)
@@ -276,7 +277,5 @@ class CandidateCollector:
         unlike = most_different(joints, self._symmetry, DIFFERENT, score)
         rest = [row for row in score.argsort(descending=True, stable=True).tolist() if row not in set(unlike)]
         return [self.held[row] for row in (unlike + rest)[: max(len(unlike), self.request.count)]]
-
-
 
 

@@ -119,7 +119,8 @@ def fastgrasp(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: 
               OptimizerConfig(steps(10000, scale)), 64, standardise, COARSE),
         # Three times as long it did worse on new objects, with a penetration loss that drew hands in.
         Stage("adaptation", ("adapt_object", "adapt"),
-              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last), OptimizerConfig(steps(1000, scale)),
+              lambda hand, batch, rng: network.adaptation_loss(hand, batch, rng, last),
+              OptimizerConfig(steps(1000, scale)),
               points=COARSE),
         Stage("finer", ("object", "into", "wishes", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, diffusion),
@@ -168,7 +169,8 @@ def jointdiffusion(scale: float = 1.0, **options: object) -> TrainingConfig:
         return network.loss(hand, batch, rng, SURFACE)
 
     return TrainingConfig(network, (
-        Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), OptimizerConfig(steps(20000, scale)), 32,
+        Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng),
+              OptimizerConfig(steps(20000, scale)), 32,
               network.standardise, COARSE),
         Stage("surface", parts, surface, OptimizerConfig(steps(6000, scale), rate=4e-4), 32, points=COARSE),
         Stage("longer", parts, surface, OptimizerConfig(steps(16000, scale), rate=5e-4, seed=1), 32, points=COARSE),
@@ -184,7 +186,8 @@ def keypoints(scale: float = 1.0) -> TrainingConfig:
     network = KeypointDiffusion()
     parts = ("object_context", "noisy_context", "wishes", "time", "into", "layers", "out")
     return TrainingConfig(network, (
-        Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng), OptimizerConfig(steps(20000, scale)), 32,
+        Stage("joint", parts, lambda hand, batch, rng: network.loss(hand, batch, rng),
+              OptimizerConfig(steps(20000, scale)), 32,
               network.standardise),))
 
 

@@ -202,6 +202,6 @@ def _read(stored: np.lib.npyio.NpzFile) -> TrainingData:
     grasps = Grasps(**{name: tensor(name) for name in TENSORS}, type=types, method="training")
     if stored["features"].shape[1] != FEATURES:
         raise ValueError("these windows were made by another version: delete the file, it is made anew")
-    return TrainingData(tensor("points"), tensor("normals"), grasps, tensor("object").long(), kind, tensor("intent").long(),
-                   tensor("split").long(), Frames(tensor("origin"), tensor("axes")), tensor("contacts"),
-                   tensor("features"), tensor("others"), tuple(stored["names"].tolist()))
+    return TrainingData(tensor("points"), tensor("normals"), grasps, tensor("object").long(), kind,
+                        tensor("intent").long(), tensor("split").long(), Frames(tensor("origin"), tensor("axes")),
+                        tensor("contacts"), tensor("features"), tensor("others"), tuple(stored["names"].tolist()))

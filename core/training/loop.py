@@ -39,8 +39,9 @@ class OptimizerConfig:
     every: int = 100
 
 
-def train(module: nn.Module, loss: Callable[[torch.Generator], dict[str, torch.Tensor]], course: OptimizerConfig, folder: Path,
-          name: str, seconds: float = math.inf, check: Callable[[], dict[str, torch.Tensor]] | None = None,
+def train(module: nn.Module, loss: Callable[[torch.Generator], dict[str, torch.Tensor]], course: OptimizerConfig,
+          folder: Path, name: str, seconds: float = math.inf,
+          check: Callable[[], dict[str, torch.Tensor]] | None = None,
           tell: Callable[[str], object] = lambda line: None) -> bool:
     """Trains `module`, or goes on, until the course or the time is over; leaves its averaged weights in it at the end.
 

@@ -11,7 +11,7 @@ import torch
 
 from core.grasps.batch import Grasps
 from core.grasps.request import GraspRequest
-from core.pipeline.generate import fit_each, selection
+from core.pipeline import fit_each, selection
 from core.quality.hold import STILL
 
 sys.path.insert(0, str(Path(__file__).parent))

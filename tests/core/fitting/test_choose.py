@@ -11,7 +11,7 @@ import torch
 from core.grasps.batch import Grasps
 from core.grasps.request import GraspRequest, Share
 from core.hand import load_hand
-from core.pipeline.generate import selection
+from core.pipeline import selection
 from core.pipeline.refine import ALIKE, SPREAD, chosen_around, nearby
 from core.pipeline.selection import select_diverse
 

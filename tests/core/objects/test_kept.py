@@ -12,13 +12,13 @@ import pytest
 import torch
 import trimesh
 
-from core.objects import ObjectTooLarge, cache, kept_object, prepare_object
+from core.objects import ObjectTooLarge, cache, cached_object, prepare_object
 
 BOX = trimesh.creation.box((0.03, 0.04, 0.05)).apply_translation((1, 2, 3))
 
 
 def take(folder, any_size=False, scale=1.0):
-    return kept_object(BOX.vertices * scale, BOX.faces, any_size, folder)
+    return cached_object(BOX.vertices * scale, BOX.faces, any_size, folder)
 
 
 def test_what_is_kept_is_what_is_prepared(tmp_path, monkeypatch):
