@@ -8,14 +8,8 @@ import pytest
 import torch
 
 from core.dataset.training_grasps import load_training, training_object
-from core.hand import load_hand
 
 TRAINING = Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz"
-
-
-@pytest.fixture(scope="session")
-def hand():
-    return load_hand()
 
 
 @pytest.fixture(scope="session")

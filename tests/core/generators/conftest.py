@@ -2,17 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-import trimesh
 
-from core.dataset.training_grasps import load_training, training_object
 from core.generators.learned import Network
 from core.generators.local_cloud import LocalPointCloud, window_cloud
 from core.grasps.batch import Grasps
-from core.grasps.heading_frame import frames_of_grasps
 from core.grasps.request import GraspRequest
-from core.hand import load_hand
 from core.hand.skin import SkinSample
-from core.objects import prepare_object
 
 
 class Quiet:
@@ -31,22 +26,6 @@ class Quiet:
 
 
 @pytest.fixture(scope="session")
-def hand():
-    return load_hand()
-
-
-@pytest.fixture(scope="session")
-def mug_grasps(hand):
-    """A training object, its grasps and their frames."""
-    data = load_training("weights/training/grasps.npz")
-    name = "mug/0"
-    mine = data[data.object == data.objects.index(name)]
-    obj = training_object(name)
-    grasps = mine.grasps(hand)
-    return obj, grasps, frames_of_grasps(obj, hand, grasps)
-
-
-@pytest.fixture(scope="session")
 def mug_batch(mug_grasps, hand):
     """Has a network's code fitted to the mug's grasps; gives the hand's skin and those grasps as a batch."""
     def make(network: Network) -> tuple[SkinSample, dict[str, torch.Tensor]]:
@@ -60,12 +39,6 @@ def mug_batch(mug_grasps, hand):
             "seen": LocalPointCloud.around(obj, frames, 128, torch.Generator().manual_seed(0))}
 
     return make
-
-
-@pytest.fixture(scope="session")
-def block():
-    mesh = trimesh.creation.box((0.03, 0.05, 0.16)).subdivide_to_size(0.01)
-    return prepare_object(mesh.vertices, mesh.faces)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 import torch
 import trimesh
 
-from core.hand import load_hand
 from core.metrics import paper, simulation
 from core.metrics.controls import of_another, random_rotations, random_wrists
 from core.metrics.diversity import canonical, clustered, features, nearest_neighbour_degrees
@@ -27,11 +26,6 @@ def prepared(mesh):
 @pytest.fixture(scope="module")
 def ball():
     return prepared(trimesh.creation.icosphere(subdivisions=4, radius=0.04))
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand()
 
 
 # --- penetration ---

@@ -12,20 +12,14 @@ from core.dataset.training_grasps import training_object
 from core.fitting.energy import GraspEnergy, Poses, Stage
 from core.fitting.hand_points import HandPoints
 from core.grasps.request import GraspRequest
-from core.hand import load_hand
 from core.synthesis import production
 from core.synthesis.production import Task, produce
 from core.synthesis.starts import StartSampler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from elsewhere import ELSEWHERE, Elsewhere, There
+from fake_device import ELSEWHERE, Elsewhere, There
 
 SHORT = (Stage(2, 0.04, 0.15, 0.0), Stage(2, 0.025, 0.08, 0.05), Stage(2, 0.007, 0.028, 0.014, whole_skin=True))
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand()
 
 
 @pytest.fixture(scope="module")

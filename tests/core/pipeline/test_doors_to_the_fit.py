@@ -16,7 +16,6 @@ from core import cli
 from core.grasps.batch import Grasps
 from core.grasps.posed import pose_hands
 from core.grasps.request import GraspRequest
-from core.hand import load_hand
 from core.metrics.controls import random_wrists
 from core.objects import prepare_object
 from core.pipeline.generate import propose
@@ -38,11 +37,6 @@ class Watch:
 
     def accepted(self, grasps: Grasps) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 import trimesh
 
@@ -26,11 +25,6 @@ from core.grasps.request import GraspRequest
 from core.hand import load_hand
 from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand()
 
 
 def block(turn=None):

@@ -14,7 +14,7 @@ import trimesh
 
 from core import cli
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments):

@@ -98,11 +98,6 @@ def test_the_gradient_tells_how_the_grip_grows():
     assert float(slope) > 0
 
 
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand()
-
-
 def hands(hand, bends: list[float], transl: torch.Tensor) -> Grasps:
     dofs = torch.zeros(len(bends), 21)
     dofs[:, [0, 2, 4, 6, 8, 10, 12, 14]] = torch.tensor(bends)[:, None]

@@ -12,17 +12,11 @@ import torch
 from core.dataset.training_grasps import COLUMNS, TYPE_NAMES, TrainingGrasps, load_training, merge, training_object
 from core.fitting.energy import Stage
 from core.grasps.intents import INTENTS
-from core.hand import load_hand
 from core.synthesis import production, transfer
 from core.synthesis.production import Task, produce, work_of
 from core.synthesis.transfer import GraspLibrary, known_shape, load_library, transfer_grasps
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand()
 
 
 @pytest.fixture(scope="module")

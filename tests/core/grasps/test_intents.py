@@ -12,7 +12,6 @@ from core.dataset.shapes import make_shape
 from core.dataset.training_grasps import training_object
 from core.grasps.intents import Purpose, hand_directions
 from core.grasps.request import GraspRequest
-from core.hand import load_hand
 from core.objects import load_object, prepare_object, save_object, with_parts
 from core.synthesis.generator import Synthesis
 
@@ -29,11 +28,6 @@ def thing(family: str, seed: int = 0):
     shape = make_shape(family, seed)
     obj = prepare_object(shape.vertices, shape.faces)
     return with_parts(obj, shape.vertices, shape.faces, shape.part, shape.names, shape.types)
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand()
 
 
 @pytest.fixture(scope="module")

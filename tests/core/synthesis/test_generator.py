@@ -42,11 +42,6 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def hand():
-    return load_hand()
-
-
-@pytest.fixture(scope="module")
 def rod():
     mesh = trimesh.creation.cylinder(radius=0.02, height=0.2, sections=48).subdivide_to_size(0.015)
     return prepare_object(mesh.vertices, mesh.faces)
