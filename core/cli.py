@@ -4,52 +4,57 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from core.files import save_text
+from core.progress import Progress
 from core.registry import METHODS
 
 if TYPE_CHECKING:
-    from core.grasps.batch import Grasps
+    from collections.abc import Iterator
 
-
-RULERS = ("paper", "strict", "truth")
+PROTOCOLS: Final = ("paper", "strict", "truth")
 
 
 class Lines:
-    """A `Progress` that says a line every fiftieth part, for a program that reads them."""
+    """Says a line every fiftieth part, for a program that reads them."""
 
     def __init__(self) -> None:
-        self.said = -1
+        self._said = -1
 
-    def __call__(self, fraction: float, stage: str) -> bool:
-        if int(50 * fraction) != self.said:
-            self.said = int(50 * fraction)
+    def report(self, fraction: float, stage: str) -> None:
+        if int(50 * fraction) != self._said:
+            self._said = int(50 * fraction)
             print(f"{100 * fraction:.0f} % {stage}", file=sys.stderr, flush=True)
-        return True
 
     def end(self) -> None:
         """Nothing: each line has its end."""
 
 
-class Quiet:
-    """A `Progress` that shows one line on a terminal and nothing elsewhere."""
+class Line:
+    """Shows one line on a terminal and nothing elsewhere."""
 
     def __init__(self) -> None:
-        self.shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty()
 
-    def __call__(self, fraction: float, stage: str) -> bool:
-        if self.shown:
+    def report(self, fraction: float, stage: str) -> None:
+        if self._shown:
             print(f"\r{100 * fraction:3.0f} %  {stage:60.60}", end="", file=sys.stderr, flush=True)
-        return True
-
-    def accepted(self, grasps: Grasps) -> None:
-        """Nothing: a file is written whole or not at all."""
 
     def end(self) -> None:
-        if self.shown:
+        if self._shown:
             print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
+
+
+@contextmanager
+def shown(display: Lines | Line) -> Iterator[Progress]:
+    """A progress that the display shows; its line is ended whatever happens."""
+    try:
+        yield Progress(display.report)
+    finally:
+        display.end()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,11 +115,8 @@ def weights(options: argparse.Namespace) -> None:
         return
     from core.hub import fetch_weights
 
-    progress = Lines() if options.lines else Quiet()
-    try:
+    with shown(Lines() if options.lines else Line()) as progress:
         path = fetch_weights(options.name, options.repo, options.revision, options.cache, progress)
-    finally:
-        progress.end()
     print(path)
 
 
@@ -152,15 +154,12 @@ def generate(options: argparse.Namespace) -> None:
         raise ValueError(f"--seed is a whole number from 0, not {options.seed}.")
     check_out(options.out)
     device = choose_device(options.device)
-    progress = Quiet()
-    try:
+    with shown(Line()) as progress:
         hand = load_hand(options.hand_file, options.hand)
         obj = prepare_object(*load_mesh(options.mesh, options.unit), progress=progress)
         request = GraspRequest(obj, hand, options.count, options.type, options.intent)
         grasps = propose(request, options.method, options.seed, progress, device, options.raw,
                          fit=not options.no_fit)
-    finally:
-        progress.end()
     if len(grasps) == 0:
         raise LookupError("no hand could be closed on it well enough: try another type or seed, and check --unit")
     write_grasps(options.out, hand, obj, grasps, options.unit)
@@ -182,13 +181,10 @@ def fit(options: argparse.Namespace) -> None:
     grasps, unit = read_grasps(options.grasps, options.hand, options.unit)
     if not len(grasps):
         raise ValueError(f"{options.grasps.name} holds no grasps to fit.")
-    progress = Quiet()
-    try:
+    with shown(Line()) as progress:
         hand = load_hand(options.hand_file, grasps.hand)
         obj = prepare_object(*load_mesh(options.mesh, unit), progress=progress)
         fitted = fit_each(obj, hand, grasps, progress, options.method, options.seed, device)
-    finally:
-        progress.end()
     write_grasps(options.out, hand, obj, fitted, unit)
 
 
@@ -208,24 +204,21 @@ def evaluate(options: argparse.Namespace) -> None:
     truth = None if options.truth is None else read_grasps(options.truth)[0]
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"There is no folder {options.json.parent} to write {options.json.name} into: make it first.")
-    progress = Quiet()
-    try:
+    with shown(Line()) as progress:
         hand = load_hand(options.hand_file, grasps.hand)
         if truth is not None:
             check_truth(hand, grasps, truth)
         obj = cached_object(*load_mesh(options.mesh, unit), any_size=True)
         found = measure(obj, hand, grasps, options.protocol, progress, truth)
-    finally:
-        progress.end()
     figures = {"mesh": options.mesh.name, "method": grasps.method, "seed": grasps.seed, "count": found.count,
-               **{name: values for name in RULERS if (values := getattr(found, name))}}
+               **{name: values for name in PROTOCOLS if (values := getattr(found, name))}}
     if options.json is not None:
         save_text(options.json, json.dumps(figures, indent=1) + "\n")
         return
     print(f"{options.mesh.name}: {found.count} grasps of {grasps.method}, seed {grasps.seed}")
-    for ruler in RULERS:
-        for name, value in figures.get(ruler, {}).items():
-            print(f"{ruler:7} {name:28} {value:.4g}")
+    for protocol in PROTOCOLS:
+        for name, value in figures.get(protocol, {}).items():
+            print(f"{protocol:7} {name:28} {value:.4g}")
 
 
 def check_out(path: Path) -> None:

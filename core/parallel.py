@@ -1,4 +1,4 @@
-"""Pieces of work on the processor's cores, side by side: a thread for each, with one thread of PyTorch's in it."""
+"""Where work runs: pieces side by side on the processor's cores, one thread of PyTorch's in each; and the device."""
 
 from __future__ import annotations
 
@@ -9,40 +9,50 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
 
+from core.progress import Progress, Stopped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Piece = TypeVar("Piece")
-    Done = TypeVar("Done")
+Piece = TypeVar("Piece")
+Done = TypeVar("Done")
 
 #: threads at most: more only wait for each other at Python's lock
 AT_ONCE: Final = 4
 
 
-def parallel_map(pieces: Sequence[Piece], work: Callable[[Piece, Callable[[float], bool]], Done],
-                 go_on: Callable[[float], bool]) -> list[Done | None]:
-    """What `work(piece, tell)` makes of each piece, in their order; None of those not begun when `go_on` said no.
+def parallel_map(pieces: Sequence[Piece], work: Callable[[Piece, Progress], Done], progress: Progress) -> list[Done]:
+    """What `work(piece, progress)` makes of each piece, in their order.
 
     Args:
-        work: done without gradients unless it asks for them; tells the share of its piece that is done, and is answered
-            whether to go on. What it makes must not depend on the others, nor on a generator that they share.
-        go_on: told the share of all that is done, from other threads than the caller's, but by one at a time; once it
-            said no it is not asked again.
+        pieces: what is worked on.
+        work: done without gradients unless it asks for them; reports the share of its piece that is done. What it makes
+            must not depend on the others, nor on a generator that they share.
+        progress: told the share of all that is done, from other threads than the caller's, but by one at a time.
+
+    Raises:
+        Stopped: by `progress`; it is not asked again, pieces at work end at their next report, others do not begin.
     """
-    lock, shares, going = Lock(), [0.0] * len(pieces), True
+    lock, shares, stopped = Lock(), [0.0] * len(pieces), False
 
-    def told(place: int, share: float) -> bool:
-        nonlocal going
+    def report(place: int, share: float) -> bool:
+        nonlocal stopped
         with lock:
+            if stopped:
+                return False
             shares[place] = share
-            going = going and go_on(sum(shares) / len(pieces))
-            return going
+            try:
+                progress(sum(shares) / len(pieces))
+            except Stopped:
+                stopped = True
+                raise
+            return True
 
-    def one(place: int) -> Done | None:
-        if not going:
-            return None
+    def one(place: int) -> Done:
+        if stopped:
+            raise Stopped
         with torch.no_grad():  # a thread begins with gradients on
-            return work(pieces[place], lambda share: told(place, share))
+            return work(pieces[place], Progress(lambda share, _: report(place, share)))
 
     many = min(AT_ONCE, os.cpu_count() or 1, len(pieces))
     if many < 2:

@@ -1,6 +1,7 @@
 """The door for Blender: a process that reads requests on stdin and answers on stdout. `python -m core.worker`.
 
 One thread reads, so that a cancel is heard while the other works. stderr is the log. It exits when stdin closes.
+What is said is in `core.messages`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,37 @@ import traceback
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 
+from core.messages import (
+    REQUESTS,
+    Arrays,
+    Cancel,
+    CancelResult,
+    Candidate,
+    Evaluate,
+    EvaluateResult,
+    Failed,
+    Fit,
+    Generate,
+    GraspsResult,
+    HandRequest,
+    Hello,
+    HelloResult,
+    Message,
+    ObjectRequest,
+    Reply,
+    Working,
+)
+from core.progress import Progress, Stopped
+from core.version import VERSION
 from core.wire import WireError, read_message, write_message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from core.grasps.batch import Grasps
@@ -31,80 +56,103 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-VERSION: Final = "0.1.0"
+Made = TypeVar("Made")
+
 KEPT: Final = 4  # objects and hands that stay prepared between requests
 PATIENCE: Final = 0.7  # seconds after a cancel in which the work may hand over what it has
 REPORT_EVERY: Final = 0.1  # seconds
 
 
-class Cancelled(Exception):  # noqa: N818  not an error
-    """The request was cancelled before it had anything to keep."""
-
-
 class Job:
     """One request on its way: what it may still say, and whether it should stop."""
 
-    def __init__(self, worker: Worker, message: dict[str, Any]) -> None:
+    def __init__(self, worker: Worker, message: Message) -> None:
         self.worker, self.message = worker, message
         self.cancelled = threading.Event()
+        self.reporter: Reporter | None = None
         self._answered = False
         self._lock = threading.Lock()
 
-    def say(self, kind: str, arrays: dict[str, np.ndarray] | None = None, **fields: Any) -> None:
-        """One reply; nothing more is said after a result or an error."""
+    def say(self, reply: Reply) -> None:
+        """Sends a reply; nothing more is said after a result or an error."""
         with self._lock:
             if self._answered:
                 return
-            self._answered = kind in ("result", "error")
-            self.worker.write({"id": self.message.get("id"), "type": kind, **fields}, arrays)
+            self._answered = reply.type in ("result", "error")
+            self.worker.write(self.message.get("id"), reply)
 
     def fail(self, error: BaseException) -> None:
         advice = "hand_length" if hasattr(error, "suggested_scale") else ""
-        self.say("error", message=sentence_of(error), advice=advice,
-                 traceback="".join(traceback.format_exception(error)))
+        self.say(Failed(sentence_of(error), advice, "".join(traceback.format_exception(error))))
 
     def cancel(self) -> None:
         """Asks the work to stop; when it does not hear in time, answers in its place."""
         self.cancelled.set()
-        threading.Timer(PATIENCE, lambda: self.say("result", count=0, cancelled=True)).start()
+        threading.Timer(PATIENCE, lambda: self.say(GraspsResult(0, cancelled=True))).start()
+
+    def stopped(self) -> None:
+        """Ends a request whose work has stopped, with the candidates that were accepted before."""
+        if self.reporter is None:
+            self.say(GraspsResult(0, cancelled=True))
+        else:
+            self.reporter.hand_over(self.reporter.best_sent())
+
+    def progress(self) -> Progress:
+        """For the work: reports at most ten times a second, and stops once the request is cancelled."""
+        last = 0.0
+
+        def report(fraction: float, stage: str) -> bool:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= REPORT_EVERY:
+                last = now
+                self.say(Working(round(float(fraction), 4), stage))
+            return not self.cancelled.is_set()
+
+        return Progress(report, None if self.reporter is None else self.reporter.send)
 
 
 class Reporter:
-    """The `Progress` of a generate request: reports at most ten times a second, sends candidates as they come."""
+    """Sends candidates of a request as they come, in the frame and unit of the mesh that was sent."""
 
     def __init__(self, job: Job, hand: HandModel, obj: GraspObject, scale: float) -> None:
         self.job, self.hand, self.obj, self.scale = job, hand, obj, scale
         self.sent: list[Grasps] = []
-        self._last = 0.0
 
-    def __call__(self, fraction: float, stage: str) -> bool:
-        now = time.monotonic()
-        if now - self._last >= REPORT_EVERY:
-            self._last = now
-            self.job.say("progress", fraction=round(float(fraction), 4), stage=stage)
-        return not self.job.cancelled.is_set()
-
-    def accepted(self, grasps: Grasps) -> None:
+    def send(self, grasps: Grasps) -> None:
+        """Sends grasps, each as a candidate."""
         from core.grasps.posed import pose_hands
 
         first = sum(len(part) for part in self.sent)
         self.sent.append(grasps)
         posed = pose_hands(self.hand, grasps, self.obj, self.scale)
         for row in range(len(grasps)):
-            measures = {name: float(values[row]) for name, values in grasps.measures.items()}
-            self.job.say("candidate", candidate_arrays(posed, row), index=first + row, score=float(grasps.score[row]),
-                         grasp_type=grasps.type[row], measures=measures)
+            self.job.say(candidate_of(grasps, posed, row, first + row))
 
-    def order(self, chosen: Grasps) -> np.ndarray:
+    def best_sent(self) -> Grasps | None:
+        """What has been sent, by falling score; None where nothing was."""
+        from core.grasps.batch import Grasps
+
+        if not self.sent:
+            return None
+        grasps = Grasps.cat(self.sent)
+        return grasps[grasps.score.argsort(descending=True, stable=True)]
+
+    def hand_over(self, chosen: Grasps | None) -> None:
+        """Ends the request with the grasps that were chosen."""
+        order = np.zeros(0, np.int32) if chosen is None else self._order(chosen)
+        self.job.say(GraspsResult(len(order), self.job.cancelled.is_set(), order))
+
+    def _order(self, chosen: Grasps) -> np.ndarray:
         """Where each of `chosen` stands among the candidates sent; those not sent yet are sent."""
         known = {key: place for place, key in enumerate(key for part in self.sent for key in _keys(part))}
-        fresh = [row for row, key in enumerate(_keys(chosen)) if key not in known]
+        keys = _keys(chosen)
+        fresh = [row for row, key in enumerate(keys) if key not in known]
         if fresh:
             start = len(known)
-            self.accepted(chosen[fresh])
-            keys = _keys(chosen)
+            self.send(chosen[fresh])
             known.update({keys[row]: start + place for place, row in enumerate(fresh)})
-        return np.array([known[key] for key in _keys(chosen)], np.int32)
+        return np.array([known[key] for key in keys], np.int32)
 
 
 class Worker:
@@ -112,7 +160,7 @@ class Worker:
 
     def __init__(self, requests: BinaryIO, replies: BinaryIO) -> None:
         self._requests, self._replies = requests, replies
-        self._waiting: queue.SimpleQueue[tuple[Job, dict[str, np.ndarray]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Job, Arrays] | None] = queue.SimpleQueue()
         self._jobs: dict[Any, Job] = {}
         self._lock = threading.Lock()
         self._hands: OrderedDict[Any, HandModel] = OrderedDict()
@@ -128,17 +176,19 @@ class Worker:
             job, arrays = entry
             try:
                 self._answer(job, arrays)
-            except Cancelled:
-                job.say("result", count=0, cancelled=True)
+            except Stopped:
+                job.stopped()
             except Exception as error:
                 job.fail(error)
             finally:
                 self._jobs.pop(job.message.get("id"), None)
 
-    def write(self, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> None:
+    def write(self, request: Any, reply: Reply) -> None:
+        """Sends a reply to the request of that id."""
+        message, arrays = reply.packed()
         with self._lock:
             try:
-                write_message(self._replies, message, arrays)
+                write_message(self._replies, {"id": request, **message}, arrays)
             except OSError:  # nobody listens any more
                 os._exit(0)
 
@@ -147,8 +197,7 @@ class Worker:
             try:
                 received = read_message(self._requests)
             except WireError as error:
-                self.write({"id": error.request, "type": "error", "message": f"The engine was sent {error}.",
-                            "traceback": ""})
+                self.write(error.request, Failed(f"The engine was sent {error}."))
                 if error.lost:
                     os._exit(1)
                 continue
@@ -160,191 +209,147 @@ class Worker:
                     os._exit(0)
                 return
             message, arrays = received
-            if message.get("type") == "cancel":
-                job = self._jobs.get(message.get("target"))
-                if job is not None:
-                    job.cancel()
-                self.write({"id": message.get("id"), "type": "result", "found": job is not None})
+            if message.get("type") == Cancel.type:
+                target = self._jobs.get(Cancel.read(message, arrays).target)
+                if target is not None:
+                    target.cancel()
+                self.write(message.get("id"), CancelResult(target is not None))
                 continue
             job = Job(self, message)
             if message.get("id") is not None:
                 self._jobs[message["id"]] = job
             self._waiting.put((job, arrays))
 
-    def _answer(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
-        kind = job.message.get("type")
-        if kind == "hello":
-            self._hello(job)
-        elif kind == "generate":
-            self._generate(job, arrays)
-        elif kind == "fit":
-            self._fit(job, arrays)
-        elif kind == "evaluate":
-            self._evaluate(job, arrays)
-        else:
-            raise ValueError(f"The engine does not know the request '{kind}', only hello, generate, fit, evaluate, "
-                             "cancel and bye.")
+    def _answer(self, job: Job, arrays: Arrays) -> None:
+        known = REQUESTS.get(str(job.message.get("type")))
+        if known is None:
+            raise ValueError(f"The engine does not know the request '{job.message.get('type')}', only "
+                             f"{', '.join(list(REQUESTS)[:-1])} and {list(REQUESTS)[-1]}.")
+        request = known.read(job.message, arrays)
+        if isinstance(request, Hello):
+            self._hello(job, request)
+        elif isinstance(request, Generate):
+            self._generate(job, request)
+        elif isinstance(request, Fit):
+            self._fit(job, request)
+        elif isinstance(request, Evaluate):
+            self._evaluate(job, request)
 
-    def _hello(self, job: Job) -> None:
+    def _hello(self, job: Job, request: Hello) -> None:
         import torch
 
         from core.grasps.taxonomy import grasp_types
         from core.registry import METHODS
 
-        hand = self._hand(job.message)
-        job.say("result", hand_arrays(hand), version=VERSION, python=platform.python_version(), torch=torch.__version__,
-                devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-                methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
-                         for m in METHODS.values()],
-                types=list(grasp_types()))
+        hand = self._hand(request)
+        labels = grasp_types()
+        job.say(HelloResult(
+            version=VERSION, python=platform.python_version(), torch=torch.__version__,
+            devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
+            methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
+                     for m in METHODS.values()],
+            types=list(labels), type_labels=labels, **hand_arrays(hand)))
 
-    def _generate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
+    def _generate(self, job: Job, asked: Generate) -> None:
         from core.grasps.request import GraspRequest
         from core.parallel import choose_device
         from core.pipeline.generate import check_request, propose
 
-        wish = job.message
-        method, count = wish.get("method", "synthesis"), wish.get("count", 16)
-        grasp_type, intent = wish.get("grasp_type", "any"), wish.get("intent", "any")
-        check_request(method, count, grasp_type, intent)
-        seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
-        device = choose_device(wish.get("device", "auto"))
-        raw, fit = bool(wish.get("raw")), bool(wish.get("fit", True))
-        hand, obj = self._hand_and_object(job, arrays, scale)
-        request = GraspRequest(obj, hand, count, grasp_type, intent, betas)
-        reporter = Reporter(job, hand, obj, scale)
-        self._hand_over(job, reporter, propose(request, method, seed, reporter, device, raw, fit))
+        check_request(asked.method, asked.count, asked.grasp_type, asked.intent)
+        device = choose_device(asked.device)
+        hand, obj = self._hand_and_object(job, asked)
+        request = GraspRequest(obj, hand, asked.count, asked.grasp_type, asked.intent, betas_of(asked))
+        job.reporter = Reporter(job, hand, obj, asked.scale)
+        job.reporter.hand_over(propose(request, asked.method, asked.seed, job.progress(), device, bool(asked.raw),
+                                       bool(asked.fit)))
 
-    def _fit(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
+    def _fit(self, job: Job, asked: Fit) -> None:
         from core.grasps.posed import read_posed
         from core.grasps.request import GraspRequest
         from core.parallel import choose_device
         from core.pipeline.generate import check_request
         from core.pipeline.refine import refine
 
-        wish = job.message
-        count = wish.get("count", 1)
-        check_request("synthesis", count, "any", "any")
-        seed, scale, betas = checked_seed(wish), checked_scale(wish), checked_betas(wish.get("betas"))
-        method, device = wish.get("method", "fit"), choose_device(wish.get("device", "auto"))
-        if method != "fit":
-            check_request(method, count, "any", "any")
-        hand, obj = self._hand_and_object(job, arrays, scale)
-        start = replace(read_posed(arrays, obj, scale, hand.side, betas), method="fit")
-        reporter = Reporter(job, hand, obj, scale)
-        request = GraspRequest(obj, hand, max(count, len(start)), betas=betas, start=start)
-        self._hand_over(job, reporter, refine(request, seed, reporter, method, device))
+        check_request("synthesis" if asked.method == "fit" else asked.method, asked.count, "any", "any")
+        device = choose_device(asked.device)
+        hand, obj = self._hand_and_object(job, asked)
+        betas = betas_of(asked)
+        posed = {"rotations": asked.rotations, "translation": asked.translation}
+        start = replace(read_posed(posed, obj, asked.scale, hand.side, betas), method="fit")
+        request = GraspRequest(obj, hand, max(asked.count, len(start)), betas=betas, start=start)
+        job.reporter = Reporter(job, hand, obj, asked.scale)
+        job.reporter.hand_over(refine(request, asked.seed, job.progress(), asked.method, device))
 
-    def _hand_over(self, job: Job, reporter: Reporter, chosen: Grasps) -> None:
-        order = reporter.order(chosen)
-        job.say("result", {"order": order}, count=len(chosen), cancelled=job.cancelled.is_set())
+    def _hand_and_object(self, job: Job, asked: ObjectRequest) -> tuple[HandModel, GraspObject]:
+        job.say(Working(0.0, "Reading the object"))
+        hand = self._hand(asked)
+        obj = self._object(job, asked)
+        return hand, named_parts(obj, asked) if asked.parts else obj
 
-    def _hand_and_object(self, job: Job, arrays: dict[str, np.ndarray], scale: float) -> tuple[HandModel, GraspObject]:
-        job.say("progress", fraction=0.0, stage="Reading the object")
-        hand = self._hand(job.message)
-        obj = self._object(job, arrays, scale)
-        if job.message.get("parts"):
-            obj = named_parts(obj, arrays, job.message["parts"], scale)
-        return hand, obj
-
-    def _evaluate(self, job: Job, arrays: dict[str, np.ndarray]) -> None:
-        """Measures posed hands: fields paper and strict hold means, arrays PAPER_NAME and STRICT_NAME each hand's."""
+    def _evaluate(self, job: Job, asked: Evaluate) -> None:
         from core.grasps.posed import read_posed
         from core.metrics.evaluate import PROTOCOLS, evaluate
 
-        wish = job.message
-        protocol, betas = wish.get("protocol", "both"), checked_betas(wish.get("betas"))
-        if not isinstance(protocol, str) or protocol not in PROTOCOLS:
-            raise ValueError(f"A protocol is one of {', '.join(PROTOCOLS)}, not '{protocol}'.")
-        scale = checked_scale(wish)
-        hand, obj = self._hand_and_object(job, arrays, scale)
-        reporter = Reporter(job, hand, obj, scale)
+        if not isinstance(asked.protocol, str) or asked.protocol not in PROTOCOLS:
+            raise ValueError(f"A protocol is one of {', '.join(PROTOCOLS)}, not '{asked.protocol}'.")
+        hand, obj = self._hand_and_object(job, asked)
+        posed = {"rotations": asked.rotations, "translation": asked.translation}
+        grasps = read_posed(posed, obj, asked.scale, hand.side, betas_of(asked))
+        found = evaluate(obj, hand, grasps, asked.protocol, job.progress())
+        job.say(EvaluateResult(found.count, False, found.paper or None, found.strict or None, {
+            f"{protocol}_{name}": each_array(value) for protocol, values in found.each.items()
+            for name, value in values.items()}))
 
-        def tell(fraction: float, stage: str) -> None:
-            if not reporter(fraction, stage):
-                raise Cancelled
-
-        found = evaluate(obj, hand, read_posed(arrays, obj, scale, hand.side, betas), protocol, tell)
-        each = {f"{ruler}_{name}": each_array(value) for ruler, values in found.each.items()
-                for name, value in values.items()}
-        means = {name: values for name, values in (("paper", found.paper), ("strict", found.strict)) if values}
-        job.say("result", each, count=found.count, cancelled=False, **means)
-
-    def _hand(self, wish: dict[str, Any]) -> HandModel:
+    def _hand(self, asked: HandRequest) -> HandModel:
         from core.hand import load_hand
 
-        file, side = wish.get("hand_file") or None, wish.get("side", "right")
+        file = asked.hand_file or None
         changed = Path(file).stat().st_mtime_ns if file and Path(file).is_file() else None
-        return remembered(self._hands, (file, changed, side), lambda: load_hand(file, side))
+        return remembered(self._hands, (file, changed, asked.side), lambda: load_hand(file, asked.side))
 
-    def _object(self, job: Job, arrays: dict[str, np.ndarray], scale: float) -> GraspObject:
+    def _object(self, job: Job, asked: ObjectRequest) -> GraspObject:
         from core.objects import ObjectError, prepare_object
 
-        missing = [name for name in ("vertices", "faces") if name not in arrays]
+        missing = [name for name in ("vertices", "faces") if getattr(asked, name) is None]
         if missing:
             raise ObjectError(f"The request holds no {' and no '.join(missing)} of an object: every generate, "
                               "fit and evaluate request does.")
-        digest = hashlib.sha256(repr((scale, arrays["vertices"].shape, arrays["faces"].shape)).encode())
-        for name in ("vertices", "faces"):
-            digest.update(np.ascontiguousarray(arrays[name]).data)
+        digest = hashlib.sha256(repr((asked.scale, asked.vertices.shape, asked.faces.shape)).encode())
+        for values in (asked.vertices, asked.faces):
+            digest.update(np.ascontiguousarray(values).data)
 
-        def tell(fraction: float, stage: str) -> None:
-            if job.cancelled.is_set():
-                raise Cancelled
-            job.say("progress", fraction=0.05 * fraction, stage=stage)
+        def report(fraction: float, stage: str) -> bool:
+            job.say(Working(0.05 * fraction, stage))
+            return not job.cancelled.is_set()
 
         def prepare() -> GraspObject:
-            vertices = np.asarray(arrays["vertices"], np.float64) / scale
-            return prepare_object(vertices, np.asarray(arrays["faces"], np.int64), progress=tell)
+            vertices = np.asarray(asked.vertices, np.float64) / asked.scale
+            return prepare_object(vertices, np.asarray(asked.faces, np.int64), progress=Progress(report))
 
         return remembered(self._objects, digest.digest(), prepare)
 
 
-def named_parts(obj: GraspObject, arrays: dict[str, np.ndarray], names: Any, scale: float) -> GraspObject:
+def named_parts(obj: GraspObject, asked: ObjectRequest) -> GraspObject:
     """The object with the parts that the request names; ValueError where they do not fit its faces."""
     from core.objects import with_parts
 
-    part = arrays.get("part")
+    names, part = asked.parts, asked.part
     if (not isinstance(names, list) or not all(isinstance(name, str) for name in names) or part is None
-            or part.shape != arrays["faces"].shape[:1] or part.dtype.kind not in "iu"
+            or part.shape != asked.faces.shape[:1] or part.dtype.kind not in "iu"
             or (part.size and not -1 <= part.min() <= part.max() < len(names))):
         raise ValueError("The object's parts are a list of names, with one index into it for each face.")
-    vertices = np.asarray(arrays["vertices"], np.float64) / scale
-    return with_parts(obj, vertices, np.asarray(arrays["faces"], np.int64), part, tuple(names))
+    vertices = np.asarray(asked.vertices, np.float64) / asked.scale
+    return with_parts(obj, vertices, np.asarray(asked.faces, np.int64), part, tuple(names))
 
 
-def checked_seed(wish: dict[str, Any]) -> int:
-    """A request's seed; ValueError where it is no whole number from 0."""
-    seed = wish.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"A seed is a whole number from 0, not {seed!r}.")
-    return seed
-
-
-def checked_scale(wish: dict[str, Any]) -> float:
-    """How many of the mesh's units are a metre, by the request's hand length; ValueError where that is none."""
-    from core.units import HAND_LENGTH
-
-    length = wish.get("hand_length", HAND_LENGTH)
-    if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
-        raise ValueError(f"A hand length is a number above 0, not {length!r}.")
-    return length / HAND_LENGTH
-
-
-def checked_betas(betas: Any) -> torch.Tensor | None:
-    """(10,) a request's hand shape; ValueError where it is not ten numbers."""
+def betas_of(asked: ObjectRequest) -> torch.Tensor | None:
+    """(10,) a request's hand shape, where it names one."""
     import torch
 
-    if betas is None:
-        return None
-    numbers = betas if isinstance(betas, list) else ()
-    if len(numbers) != 10 or any(
-            isinstance(n, bool) or not isinstance(n, int | float) or not abs(n) < 100 for n in numbers):
-        raise ValueError(f"A hand shape (betas) is ten numbers between -100 and 100, not {str(betas)[:80]}.")
-    return torch.tensor(numbers, dtype=torch.float32)
+    return None if asked.betas is None else torch.tensor(asked.betas, dtype=torch.float32)
 
 
-def remembered(kept: OrderedDict, key: Any, make: Any) -> Any:
+def remembered(kept: OrderedDict[Any, Made], key: Any, make: Callable[[], Made]) -> Made:
     """What was made for `key` lately, or what `make()` makes now."""
     if key not in kept:
         kept[key] = make()
@@ -354,11 +359,8 @@ def remembered(kept: OrderedDict, key: Any, make: Any) -> Any:
     return kept[key]
 
 
-def hand_arrays(hand: HandModel) -> dict[str, np.ndarray]:
-    """The hand at rest: template, rest_joints, tips, weights, quads, triangles, uvs, parents; metres.
-
-    uvs holds one (u, v) for each corner, of the quads first and then of the triangles; absent where the hand has none.
-    """
+def hand_arrays(hand: HandModel) -> Arrays:
+    """The arrays of `HelloResult`: the hand at rest."""
     template = hand.v_template.cpu().numpy()
     arrays = {
         "template": template, "rest_joints": (hand.J_regressor @ hand.v_template).cpu().numpy(),
@@ -377,13 +379,14 @@ def hand_arrays(hand: HandModel) -> dict[str, np.ndarray]:
     return arrays
 
 
-def candidate_arrays(posed: PosedHands, row: int) -> dict[str, np.ndarray]:
-    """One candidate's arrays, in the sent mesh's frame and unit."""
-    return {
-        "vertices": posed.vertices[row].astype(np.float32), "joints": posed.joints[row].astype(np.float32),
-        "rest_vertices": posed.rest_vertices[row].astype(np.float32), "rotations": posed.rotations[row],
-        "translation": posed.translation[row],
-    }
+def candidate_of(grasps: Grasps, posed: PosedHands, row: int, index: int) -> Candidate:
+    """One grasp as a message, in the sent mesh's frame and unit."""
+    return Candidate(
+        index=index, score=float(grasps.score[row]), grasp_type=grasps.type[row],
+        measures={name: float(values[row]) for name, values in grasps.measures.items()},
+        vertices=posed.vertices[row].astype(np.float32), joints=posed.joints[row].astype(np.float32),
+        rest_vertices=posed.rest_vertices[row].astype(np.float32), rotations=posed.rotations[row],
+        translation=posed.translation[row])
 
 
 def each_array(values: torch.Tensor) -> np.ndarray:

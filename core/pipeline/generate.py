@@ -1,21 +1,22 @@
-"""What is behind the buttons: propose, fit, keep the best that differ, hand on in the caller's frame and unit."""
+"""What is behind Generate Grasps: more proposals than asked for, fitted, those kept that hold and differ."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import torch
 
+from core.grasps.intents import INTENTS
 from core.grasps.taxonomy import grasp_types
-from core.pipeline.selection import best_that_differ
+from core.pipeline.selection import SELECTION, best_of_each_type, fit_and_select
 from core.registry import METHODS, make_generator
 
 if TYPE_CHECKING:
     from core.fitting.representation import Choir
     from core.grasps.batch import Grasps
-    from core.grasps.request import GraspRequest, Progress
+    from core.grasps.request import GraspRequest
+    from core.progress import Progress
 
 #: proposals from which on a request draws no more than it may fit
 MOST_DRAWN: Final = 256
@@ -29,8 +30,6 @@ def check_request(method: str, count: int, grasp_type: str, intent: str) -> None
         raise ValueError(f"A count is a whole number from 1 to 10000, not {count!r}.")
     if not isinstance(grasp_type, str) or (grasp_type != "any" and grasp_type not in grasp_types()):
         raise ValueError(f"There is no grasp type '{grasp_type}': use any, {', '.join(grasp_types())}.")
-    from core.grasps.intents import INTENTS
-
     if intent not in INTENTS:
         raise ValueError(f"There is no intent '{intent}': use {', '.join(INTENTS[:-1])} or {INTENTS[-1]}.")
 
@@ -40,35 +39,34 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
     """Grasps for a request, best first.
 
     Args:
-        request: object, hand, count and wishes.
+        request: object, hand, count, type and intent.
         method: a name of `METHODS`.
         seed: repeats a result on a device.
-        progress: told how far it is; may stop it.
+        progress: told how far it is; shown grasps that are good already.
         device: "cpu" or "cuda".
         raw: the first `count` as the generator gives them, not chosen.
         fit: lay them on the object's surface, where the method does not do so itself.
 
     Returns:
         At most `request.count` grasps.
+
+    Raises:
+        LookupError: no place on the object fits a hand.
+        Stopped: by `progress`.
     """
     if fit and not raw and not METHODS[method].fitted:
-        from core.grasps.request import Share
-        from core.pipeline.selection import fit_and_select
-
         many = replace(request, count=proposal_count(method, request.count), fitted=True)
-        grasps, fields = propose_raw(many, method, seed, Share(progress, 0.0, 0.5), device)
+        grasps, fields = propose_raw(many, method, seed, progress.sub(0.0, 0.5), device)
         grasps = fit_and_select(request, grasps.to("cpu"), progress, fields)
     else:
         grasps, _ = propose_raw(request, method, seed, progress, device)
     grasps = replace(grasps, method=method, seed=seed, hand=request.hand.side)
-    return grasps[: request.count] if raw else best_that_differ(grasps, request.count)
+    return grasps[: request.count] if raw else best_of_each_type(grasps, request.count)
 
 
 def proposal_count(method: str, count: int) -> int:
     """How many proposals are drawn where `count` grasps are asked for: most are not worth a fit."""
-    from core.pipeline.selection import LEAST, MOST
-
-    return max(LEAST, math.ceil(MOST * count), min(METHODS[method].drawn * count, MOST_DRAWN))
+    return max(SELECTION.most_fitted(count), min(METHODS[method].drawn * count, MOST_DRAWN))
 
 
 def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,

@@ -1,157 +1,67 @@
-"""Grasps around hands that somebody posed."""
+"""Grasps around hands that somebody posed: the fit of each, and the best of others near them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import torch
 
-from core.fitting.fit import fit
+from core.fitting.fit import Fitted, fit
+from core.fitting.representation import Choir
 from core.grasps.batch import Grasps
-from core.grasps.request import Share
-from core.pipeline.selection import lowered, rank_by_stiffness, select_diverse, which_hold
+from core.pipeline.selection import penalise_unheld, rank_by_stiffness, select_diverse
+from core.quality.hold import hold_mask
 from core.quality.surface import has_contact
 from core.registry import METHODS, make_generator
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 if TYPE_CHECKING:
-    from core.fitting.fit import Fitted
-    from core.grasps.request import GraspRequest, Progress
+    from core.grasps.request import GraspRequest
     from core.hand import HandModel
     from core.objects import GraspObject
-    from core.pipeline.selection import Refiner
+    from core.progress import Progress
+
+#: of hands and a generator of random numbers: refined hands, and the fields in which they lie
+Refiner: TypeAlias = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
 
 
-#: hands tried for each further one that is asked for around a given pose
-TRIES: Final = 1.5
+@dataclass(frozen=True)
+class RefineConfig:
+    """How hands around a posed one are drawn and offered. Chosen with `scripts/benchmarks/check_fit.py`.
 
-
-#: how many are drawn near it for each that is fitted
-DRAWN: Final = 8
-
-
-#: the share of them that a refiner makes
-REFINED: Final = 0.5
-
-
-#: how often others are tried, while none of all holds, and the share of the progress at which the first go is over
-GOES, FIRST_GO = 4, 0.7
-
-
-#: the share of that time that the fits take; the rest is for the test of the grip
-FITTED: Final = 0.85
-
-
-#: metres of mean joint distance from which two hands around one pose are different
-ALIKE: Final = 0.006
-
-
-#: how far hands around a pose are started from it: metres, radians of the wrist, radians of a finger angle
-SPREAD: Final = (0.008, 0.15, 0.12)
-
-
-#: by how much more another hand must score before it is offered ahead of the fit of a given pose
-CLEARLY: Final = 10.0
-
-
-#: metres from the object beyond which a hand is not fitted
-FAR: Final = 0.10
-
-
-def refine_around(request: GraspRequest, seed: int, progress: Progress, refiner: Refiner | None = None) -> Grasps:
-    """Grasps around `request.start`'s hands: the fit of each and the best of others that differ, best first.
-
-    A fit of a given hand gives way to others that score `CLEARLY` more. The others are fits of those hands near them
-    that would grip, those that hold first; with a refiner, `REFINED` of them are what it makes of the given hands.
-    While none holds, more are tried, `GOES` times.
-
-    Args:
-        refiner: of hands and a generator: refined hands, and the fields in which they lie.
-
-    Raises:
-        ValueError: the hand is so far from the object that there is nothing to fit; the sentence says how far.
+    Attributes:
+        tries: hands fitted for each further one that is asked for.
+        drawn: hands drawn near the posed one for each that is fitted.
+        refined: share of those fitted that a method which refines makes.
+        goes: how often others are tried while none of all holds.
+        first_go: the share of the progress at which the first go is over.
+        fitted: the share of a go that the fits take; the rest is for the hold tests.
+        alike: metres of mean joint distance from which two hands around one pose are different.
+        shift: metres, standard deviation by which a drawn hand is moved.
+        turn: radians, standard deviation by which its wrist is turned.
+        bend: radians, standard deviation by which each finger angle is bent.
+        clearly: by how much more another hand must score to be offered ahead of the fit of a posed one.
+        reach: metres from the object beyond which a hand is not fitted.
     """
-    start, obj, hand = request.start, request.object, request.hand
-    check_near(request)
-    rng = torch.Generator().manual_seed(seed)
-    given, tries = len(start), round(TRIES * max(0, request.count - len(start)))
-    refined = round(REFINED * tries) if refiner else 0
-    end = FIRST_GO * given / (given + tries)
-    first = fit(obj, hand, start, progress=Share(progress, 0.0, FITTED * end))
-    if not first.complete:
-        return Grasps.empty("fit", hand=hand.side)
-    progress.accepted(first.grasps)
-    pools, holding = with_holds(request, [first], Share(progress, FITTED * end, end))
-    for go in range(GOES if tries else 0):
-        begin, end = end, FIRST_GO + (1 - FIRST_GO) * go / (GOES - 1)
-        if (go and holding) or not progress(begin, "Refining the hand"):
-            break
-        fits, tests = (Share(progress, begin + low * (end - begin), begin + high * (end - begin))
-                       for low, high in ((0.0, FITTED), (FITTED, 1.0)))
-        more, held = with_holds(request, others(request, tries - refined, refined, refiner, rng, fits), tests)
-        pools, holding = pools + more, holding or held
-    return chosen_around(hand, *pools, count=request.count)
+
+    tries: float = 1.5
+    drawn: int = 8
+    refined: float = 0.5
+    goes: int = 4
+    first_go: float = 0.7
+    fitted: float = 0.85
+    alike: float = 0.006
+    shift: float = 0.008
+    turn: float = 0.15
+    bend: float = 0.12
+    clearly: float = 10.0
+    reach: float = 0.10
 
 
-def others(request: GraspRequest, near: int, refined: int, refiner: Refiner | None, rng: torch.Generator,
-           progress: Progress) -> list[Fitted]:
-    """Fits of `near` hands near the given ones that would grip, and of `refined` that the refiner makes of those."""
-    obj, hand, start = request.object, request.hand, request.start
-    pools, middle = [], near / (near + refined)
-    if near:
-        some = nearby(hand, start, DRAWN * near, rng)
-        some = some[rank_by_stiffness(request, some, near)]
-        pools.append(fit(obj, hand, some, progress=Share(progress, 0.0, middle)))
-    if refined and progress(middle, "Refining the hand"):
-        hands, fields = refiner(start[torch.arange(refined) % len(start)], rng)
-        pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, middle, 1.0)))
-    return [pool for pool in pools if pool.complete]
-
-
-def with_holds(request: GraspRequest, pools: list[Fitted], progress: Progress) -> tuple[list[Fitted], bool]:
-    """The fits with lower scores where they do not hold, and whether a sound one does."""
-    found, holding = [], False
-    for place, pool in enumerate(pools):
-        held = which_hold(request, pool, Share(progress, place / len(pools), (place + 1) / len(pools)))
-        found.append(replace(pool, grasps=lowered(pool.grasps, held)))
-        holding |= bool((held & (pool.after.bones == 0)).any())
-    return found, holding
-
-
-def chosen_around(hand: HandModel, first: Fitted, *others: Fitted, count: int) -> Grasps:
-    """The fits of the given hands, and the best of the others that touch and differ from them and each other."""
-    good = [(has_contact(rest.after) & (rest.after.bones == 0)).nonzero()[:, 0] for rest in others]
-    spare = [rest.grasps[rows] for rest, rows in zip(others, good, strict=True)]
-    every = Grasps.cat([first.grasps, *spare])
-    given = torch.arange(len(every)) < len(first.grasps)
-    rows = select_diverse(hand, replace(every, score=every.score + 1000 * given), count, ALIKE, fill=False)
-    kept = torch.cat([given.nonzero()[:, 0], rows[~given[rows]]])[:count]
-    return every[kept[(every.score + CLEARLY * given)[kept].argsort(descending=True, stable=True)]]
-
-
-def nearby(hand: HandModel, grasps: Grasps, count: int, rng: torch.Generator) -> Grasps:
-    """`count` hands near the given ones, taken in turn, each moved, turned and bent by `SPREAD`."""
-    rows = torch.arange(count) % len(grasps)
-    base = grasps[rows]
-    shift, turn, bend = SPREAD
-    moved = base.transl + shift * torch.randn(count, 3, generator=rng)
-    turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng))
-    turned = turned @ axis_angle_to_matrix(base.global_orient)
-    dofs = hand.dofs_from_pose(base.hand_pose) + bend * torch.randn(count, 21, generator=rng)
-    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
-    return replace(base, global_orient=matrix_to_axis_angle(turned), hand_pose=hand.pose_from_dofs(dofs), transl=moved)
-
-
-def check_near(request: GraspRequest) -> None:
-    """ValueError where a given hand is farther than `FAR` from the object."""
-    with torch.no_grad():
-        skin = request.hand(**request.start.parameters()).vertices
-    distance = float(request.object.grid.query(skin)[0].amin(1).amax())
-    if distance > FAR:
-        raise ValueError(f"The hand is {100 * distance:.0f} cm from the object: move it closer than "
-                         f"{100 * FAR:.0f} cm and fit it again.")
+REFINE: Final = RefineConfig()
 
 
 def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "fit", device: str = "cpu") -> Grasps:
@@ -160,18 +70,137 @@ def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "
     Args:
         request: object, hand, count, and the hands to start from.
         seed: of how the others are started.
-        progress: told how far it is; may stop it; is shown the fits of the given hands at once.
+        progress: told how far it is; shown the fits of the given hands at once.
         method: where it predicts fields, half of the others are what it makes of the given hands; any other method
             changes nothing.
         device: of that method.
 
+    Returns:
+        At most `request.count` grasps, best first.
+
     Raises:
         ValueError: the hand is too far from the object; the sentence says how far.
+        Stopped: by `progress`.
     """
-    from core.pipeline.refine import refine_around
-
     refiner = refiner_of(method, request.object, request.hand, device)
     return replace(refine_around(request, seed, progress, refiner), method="fit", seed=seed, hand=request.hand.side)
+
+
+def refine_around(request: GraspRequest, seed: int, progress: Progress, refiner: Refiner | None = None) -> Grasps:
+    """Grasps around `request.start`'s hands: the fit of each and the best of others that differ, best first.
+
+    A fit of a given hand gives way to others that score clearly more. The others are fits of those hands near the
+    given ones that would hold most stiffly, those that hold first; with a refiner, some are what it makes of the given
+    hands. While none holds, more are tried.
+
+    Args:
+        request: object, hand, count, and the hands to start from.
+        seed: of how the others are started.
+        progress: told how far it is; shown the fits of the given hands at once.
+        refiner: makes some of the others.
+
+    Raises:
+        ValueError: the hand is so far from the object that there is nothing to fit; the sentence says how far.
+    """
+    start, obj, hand = request.start, request.object, request.hand
+    if start is None:
+        raise ValueError("There is no posed hand to refine.")
+    check_reach(request, start)
+    rng = torch.Generator().manual_seed(seed)
+    given, tries = len(start), round(REFINE.tries * max(0, request.count - len(start)))
+    refined = round(REFINE.refined * tries) if refiner else 0
+    end = REFINE.first_go * given / (given + tries)
+    first = fit(obj, hand, start, progress=progress.sub(0.0, REFINE.fitted * end))
+    progress.accepted(first.grasps)
+    pools, holding = score_holds(request, [first], progress.sub(REFINE.fitted * end, end))
+    for go in range(REFINE.goes if tries else 0):
+        begin, end = end, REFINE.first_go + (1 - REFINE.first_go) * go / (REFINE.goes - 1)
+        if go and holding:
+            break
+        progress(begin, "Refining the hand")
+        fits, tests = (progress.sub(begin + low * (end - begin), begin + high * (end - begin))
+                       for low, high in ((0.0, REFINE.fitted), (REFINE.fitted, 1.0)))
+        others = fit_others(request, start, tries - refined, refined, refiner, rng, fits)
+        more, held = score_holds(request, others, tests)
+        pools, holding = pools + more, holding or held
+    return select_around(hand, *pools, count=request.count)
+
+
+def fit_others(request: GraspRequest, start: Grasps, near: int, refined: int, refiner: Refiner | None,
+               rng: torch.Generator, progress: Progress) -> list[Fitted]:
+    """Fits of hands near the given ones.
+
+    Args:
+        request: object and hand.
+        start: the given hands.
+        near: how many fits of perturbed hands, the stiffest of more.
+        refined: how many fits of what the refiner makes of the given hands.
+        refiner: where `refined` is not 0.
+        rng: draws the perturbations.
+        progress: of all of it.
+    """
+    obj, hand = request.object, request.hand
+    pools, middle = [], near / (near + refined)
+    if near:
+        some = perturb(hand, start, REFINE.drawn * near, rng)
+        some = some[rank_by_stiffness(request, some, near)]
+        pools.append(fit(obj, hand, some, progress=progress.sub(0.0, middle)))
+    if refined and refiner is not None:
+        progress(middle, "Refining the hand")
+        hands, fields = refiner(start[torch.arange(refined) % len(start)], rng)
+        pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=progress.sub(middle, 1.0)))
+    return pools
+
+
+def score_holds(request: GraspRequest, pools: list[Fitted], progress: Progress) -> tuple[list[Fitted], bool]:
+    """The fits with lower scores where they do not hold, and whether one holds without a bone in the object."""
+    found, holding = [], False
+    for place, pool in enumerate(pools):
+        part = progress.sub(place / len(pools), (place + 1) / len(pools))
+        held = hold_mask(request, pool.grasps, has_contact(pool.after), part)
+        found.append(replace(pool, grasps=penalise_unheld(pool.grasps, held)))
+        holding |= bool((held & (pool.after.bones == 0)).any())
+    return found, holding
+
+
+def select_around(hand: HandModel, first: Fitted, *others: Fitted, count: int) -> Grasps:
+    """The fits of the given hands, and the best of the others that touch and differ from them and each other.
+
+    Args:
+        hand: of the grasps' side.
+        first: fits of the given hands.
+        others: fits of hands near them.
+        count: how many at most.
+    """
+    good = [(has_contact(rest.after) & (rest.after.bones == 0)).nonzero()[:, 0] for rest in others]
+    spare = [rest.grasps[rows] for rest, rows in zip(others, good, strict=True)]
+    every = Grasps.cat([first.grasps, *spare])
+    given = torch.arange(len(every)) < len(first.grasps)
+    rows = select_diverse(hand, replace(every, score=every.score + 1000 * given), count, REFINE.alike, fill=False)
+    kept = torch.cat([given.nonzero()[:, 0], rows[~given[rows]]])[:count]
+    return every[kept[(every.score + REFINE.clearly * given)[kept].argsort(descending=True, stable=True)]]
+
+
+def perturb(hand: HandModel, grasps: Grasps, count: int, rng: torch.Generator) -> Grasps:
+    """`count` hands near the given ones, taken in turn, each moved, turned and bent as `REFINE` says."""
+    rows = torch.arange(count) % len(grasps)
+    base = grasps[rows]
+    moved = base.transl + REFINE.shift * torch.randn(count, 3, generator=rng)
+    turned = axis_angle_to_matrix(REFINE.turn * torch.randn(count, 3, generator=rng))
+    turned = turned @ axis_angle_to_matrix(base.global_orient)
+    dofs = hand.dofs_from_pose(base.hand_pose) + REFINE.bend * torch.randn(count, 21, generator=rng)
+    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    return replace(base, global_orient=matrix_to_axis_angle(turned), hand_pose=hand.pose_from_dofs(dofs), transl=moved)
+
+
+def check_reach(request: GraspRequest, start: Grasps) -> None:
+    """ValueError where a given hand is farther than `REFINE.reach` from the object."""
+    with torch.no_grad():
+        vertices = request.hand(**start.parameters()).vertices
+    distance = float(request.object.grid.query(vertices)[0].amin(1).amax())
+    if distance > REFINE.reach:
+        raise ValueError(f"The hand is {100 * distance:.0f} cm from the object: move it closer than "
+                         f"{100 * REFINE.reach:.0f} cm and fit it again.")
 
 
 def refiner_of(method: str, obj: GraspObject, hand: HandModel, device: str = "cpu") -> Refiner | None:
