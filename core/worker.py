@@ -274,8 +274,7 @@ class Worker:
         device = choose_device(asked.device)
         hand, obj = self._hand_and_object(job, asked)
         betas = betas_of(asked)
-        posed = {"rotations": asked.rotations, "translation": asked.translation}
-        start = replace(read_posed(posed, obj, asked.scale, hand.side, betas), method="fit")
+        start = replace(read_posed(posed_arrays(asked), obj, asked.scale, hand.side, betas), method="fit")
         request = GraspRequest(obj, hand, max(asked.count, len(start)), betas=betas, start=start)
         job.reporter = Reporter(job, hand, obj, asked.scale)
         job.reporter.hand_over(refine(request, asked.seed, job.progress(), asked.method, device))
@@ -293,8 +292,7 @@ class Worker:
         if not isinstance(asked.protocol, str) or asked.protocol not in PROTOCOLS:
             raise ValueError(f"A protocol is one of {', '.join(PROTOCOLS)}, not '{asked.protocol}'.")
         hand, obj = self._hand_and_object(job, asked)
-        posed = {"rotations": asked.rotations, "translation": asked.translation}
-        grasps = read_posed(posed, obj, asked.scale, hand.side, betas_of(asked))
+        grasps = read_posed(posed_arrays(asked), obj, asked.scale, hand.side, betas_of(asked))
         found = evaluate(obj, hand, grasps, asked.protocol, job.progress())
         job.say(EvaluateResult(found.count, False, found.paper or None, found.strict or None, {
             f"{protocol}_{name}": each_array(value) for protocol, values in found.each.items()
@@ -340,6 +338,12 @@ def named_parts(obj: GraspObject, asked: ObjectRequest) -> GraspObject:
         raise ValueError("The object's parts are a list of names, with one index into it for each face.")
     vertices = np.asarray(asked.vertices, np.float64) / asked.scale
     return with_parts(obj, vertices, np.asarray(asked.faces, np.int64), part, tuple(names))
+
+
+def posed_arrays(asked: Fit | Evaluate) -> Arrays:
+    """What a request holds of its posed hands, as `read_posed` takes it."""
+    given = {"rotations": asked.rotations, "translation": asked.translation}
+    return {name: values for name, values in given.items() if values is not None}
 
 
 def betas_of(asked: ObjectRequest) -> torch.Tensor | None:
