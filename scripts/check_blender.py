@@ -15,7 +15,10 @@ import venv
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+
 RELEASES: Final = {"4.2": "4.2.23", "4.5": "4.5.15", "5.0": "5.0.1"}
 PACKAGES: Final = ("numpy<2", "pytest")  # bpy 5.0.1 needs numpy 1
 

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from environment import ROOT, ready_environment
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+from scripts.environment import ready_environment
 
 
 def main() -> int:

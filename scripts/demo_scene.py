@@ -12,9 +12,11 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from studio import aim_camera, best_turn, digits_of, frozen, light, points_of, render, set_table
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
+
+from scripts.render_scene import aim_camera, best_turn, digits_of, frozen, light, points_of, render, set_table
+
 COUNT = 16
 SHOWN = 3
 SECOND = 24  # frames
@@ -24,7 +26,6 @@ def enable_addon() -> None:
     """Registers the add-on from the repository and gives it this Python as its engine."""
     import addon_utils  # bpy brings it along
 
-    sys.path.insert(0, str(ROOT))
     if addon_utils.enable("grasp_addon", default_set=True) is None:
         sys.exit("The add-on did not register; the reason is above.")
     bpy.context.preferences.addons["grasp_addon"].preferences.python = sys.executable

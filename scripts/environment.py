@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = Path(__file__).resolve().parent / "requirements-dev.txt"
+from scripts import ROOT
+
+REQUIREMENTS = ROOT / "scripts" / "requirements-dev.txt"
 WANTED = (3, 11)  # the Python of the bpy wheel
 
 

@@ -19,14 +19,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 _HANDS: dict[str, object] = {}
 
 
 def work(job: dict) -> dict:
     """One slice, made and written; what came of it."""
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(ROOT))  # on a Ray cluster this function is sent without its module
     import torch
 
     from core.dataset.training_grasps import training_object
@@ -155,7 +158,6 @@ def main() -> int:
     parser.add_argument("--ray", nargs="?", const="local", help="a Ray cluster's address; none starts one here")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    sys.path.insert(0, str(ROOT))
     from core.parallel import choose_device
 
     try:

@@ -11,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
-from environment import ROOT, ready_environment, single_threaded
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+from scripts.environment import ready_environment, single_threaded
 
 # Each in a process of its own, for the add-on's tests import bpy, which core's must do without; the longest first.
 SUITES = {

@@ -13,9 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-from weights_card import write_card
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
 
-ROOT = Path(__file__).resolve().parent.parent
+from scripts import ROOT
+from scripts.build.cards import write_card
 
 
 def main() -> int:
@@ -31,7 +32,6 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--store", action="store_true", help="put the weights into weights/NAME when they are done")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     begin = time.monotonic()
     import torch
 

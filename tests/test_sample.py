@@ -31,5 +31,5 @@ def test_mug_is_all_quads():
 
 def test_mug_is_what_its_script_makes(tmp_path):
     out = tmp_path / "mug.obj"
-    subprocess.run([sys.executable, ROOT / "scripts" / "build_mug.py", "--out", out], check=True)
+    subprocess.run([sys.executable, ROOT / "scripts" / "build" / "mug.py", "--out", out], check=True)
     assert out.read_text() == MUG.read_text()

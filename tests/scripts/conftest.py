@@ -23,11 +23,6 @@ def run_script(name: str, *arguments: object, fails: bool = False) -> str:
     return done.stderr
 
 
-@pytest.fixture
-def scripts_on_path(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-
-
 @pytest.fixture(scope="session")
 def script():
     return run_script

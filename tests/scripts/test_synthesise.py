@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from core.dataset.training_grasps import COLUMNS, load_training
 from core.synthesis import production
-
-ROOT = Path(__file__).resolve().parents[2]
+from scripts import synthesise
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +49,11 @@ def test_a_ray_cluster_makes_the_same_slice(first, tmp_path, script):
 
 
 def test_a_slice_that_breaks_does_not_end_the_run(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("synthesise", ROOT / "scripts" / "synthesise.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
     def broken(*given, **named):
         raise TypeError("no such cast")
 
     monkeypatch.setattr(production, "produce", broken)
-    record = module.work({"task": ("bead/0", "any", 0, ""), "out": str(tmp_path), "cache": None, "meshes": None,
+    record = synthesise.work({"task": ("bead/0", "any", 0, ""), "out": str(tmp_path), "cache": None, "meshes": None,
                           "seed": 0, "seeds": None, "device": "cpu"})
     assert record["count"] == 0
     assert "no such cast" in record["error"]

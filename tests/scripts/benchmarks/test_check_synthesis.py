@@ -1,14 +1,10 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-from check_synthesis import read_done, summary, table
+from scripts.benchmarks.check_synthesis import read_done, summary, table
 
 
 def record(**changes):

@@ -1,6 +1,6 @@
-"""Which differences between methods are more than chance over objects would make: for `scripts/evaluate.py`'s tables.
+"""Which differences between methods are more than chance over objects would make: for evaluate.py's tables.
 
-    python scripts/compare_methods.py FOLDER [FOLDER ...] --baseline retrieval --methods fastgrasp jointdiffusion
+    python scripts/benchmarks/compare_methods.py FOLDER [FOLDER ...] --baseline retrieval --methods fastgrasp grasptta
 
 FOLDERs are evaluations; their objects are taken together. A method is compared with the baseline on the objects that
 both were measured on, both with the fit where the method is (`jointdiffusion+fit`). Per figure: the mean difference,
@@ -17,10 +17,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from results import diversity_of, place
 from scipy.stats import bootstrap
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
+
+from scripts.benchmarks.results import diversity_of, place
+
 FIGURES = (("strict", "held"), ("paper", "displacement_cm"), ("strict", "contact"), ("strict", "volume_cm3"),
            ("strict", "depth_mm"), ("strict", "bones_crossing"), ("paper", "volume_cm3"))
 Records = dict[tuple[str, str], dict]
@@ -74,10 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--baseline", default="retrieval")
     parser.add_argument("--methods", nargs="+", required=True)
     options = parser.parse_args(arguments)
-    sys.path.insert(0, str(ROOT))
     for folder in options.folders:
         if not (folder / "table.json").is_file():
-            raise SystemExit(f"{folder} holds no table.json: make it with scripts/evaluate.py --out {folder}.")
+            raise SystemExit(f"{folder} holds no table.json: "
+                             f"make it with scripts/benchmarks/evaluate.py --out {folder}.")
     records = records_of(options.folders)
     print("| method | baseline | figure | objects | difference | 95 % | greater / smaller |\n" + "|---" * 7 + "|")
     for method in options.methods:

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from core.dataset.training_grasps import COLUMNS, TrainingGrasps, merge
 from core.grasps.intents import INTENTS
+from scripts.build import describe_training
 
 
 def made(family: str, intent: str, shares: list[float], seed: int = 0) -> TrainingGrasps:
@@ -17,19 +17,12 @@ def made(family: str, intent: str, shares: list[float], seed: int = 0) -> Traini
     return TrainingGrasps((f"{family}/0",), **values)
 
 
-@pytest.fixture
-def card_script(scripts_on_path):
-    import describe_training
-
-    return describe_training
-
-
 def together(*parts: TrainingGrasps) -> TrainingGrasps:
     return merge([replace(part, slices=(f"slice{place}",)) for place, part in enumerate(parts)])
 
 
-def test_use_and_handover_are_counted_where_there_is_a_part_to_hold(card_script):
-    text = card_script.figures(together(made("drill", "use", [0.5, 0.9]), made("mug", "use", [0.9, 0.9, 0.8]),
+def test_use_and_handover_are_counted_where_there_is_a_part_to_hold():
+    text = describe_training.figures(together(made("drill", "use", [0.5, 0.9]), made("mug", "use", [0.9, 0.9, 0.8]),
                                         made("mug", "handover", [0.1]), made("ball", "use", [0.0])))
     assert "7 grasps of 3 objects in 3 of" in text
     assert "2 families have a part to hold: in `use` 80 % of the contact is on it" in text
@@ -40,14 +33,14 @@ def test_use_and_handover_are_counted_where_there_is_a_part_to_hold(card_script)
     assert "10.0 % of the contact is on it; drill has fewest, 0" in text
 
 
-def test_postures_that_are_the_same_lie_nowhere_apart(card_script):
+def test_postures_that_are_the_same_lie_nowhere_apart():
     one = made("mug", "use", [0.9] * 4)
-    assert "large_diameter 0.0" in card_script.variety(replace(one, dofs=np.zeros((4, 21))), 0)
-    assert "large_diameter 0.0" not in card_script.variety(one, 0)
+    assert "large_diameter 0.0" in describe_training.variety(replace(one, dofs=np.zeros((4, 21))), 0)
+    assert "large_diameter 0.0" not in describe_training.variety(one, 0)
 
 
-def test_the_figures_are_put_between_their_marks(card_script, tmp_path):
-    begin, end, put = card_script.BEGIN, card_script.END, card_script.put
+def test_the_figures_are_put_between_their_marks(tmp_path):
+    begin, end, put = describe_training.BEGIN, describe_training.END, describe_training.put
     card = tmp_path / "README.md"
     card.write_text(f"# Grasps\n\nMine.\n\n{begin}\nold\n{end}\n\nMine too.\n", encoding="utf-8")
     put(card, "new\n")

@@ -1,4 +1,6 @@
-"""Whether a generator does what is asked: `python scripts/check_wishes.py --methods NAME ... [--parts] [--json FILE]`.
+"""Whether a generator does what is asked.
+
+    python scripts/benchmarks/check_conditions.py --methods NAME ... [--parts] [--json FILE]
 
 Asked to `use` a thing: the share of grasps with at least 60 % of their contact on the part that a user's hand is on.
 Asked for a type: the share of grasps that are of it. What type a hand is of is told by its neighbours: of the training
@@ -15,9 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from watch import Watch
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-ROOT = Path(__file__).resolve().parent.parent
+from scripts import ROOT
+from scripts.timing import Watch
+
 NEIGHBOURS, RIGHT_PART = 9, 0.6
 
 
@@ -59,8 +63,6 @@ def main() -> int:
     parser.add_argument("--parts", action="store_true", help="the generator is told the object's parts")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
-
     import numpy as np
     import torch
 

@@ -1,4 +1,6 @@
-"""Speed by method and count, in seconds and in M: `python scripts/benchmark.py [--methods synthesis] [--counts 1 16]`.
+"""Speed by method and count, in seconds and in M.
+
+    python scripts/benchmarks/speed.py [--methods synthesis] [--counts 1 16]
 
 M is one float32 product of two 2048 x 2048 matrices with two threads, timed in the same run on the same machine, so
 that times of two machines can be compared as ratios. Each figure is the median of --repeats runs, warm, on the mug.
@@ -22,10 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import processor
-from watch import Watch
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+from scripts.benchmarks.results import processor
+from scripts.timing import Watch
+
 MUG = ROOT / "scripts" / "samples" / "mug.obj"
 
 
@@ -98,7 +103,6 @@ def leave_bare(methods: list[str], device: str) -> None:
 
 
 def main() -> int:
-    sys.path.insert(0, str(ROOT))
     from core.registry import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -3,7 +3,7 @@
 Every type starts many times from the posture in core/synthesis/taxonomy.py with its thumb and wrist turned at random;
 what ends with the least energy becomes the template of that width.
 
-    python scripts/calibrate_templates.py [--types NAME ...] [--starts 64] [--seed 0]
+    python scripts/build/templates.py [--types NAME ...] [--starts 64] [--seed 0]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
 from core.fitting.energy import GraspEnergy, Poses, Stage
 from core.fitting.hand_points import HandPoints

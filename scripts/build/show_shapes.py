@@ -1,4 +1,4 @@
-"""Pictures of the training objects, parts in colours: `python scripts/show_shapes.py --out SHEET.png [--seed N]`."""
+"""The training objects drawn, parts in colours: `python scripts/build/show_shapes.py --out SHEET.png [--seed N]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
+
 COLOURS = np.array([[0.10, 0.30, 0.62], [0.62, 0.28, 0.06], [0.12, 0.42, 0.16], [0.50, 0.08, 0.10], [0.45, 0.40, 0.08]])
 
 
@@ -20,11 +21,10 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=220)
     parser.add_argument("--columns", type=int, default=9)
     options = parser.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
     from PIL import Image, ImageDraw, ImageFont
-    from render_grasps import CREASE, Camera, render_view
 
     from core.dataset.shapes import FAMILIES, make_shape
+    from scripts.render_grasps import CREASE, Camera, render_view
 
     families = options.families or list(FAMILIES)
     size = options.size

@@ -1,6 +1,6 @@
 """Compares the embedded hand with and without its pose correctives: a table, and pictures outside the tree.
 
-    python scripts/compare_hand.py [--out FOLDER] [--size PIXELS] [HAND.npz ...]
+    python scripts/build/compare_hand.py [--out FOLDER] [--size PIXELS] [HAND.npz ...]
 
 For each pose: pairs of triangles that cross (of one part of the hand, and of two different ones), the deepest vertex
 of one finger inside another in mm, and the change of the hand's volume in ml. Needs bpy, igl and pillow.
@@ -22,11 +22,10 @@ from mathutils import Matrix, Vector
 from mathutils.bvhtree import BVHTree
 from PIL import Image, ImageDraw
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from core.hand import HandModel, load_hand  # noqa: E402
-from core.hand.articulation import fist_dofs, relaxed_dofs  # noqa: E402
+from core.hand import HandModel, load_hand
+from core.hand.articulation import fist_dofs, relaxed_dofs
 
 #: degrees: bend, spread, PIP, DIP of index, middle, ring, little; twist, spread, bend, MCP, IP of the thumb
 POSES = {

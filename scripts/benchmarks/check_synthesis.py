@@ -1,4 +1,6 @@
-"""Measures `synthesis` over a folder of meshes: `python scripts/check_synthesis.py --objects DIR [--turn] [--jobs 2]`.
+"""Measures `synthesis` over a folder of meshes.
+
+    python scripts/benchmarks/check_synthesis.py --objects DIR [--turn] [--jobs 2]
 
 Every object gets N grasps by the way the button goes; they are judged by the strict protocol (core/metrics), not by
 the filters that accepted them. Results are kept a line an object, so a run that was stopped goes on where it was.
@@ -16,9 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from watch import Watch
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-ROOT = Path(__file__).resolve().parent.parent
+from scripts import ROOT
+from scripts.timing import Watch
+
 SAMPLES = ROOT / "scripts" / "samples"
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 FRICTIONS = (0.6, 0.5, 0.7)
@@ -249,5 +253,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())

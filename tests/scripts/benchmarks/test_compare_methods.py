@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-import compare_methods
+from scripts.benchmarks import compare_methods
 
 
 def evaluation(folder: Path, method: str, held: list[float], also: list[dict] | None = None) -> list[dict]:

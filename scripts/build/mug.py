@@ -1,4 +1,4 @@
-"""Write the bundled sample object, a mug with a handle: `python scripts/build_mug.py` makes scripts/samples/mug.obj.
+"""Write the bundled sample object, a mug with a handle: `python scripts/build/mug.py` makes scripts/samples/mug.obj.
 
 Quads only, watertight, metres, +Y up (what Blender's OBJ import expects): 80 mm wide, 95 mm high, a 4 mm wall,
 a handle with room for three fingers. The body is a turned profile; the handle is swept from one 3 x 3 patch of its wall
@@ -133,7 +133,7 @@ def build_mug() -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_obj(path: Path, vertices: np.ndarray, quads: np.ndarray) -> None:
-    lines = ["# A mug, made by scripts/build_mug.py of Generate Grasps. Metres, +Y up. CC0.", "o Mug"]
+    lines = ["# A mug, made by scripts/build/mug.py of Generate Grasps. Metres, +Y up. CC0.", "o Mug"]
     lines += [f"v {x:.6f} {z:.6f} {-y:.6f}" for x, y, z in vertices + 0.0]
     lines += ["s 1"] + ["f " + " ".join(str(i + 1) for i in quad) for quad in quads]
     path.write_text("\n".join(lines).replace("-0.000000", "0.000000") + "\n", encoding="ascii", newline="\n")
@@ -141,7 +141,7 @@ def write_obj(path: Path, vertices: np.ndarray, quads: np.ndarray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "samples" / "mug.obj")
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "samples" / "mug.obj")
     write_obj(parser.parse_args().out, *build_mug())
 
 

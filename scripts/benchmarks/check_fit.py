@@ -1,4 +1,4 @@
-"""Measures the fit and CHOIR's representation: `python scripts/check_fit.py --out FOLDER [--parts ...]`.
+"""Measures the fit and CHOIR's representation: `python scripts/benchmarks/check_fit.py --out FOLDER [--parts ...]`.
 
     --parts representation   the hand out of its representation: joint error, contact's agreement
             proposals        strict protocol before and after the fit of each as `python -m core fit` does it, holds
@@ -30,14 +30,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from watch import Watch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+from scripts.timing import Watch
 
 if TYPE_CHECKING:
     from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
-ROOT = Path(__file__).resolve().parent.parent
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 #: a rough proposal: a centimetre and some degrees off a good one, as `core.training.noise` has it
@@ -385,5 +388,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -1,4 +1,6 @@
-"""Methods x objects x protocols in one table and one sheet of pictures: `python scripts/evaluate.py --out FOLDER`.
+"""Methods x objects x protocols in one table and one sheet of pictures.
+
+    python scripts/benchmarks/evaluate.py --out FOLDER
 
     --methods synthesis synthesis_chosen control_random control_other retrieval npz:NAME=FOLDER; any with +fit
     --objects FOLDER     meshes (without it the sample object); or training:shape, training:family, objects held out
@@ -31,10 +33,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import file_of, label_of, place, provenance, table
-from watch import Watch
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+from scripts.benchmarks.results import file_of, label_of, place, provenance, table
+from scripts.timing import Watch
+
 SAMPLES = ROOT / "scripts" / "samples"
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
@@ -284,7 +289,8 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> 
 def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
     """Random grasps of every method, four a row; a row's seed is the run's."""
     import torch
-    from render_grasps import render_sheet
+
+    from scripts.render_grasps import render_sheet
 
     rng = np.random.default_rng(options.seed)
     from PIL import Image
@@ -379,7 +385,6 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 def prepared(options: argparse.Namespace) -> Any:
     """The hand; gives the options what measuring needs."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
     import torch
 
     from core.hand import load_hand

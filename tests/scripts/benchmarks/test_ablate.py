@@ -14,7 +14,7 @@ def training(tmp_path_factory):
     """A file of training grasps of an object to train on and one that is held out."""
     from core.dataset.training_grasps import load_training, merge
 
-    data = load_training(Path(__file__).resolve().parents[2] / "weights" / "training" / "grasps.npz")
+    data = load_training(Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz")
     path = tmp_path_factory.mktemp("training") / "two.npz"
     merge([data[data.object == data.objects.index(name)][:8] for name in ("can/0", "can/5")]).save(path)
     return path
@@ -24,8 +24,8 @@ def test_rows_share_and_go_on(training, tmp_path, script):
     common = ("--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache", "--scale", 1e-6,
               "--limit", 1, "--count", 2, "--batch", 2)
     rows = ("--rows", "diffusion", "whole", "vertices_physical", "object_frame")
-    assert "Traceback" not in script("ablate.py", *common, *rows, "--minutes", 1e-6, fails=True)  # no time, no row
-    script("ablate.py", *common, *rows)
+    script("benchmarks/ablate.py", *common, *rows, "--minutes", 1e-6, fails=True)  # no time, no row
+    script("benchmarks/ablate.py", *common, *rows)
     home = tmp_path / "out" / "scale_1e-06_2"
     found = {row["name"]: row for row in json.loads((tmp_path / "out" / "ablations.json").read_text())["rows"]}
     assert list(found) == ["diffusion", "whole", "vertices_physical", "object_frame"]
@@ -46,14 +46,14 @@ def test_rows_share_and_go_on(training, tmp_path, script):
     assert text.startswith("Short runs: 1e-06 of the steps")
     assert str(tmp_path) not in text
     kept = {path: path.stat().st_mtime_ns for path in (home / "grasps").rglob("*.npz")}
-    script("ablate.py", *common, *rows)
+    script("benchmarks/ablate.py", *common, *rows)
     assert kept == {path: path.stat().st_mtime_ns for path in (home / "grasps").rglob("*.npz")}
 
 
 def test_choirs_rows_refine_noisy_hands(training, tmp_path, script):
     names = ["perturbed", "keypoints", "bps", "bps_contacts", "oriented", "keypoints_fit", "bps_fit"]
-    script("ablate.py", "--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache", "--scale",
-           1e-6, "--limit", 1, "--count", 2, "--batch", 2, "--rows", *names)
+    script("benchmarks/ablate.py", "--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache",
+           "--scale", 1e-6, "--limit", 1, "--count", 2, "--batch", 2, "--rows", *names)
     rows = json.loads((tmp_path / "out" / "ablations.json").read_text())["rows"]
     assert [row["name"] for row in rows] == names
     found = {row["name"]: row for row in rows}
@@ -73,22 +73,21 @@ def test_choirs_rows_refine_noisy_hands(training, tmp_path, script):
     (["--count", "0"], "whole numbers from 1"),
     (["--training", "no.npz"], "There is no file of training grasps no.npz"),
 ])
-def test_what_cannot_be_is_a_sentence(training, tmp_path, wish, sentence, scripts_on_path, monkeypatch):
+def test_what_cannot_be_is_a_sentence(training, tmp_path, wish, sentence, monkeypatch):
     import sys
 
-    import ablate
+    from scripts.benchmarks import ablate
 
     given = ["ablate.py", "--out", str(tmp_path), "--training", str(training), "--scale", "1e-6", "--limit", "1",
              "--count", "2", "--cache", str(training.parent / "cache"), "--windows",
              str(training.parent / "windows.npz"), *wish]
     monkeypatch.setattr(sys, "argv", given)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(SystemExit, match=sentence):
         ablate.main()
 
 
-def test_a_step_of_adaptation_costs_what_making_the_hands_took_and_not_reading_them(scripts_on_path, monkeypatch):
-    import ablate
+def test_a_step_of_adaptation_costs_what_making_the_hands_took_and_not_reading_them(monkeypatch):
+    from scripts.benchmarks import ablate
 
     class Bench:
         home = Path("out")

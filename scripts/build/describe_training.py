@@ -1,4 +1,4 @@
-"""The training grasps' card: `python scripts/describe_training.py [--training FILE] [--renders 60] --out FOLDER`.
+"""The training grasps' card: `python scripts/build/describe_training.py [--training FILE] [--renders 60] --out FOLDER`.
 
 Counts, shares and variety go into FOLDER's README.md between two marks (and to the screen); their distributions are
 drawn (distributions.png), and random grasps (renders.jpg); a synergy basis is fitted on them (synergies.npz).
@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
+
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
 #: Between these marks a card's figures stand.
-BEGIN, END = "<!-- figures: scripts/describe_training.py -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- figures: scripts/build/describe_training.py -->", "<!-- end of figures -->"
 #: Postures between which files of different sizes are compared: of each type, and of all (as many as the project's
 #: first prototype had, whose types read 1.3 to 8.7 degrees).
 ALIKE_OF, PROTOTYPE = 100, 6647
@@ -129,7 +132,6 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
     import torch
     from PIL import Image, ImageDraw, ImageFont
 
@@ -172,10 +174,10 @@ def renders(options: argparse.Namespace, data: Any, hand: Any, training_object: 
     """Random grasps, two views each."""
     import torch
     from PIL import Image, ImageDraw
-    from render_grasps import two_views
 
     from core.dataset.training_grasps import TYPE_NAMES
     from core.grasps.intents import INTENTS
+    from scripts.render_grasps import two_views
 
     size, columns = 170, 6
     picked = np.random.default_rng(options.seed).permutation(len(data))[: options.renders]

@@ -1,4 +1,4 @@
-"""The table that scripts/evaluate.py writes: where its records are kept, its rows, and how it was made."""
+"""The table that scripts/benchmarks/evaluate.py writes: where its records are kept, its rows, and how it was made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+from scripts import ROOT
+
 COLUMNS = (
     ("paper", "volume_cm3", "volume cm3"), ("paper", "depth_cm", "depth cm"),
     ("paper", "depth_median_mm", "median depth mm"), ("paper", "contact", "contact"), ("paper", "good", "good"),
@@ -123,7 +124,7 @@ def diversity_of(files: list[Path], hand: Any) -> dict[str, float]:
     return diversity(joints, [torch.cat(list(one.parameters().values()), 1) for one in grasps])
 
 
-def provenance(options: argparse.Namespace, script: str = "evaluate.py") -> dict[str, str]:
+def provenance(options: argparse.Namespace, script: str = "benchmarks/evaluate.py") -> dict[str, str]:
     """How a table was made: command, machine, commit, date, and the training grasps' content."""
     from core.files import digest_of
 

@@ -20,7 +20,7 @@ def few(tmp_path_factory):
     """A file of training grasps of two objects that are held out by shape, and one of a family."""
     from core.dataset.training_grasps import load_training, merge
 
-    data = load_training(Path(__file__).resolve().parents[2] / "weights" / "training" / "grasps.npz")
+    data = load_training(Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz")
     parts = []
     for split, wanted in (("shape", 2), ("family", 1)):
         held = data.split(split)
@@ -46,7 +46,7 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     out = folder / "out"
     arguments = ("--out", str(out), "--objects", str(folder / "objects"), "--count", "3", "--turn",
                  "--methods", "control_random", "control_random+fit", f"npz:far={folder / 'mine'}", "--no-frechet")
-    script("evaluate.py", *arguments)
+    script("benchmarks/evaluate.py", *arguments)
     table = json.loads((out / "table.json").read_text())
     rows = {row["method"]: row for row in table["rows"]}
     assert set(rows) == {"control_random", "control_random+fit", "far"}
@@ -75,11 +75,12 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     assert all(0 < row["evaluation_seconds"] < 90 for row in rows.values())
     assert (out / "sheet.png").stat().st_size > 10_000
     kept = {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
-    script("evaluate.py", *arguments, "--no-sheet")  # goes on: nothing is made or measured again
+    script("benchmarks/evaluate.py", *arguments, "--no-sheet")  # goes on: nothing is made or measured again
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
     mine = dict(np.load(folder / "mine" / "block.npz"))
     np.savez(folder / "mine" / "block.npz", **{**mine, "hand": "left"})
-    script("evaluate.py", *arguments, "--no-sheet")  # another file: what was measured of the one before is not shown
+    # another file: what was measured of the one before is not shown
+    script("benchmarks/evaluate.py", *arguments, "--no-sheet")
     (record,) = [one for one in json.loads((out / "table.json").read_text())["records"] if one["method"] == "far"]
     assert "of a left hand" in record["error"]
     np.savez(folder / "mine" / "block.npz", **mine)
@@ -87,7 +88,7 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
 
 def test_training_grasps_of_held_out_objects(few, tmp_path, script):
     """Object and grasps turned together: they lie as they did."""
-    script("evaluate.py", "--out", tmp_path, "--objects", "training:family", "--training", few, "--count", 2,
+    script("benchmarks/evaluate.py", "--out", tmp_path, "--objects", "training:family", "--training", few, "--count", 2,
            "--protocol", "both", "--no-sheet", "--no-frechet", "--methods", "training", "--turn", "--jobs", 2)
     (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert (row["method"], row["objects"], row["grasps"]) == ("training", 1, 2)
@@ -97,14 +98,14 @@ def test_training_grasps_of_held_out_objects(few, tmp_path, script):
     assert 0 <= row["paper_depth_median_mm"] < 2
 
 
-def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path, monkeypatch):
+def test_frechet_distances_stand_in_the_table(few, tmp_path, monkeypatch):
     """Half of what is held out against the whole; random postures are farther from it."""
     import torch
-    from results import place, table
 
     from core.dataset.training_grasps import load_training, training_object
     from core.hand import load_hand
     from core.metrics.frechet import grasp_features, held_out_features
+    from scripts.benchmarks.results import place, table
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     hand, held = load_hand(), load_training(few).split("shape")
@@ -142,8 +143,8 @@ def test_frechet_distances_stand_in_the_table(few, tmp_path, scripts_on_path, mo
     (["npz:synthesis={mine}"], "the name of another method"),
     (["npz:control_random={mine}"], "the name of another method"),
 ])
-def test_methods_that_would_be_one_row_are_a_sentence(folder, scripts_on_path, methods, sentence):
-    from evaluate import check_methods
+def test_methods_that_would_be_one_row_are_a_sentence(folder, methods, sentence):
+    from scripts.benchmarks.evaluate import check_methods
 
     names = [name.format(mine=folder / "mine", objects=folder / "objects") for name in methods]
     with pytest.raises(SystemExit, match=sentence):
@@ -151,8 +152,8 @@ def test_methods_that_would_be_one_row_are_a_sentence(folder, scripts_on_path, m
     check_methods(Namespace(methods=["synthesis", "synthesis_chosen", "training", f"npz:far={folder / 'mine'}"]))
 
 
-def test_what_a_fit_lays_on_the_surface_was_proposed_for_a_fit(folder, scripts_on_path, monkeypatch):
-    import evaluate
+def test_what_a_fit_lays_on_the_surface_was_proposed_for_a_fit(folder, monkeypatch):
+    from scripts.benchmarks import evaluate
 
     assert [evaluate.before_fit(f"{name}+fit") for name in ("fastgrasp", "retrieval", "synthesis")] == [
         "fastgrasp_to_fit", "retrieval", "synthesis"]
@@ -168,16 +169,15 @@ def test_what_a_fit_lays_on_the_surface_was_proposed_for_a_fit(folder, scripts_o
 def test_a_folder_of_other_settings_is_not_passed_off(folder, script):
     common = ("--out", str(folder / "settings"), "--objects", str(folder / "objects"), "--no-sheet", "--no-frechet",
               "--methods", f"npz:far={folder / 'mine'}", "--protocol", "paper")
-    script("evaluate.py", *common, "--count", "2")
-    assert "another seed" in script("evaluate.py", *common, "--count", "2", "--seed", "7", fails=True)
-    assert "another count" in script("evaluate.py", *common, "--count", "3", fails=True)
-    assert "another turn" in script("evaluate.py", *common, "--count", "2", "--turn", fails=True)
+    script("benchmarks/evaluate.py", *common, "--count", "2")
+    assert "another seed" in script("benchmarks/evaluate.py", *common, "--count", "2", "--seed", "7", fails=True)
+    assert "another count" in script("benchmarks/evaluate.py", *common, "--count", "3", fails=True)
+    assert "another turn" in script("benchmarks/evaluate.py", *common, "--count", "2", "--turn", fails=True)
 
 
-def test_another_training_file_or_hand_is_another_setting(few, tmp_path, scripts_on_path):
-    from evaluate import same_settings
-
+def test_another_training_file_or_hand_is_another_setting(few, tmp_path):
     from core.hand import load_hand
+    from scripts.benchmarks.evaluate import same_settings
 
     other = tmp_path / "other.npz"
     other.write_bytes(few.read_bytes()[:-1] + b"x")  # of the same size
@@ -193,12 +193,12 @@ def test_another_training_file_or_hand_is_another_setting(few, tmp_path, scripts
 
 def test_the_control_of_another_object_needs_one(folder, script):
     assert "another object" in script(
-        "evaluate.py", "--out", folder / "alone", "--objects", folder / "objects", "--no-sheet",
+        "benchmarks/evaluate.py", "--out", folder / "alone", "--objects", folder / "objects", "--no-sheet",
         "--methods", "control_other", "--count", "1", fails=True)
 
 
 def test_benchmark_tells_seconds_and_m(tmp_path, script):
-    text = script("benchmark.py", "--counts", 1, 2, "--repeats", 1, "--json", tmp_path / "speed.json")
+    text = script("benchmarks/speed.py", "--counts", 1, 2, "--repeats", 1, "--json", tmp_path / "speed.json")
     assert re.search(r"synthesis, faces \d+: 2 times the count cost [\d.]+ times as much", text)
     speed = json.loads((tmp_path / "speed.json").read_text())
     assert speed["machine"].startswith(f"{os.cpu_count()} cores, ")
@@ -210,33 +210,32 @@ def test_benchmark_tells_seconds_and_m(tmp_path, script):
 
 @pytest.mark.parametrize(("given", "asked"), [((), (False, False)), (("--raw",), (False, True)),
                                                (("--to-fit",), (True, True))])
-def test_benchmark_times_what_is_asked_for(given, asked, scripts_on_path, monkeypatch):
-    import benchmark
+def test_benchmark_times_what_is_asked_for(given, asked, monkeypatch):
+    from scripts.benchmarks import speed
 
     timed = []
-    monkeypatch.setattr("core.pipeline.generate.propose", lambda request, method, seed, watch, device, raw: timed.append(
-        (request.fitted, raw)))
-    monkeypatch.setattr("sys.argv", ["benchmark.py", "--counts", "1", "--repeats", "1", *given])
-    benchmark.main()
+    monkeypatch.setattr("core.pipeline.generate.propose", lambda request, method, seed, watch, device, raw:
+                        timed.append((request.fitted, raw)))
+    monkeypatch.setattr("sys.argv", ["benchmarks/speed.py", "--counts", "1", "--repeats", "1", *given])
+    speed.main()
     assert set(timed) == {asked}
 
 
-def test_bare_proposals_are_the_networks_alone(scripts_on_path, monkeypatch):
-    import benchmark
-
+def test_bare_proposals_are_the_networks_alone(monkeypatch):
     from core.generators.grasptta import GraspTTA
     from core.registry import _loaded
+    from scripts.benchmarks import speed
 
     monkeypatch.setattr(GraspTTA, "adapted", lambda *given: pytest.fail("proposals were adapted"))
-    monkeypatch.setattr("sys.argv", ["benchmark.py", "--counts", "1", "--repeats", "1", "--bare",
+    monkeypatch.setattr("sys.argv", ["benchmarks/speed.py", "--counts", "1", "--repeats", "1", "--bare",
                                      "--methods", "grasptta"])
     _loaded.cache_clear()
-    assert benchmark.main() == 0
+    assert speed.main() == 0
     _loaded.cache_clear()  # the network has lost what is done with its proposals
 
 
-def test_what_more_candidates_and_finer_meshes_cost(scripts_on_path):
-    from benchmark import finer, growth
+def test_what_more_candidates_and_finer_meshes_cost():
+    from scripts.benchmarks.speed import finer, growth
 
     mesh = trimesh.creation.box((0.03, 0.05, 0.1))
     vertices, faces = finer(mesh.vertices, mesh.faces, 700)
@@ -257,10 +256,9 @@ def test_what_more_candidates_and_finer_meshes_cost(scripts_on_path):
     (["--device", "abacus"], "auto, cpu or cuda"),
     (["--methods", "synthesis", "--bare"], "has no network"),
 ])
-def test_a_benchmark_of_nothing_is_a_sentence(wish, sentence, scripts_on_path, monkeypatch):
-    import benchmark
+def test_a_benchmark_of_nothing_is_a_sentence(wish, sentence, monkeypatch):
+    from scripts.benchmarks import speed
 
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", *wish])
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "argv", ["benchmarks/speed.py", *wish])
     with pytest.raises(SystemExit, match=sentence):
-        benchmark.main()
+        speed.main()
