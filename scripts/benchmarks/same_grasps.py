@@ -3,7 +3,8 @@
     python scripts/benchmarks/same_grasps.py --out before.json                   this tree (or --tree DIR)
     python scripts/benchmarks/same_grasps.py --out after.json --against before.json
     ... --only raw,blender --objects mug --seeds 0                               some of it, in less time
-    ... --jobs 2                                                                 objects at a time
+    ... --jobs 2                                                                 pieces of work at a time
+    ... --only blender --texts FOLDER                                            also what Blender's hashes are of
 
 It asks through doors that do not change with the code behind them: the messages of `python -m core.worker`, the
 commands of `python -m core`, and, in a process with bpy, the add-on's operators and what they leave in the scene.
@@ -29,6 +30,7 @@ The cache and the user's data are in a folder of the run's own, so that every tr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -56,6 +58,8 @@ SEEDS: Final = (0, 1, 2)
 PARTS: Final = ("hand", "raw", "fitted", "offered", "asked", "refined", "evaluated", "shell", "blender")
 HAMMER_PARTS: Final = ("handle", "head")
 BETAS: Final = [0.8, -0.6, 0.4, -0.2, 0.1, 0.3, -0.5, 0.7, -0.9, 0.2]
+
+FAILED: Final = "failed"
 
 Case = dict[str, str]  # field -> SHA-256 of its bytes, or a figure as text
 
@@ -176,11 +180,6 @@ def hash_of(array: np.ndarray) -> str:
     return hashlib.sha256(head + array.tobytes()).hexdigest()
 
 
-def hash_of_text(value: Any) -> str:
-    """SHA-256 of what JSON can hold, the order of a dictionary's entries aside; floats count to their last bit."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 def fields_of(message: dict[str, Any], arrays: dict[str, np.ndarray]) -> Case:
     """A reply's arrays as hashes, and what its message says as text, but for what only numbers the request."""
     fields = {name: hash_of(array) for name, array in arrays.items()}
@@ -236,15 +235,18 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self.process.stdin.close()
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
         if kind is not None:
             self.process.kill()
         self.process.wait()
+        self.process.stdout.close()
 
     def ask(self, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> list[tuple[dict, dict]]:
         """Sends a request; its candidates in the order in which they came, and its result or error as the last."""
         self.number += 1
-        send(self.process.stdin, {**message, "id": self.number}, arrays or {})
+        with contextlib.suppress(OSError):  # an engine that is gone: the reader says so
+            send(self.process.stdin, {**message, "id": self.number}, arrays or {})
         found = []
         while True:
             reply = receive(self.process.stdout)
@@ -306,8 +308,8 @@ class Selection:
 class Run:
     """One run on one tree: the places it works in, and what it has found."""
 
-    def __init__(self, tree: Path, folder: Path, selection: Selection) -> None:
-        self.tree, self.folder, self.selection = tree, folder, selection
+    def __init__(self, tree: Path, folder: Path, selection: Selection, texts: Path | None = None) -> None:
+        self.tree, self.folder, self.selection, self.texts = tree, folder, selection, texts
         self.objects = objects_of(tree)
         self.files = {name: write_obj(folder / f"{name}.obj", mesh) for name, mesh in self.objects.items()}
         self.variables = variables_of(tree, folder)
@@ -315,14 +317,26 @@ class Run:
         self.seconds: dict[str, float] = {}
         self.environment = {"python": sys.version.split()[0], "numpy": np.__version__}
 
-    def timed(self, part: str, make: Callable[[], dict[str, Case]]) -> None:
-        """Takes the cases that are wanted of those that `make` makes, and notes how long that took."""
+    def timed(self, part: str, where: str, make: Callable[[], dict[str, Case]]) -> None:
+        """Takes the cases that are wanted of those that `make` makes, and notes how long that took.
+
+        What fails is a case too, so that the others are compared all the same.
+
+        Args:
+            part: one of PARTS.
+            where: what of it, e.g. an object.
+            make: the work.
+        """
         begin = time.monotonic()
-        made = {name: case for name, case in make().items() if self.selection.takes(name)}
+        try:
+            made = {name: case for name, case in make().items() if self.selection.takes(name)}
+        except EngineError as error:
+            print(f"{part} {where}: {error}", file=sys.stderr, flush=True)
+            made = {f"{part}/{FAILED}/{where}": {"error": str(error)}}
         took = time.monotonic() - begin
         self.cases |= made
         self.seconds[part] = self.seconds.get(part, 0.0) + took
-        print(f"{part:9} {len(made):3} cases in {took:5.1f} s  {', '.join(list(made)[:1])}", flush=True)
+        print(f"{part:9} {where:7} {len(made):3} cases in {took:5.1f} s", flush=True)
 
     def wants(self, *parts: str) -> bool:
         return any(part in self.selection.parts for part in parts)
@@ -367,7 +381,7 @@ class Station:
                   "refined": self.refined, "evaluated": self.evaluated}
         for part, make in makers.items():
             if self.run.wants(part):
-                self.run.timed(part, make)
+                self.run.timed(part, self.name, make)
 
     def generate(self, **wishes: Any) -> list[tuple[dict, dict]]:
         return self.client.ask({"type": "generate", "device": "cpu", **wishes}, self.arrays)
@@ -550,6 +564,7 @@ def blender_cases(run: Run) -> dict[str, Case]:
     out = run.folder / "scene.json"
     command = [sys.executable, str(SCENE), str(run.tree), str(run.folder / "objects.npz"), str(out),
                *(name for name in OBJECTS if name in run.selection.objects)]
+    command += ["--texts", str(run.texts.resolve())] if run.texts else []
     done = subprocess.run(command, cwd=run.folder, env={**run.variables, "PYTHONPATH": ""}, capture_output=True,
                           text=True)
     if done.returncode:
@@ -567,7 +582,7 @@ def all_cases(run: Run, jobs: int) -> None:
             Station(run, name, client).work()
 
     def part(name: str, make: Callable[[Run], dict[str, Case]]) -> None:
-        run.timed(name, lambda: make(run))
+        run.timed(name, "", lambda: make(run))
 
     single = {"blender": blender_cases, "hand": hand_cases, "shell": shell_cases}
     pieces: list[Callable[[], None]] = []
@@ -595,7 +610,7 @@ def words_of(kind: type, known: Sequence[Any]) -> Callable[[str], tuple]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the hashes, compares them where asked to; 1 where they differ."""
+    """Writes the hashes, compares them where asked to; 1 where they differ or where a part failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tree", type=Path, default=ROOT, metavar="DIR", help="the repository to run; default: this")
     parser.add_argument("--out", type=Path, metavar="HASHES.json", help="where to write the hashes")
@@ -604,18 +619,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", type=words_of(str, PARTS), default=PARTS, metavar="PARTS", help="e.g. raw,shell")
     parser.add_argument("--objects", type=words_of(str, OBJECTS), default=OBJECTS, metavar="NAMES")
     parser.add_argument("--seeds", type=words_of(int, SEEDS), default=SEEDS, metavar="NUMBERS")
+    parser.add_argument("--texts", type=Path, metavar="FOLDER", help="for what Blender's hashes are of")
     options = parser.parse_args(arguments)
     selection = Selection(options.only, options.objects, options.seeds)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="same_grasps_") as folder:
-        run = Run(options.tree.resolve(), Path(folder), selection)
+        run = Run(options.tree.resolve(), Path(folder), selection, options.texts)
         all_cases(run, options.jobs)
     found = {"environment": dict(sorted(run.environment.items())), "cases": dict(sorted(run.cases.items()))}
     if options.out is not None:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     took = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in run.seconds.items())
     print(f"{len(run.cases)} cases in {time.monotonic() - begin:.0f} s ({took})")
-    return 0 if options.against is None else compare(found, json.loads(options.against.read_text()), selection)
+    failed = any(name.split("/")[1] == FAILED for name in run.cases)
+    if options.against is None:
+        return int(failed)
+    return compare(found, json.loads(options.against.read_text()), selection) or int(failed)
 
 
 def compare(now: dict[str, Any], before: dict[str, Any], selection: Selection) -> int:
