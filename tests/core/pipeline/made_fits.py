@@ -6,6 +6,7 @@ import torch
 
 from core.fitting.fit import Fitted
 from core.grasps.batch import Grasps
+from core.progress import Progress
 from core.quality.surface import SurfaceQuality
 
 
@@ -20,20 +21,14 @@ def fitted(given: Grasps, touching: list[bool]) -> Fitted:
     count = len(given)
     parts = torch.tensor([[one, one, False, False, False, False] for one in touching])
     surface = SurfaceQuality(torch.zeros(count), torch.zeros(count), parts, torch.zeros(count),
-                      torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.long))
+                             torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.long))
     return Fitted(given, torch.zeros(count), torch.ones(count, dtype=torch.bool), surface, surface)
 
 
-class Watch:
-    """A `Progress` that remembers."""
+class Watch(Progress):
+    """A progress that remembers what it was told and shown, and stops from a fraction on."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float = 2.0) -> None:
         self.told: list[float] = []
         self.shown: list[Grasps] = []
-
-    def __call__(self, fraction: float, stage: str) -> bool:
-        self.told.append(fraction)
-        return True
-
-    def accepted(self, some: Grasps) -> None:
-        self.shown.append(some)
+        super().__init__(lambda fraction, stage: self.told.append(fraction) or fraction < until, self.shown.append)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from core.grasps.batch import Grasps
 from core.grasps.request import GraspRequest
-from core.pipeline import fit_each, selection
+from core.pipeline import fit_each
+from core.pipeline.fit_each import FIT_EACH
+from core.progress import Stopped
+from core.quality import hold
 from core.quality.hold import STILL
-
-sys.path.insert(0, str(Path(__file__).parent))
-from made_fits import Watch, fitted, grasps
+from tests.core.pipeline.made_fits import Watch, fitted, grasps
 
 FITTED_BY = 0.5
 #: where the hands near a fitted grasp lie from it, metres; their fits are `LATER` further on
@@ -34,17 +33,17 @@ def world(monkeypatch):
         parts = made.after.parts & ~torch.tensor([known["floats"](x) for x in places(moved)])[:, None]
         return replace(made, after=replace(made.after, parts=parts))
 
-    def nearby(hand, one, count, rng):
+    def perturb(hand, one, count, rng):
         return replace(one[[0] * count], transl=one.transl + torch.tensor(NEAR[:count])[:, None])
 
     def holds(request, one, still):
         known["tested" if still == STILL else "roughly"].append(places(one)[0])
         return known["holds"](places(one)[0])
 
-    monkeypatch.setattr(fit_each, "TRIES", len(NEAR))
+    monkeypatch.setattr(fit_each, "FIT_EACH", replace(FIT_EACH, tries=len(NEAR)))
     monkeypatch.setattr(fit_each, "fit", fit)
-    monkeypatch.setattr(fit_each, "nearby", nearby)
-    monkeypatch.setattr(selection, "holds", holds)
+    monkeypatch.setattr(fit_each, "perturb", perturb)
+    monkeypatch.setattr(hold, "passes_hold_test", holds)
     return known
 
 
@@ -53,13 +52,13 @@ def places(some: Grasps) -> list[float]:
 
 
 def made(hand, given: Grasps, progress=None):
-    found = fit_each.fit_each_again(GraspRequest(None, hand, len(given)), given, 0, progress or Watch(), "fields")
+    found = fit_each.fit_keeping_holds(GraspRequest(None, hand, len(given)), given, 0, progress or Watch(), "fields")
     assert len(found.grasps) == len(given)
     return found
 
 
-def spoilt(monkeypatch, cm3: float) -> None:
-    """Grasps as given have so much overlap that they are not given back."""
+def hold_by_overlap(monkeypatch, cm3: float) -> None:
+    """Grasps as given have so much overlap that they are not restored."""
     plain = fit_each.fit
 
     def fit(*args, **wishes):
@@ -69,8 +68,8 @@ def spoilt(monkeypatch, cm3: float) -> None:
     monkeypatch.setattr(fit_each, "fit", fit)
 
 
-def test_of_the_fits_near_a_grasp_that_lost_its_hold_the_nearest_that_holds_is_taken(hand, world, monkeypatch):
-    spoilt(monkeypatch, 5.0)
+def test_a_lost_hold_is_replaced_by_the_nearest_fit_that_holds(hand, world, monkeypatch):
+    hold_by_overlap(monkeypatch, 5.0)
     # The first keeps its hold; the second and the fourth lose it, and some near them hold; the third loses it for good.
     world["holds"] = lambda place: place in (0.0, FITTED_BY, 1.0, 1.201, 1.301, 2.0, 3.0, 3.401)
     found = made(hand, grasps([0.0, 1.0, 2.0, 3.0], [0.0] * 4))
@@ -78,12 +77,12 @@ def test_of_the_fits_near_a_grasp_that_lost_its_hold_the_nearest_that_holds_is_t
     assert found.moved_mm[1] == pytest.approx(1000 * 3**0.5 * 0.201, rel=1e-4)
     assert found.moved_mm[[0, 2]].tolist() == [0.0, 0.0]  # as the made fit says
     assert world["fits"] == [(4, "fields", True), (12, None, False)]  # those near all of them in one go
-    # Two at a time, the nearest first: once one holds, those farther from it are not shaken.
+    # Two at a time, the nearest first: once one holds, those farther from it are not tested.
     assert not {1.301, 1.401} & set(world["tested"])
 
 
-def test_what_the_fit_left_as_it_was_is_not_shaken(hand, world, monkeypatch):
-    spoilt(monkeypatch, 5.0)
+def test_what_the_fit_left_as_it_was_is_not_tested(hand, world, monkeypatch):
+    hold_by_overlap(monkeypatch, 5.0)
     plain = fit_each.fit
 
     def fit(*args, **wishes):
@@ -97,7 +96,7 @@ def test_what_the_fit_left_as_it_was_is_not_shaken(hand, world, monkeypatch):
     assert not world["tested"]
 
 
-def test_a_sound_grasp_that_lost_its_hold_is_given_back(hand, world):
+def test_a_sound_grasp_that_lost_its_hold_is_restored(hand, world):
     world["holds"] = lambda place: place == 1.0
     found = made(hand, grasps([0.0, 1.0], [0.0] * 2))
     assert places(found.grasps) == [FITTED_BY, 1.0]
@@ -122,26 +121,20 @@ def test_what_lost_its_contact_touches_again_and_holds_where_it_can(hand, world)
 
 
 def test_the_more_are_lost_the_fewer_are_tried_near_each(hand, world, monkeypatch):
-    spoilt(monkeypatch, 5.0)
-    monkeypatch.setattr(fit_each, "MOST", 6)
-    monkeypatch.setattr(fit_each, "LEAST", 1)
+    hold_by_overlap(monkeypatch, 5.0)
+    monkeypatch.setattr(fit_each, "FIT_EACH", replace(FIT_EACH, tries=len(NEAR), most=6, least=1))
     world["holds"] = lambda place: place in (0.0, 1.0, 2.0)
     made(hand, grasps([0.0], [0.0]))
     made(hand, grasps([0.0, 1.0, 2.0], [0.0] * 3))
     assert [count for count, _, laid in world["fits"] if not laid] == [4, 6]
 
 
-@pytest.mark.parametrize("last", [fit_each.FITTED, 0.75, 0.9])
-def test_the_work_ends_when_it_is_told_to(hand, world, monkeypatch, last):
-    spoilt(monkeypatch, 5.0)
+@pytest.mark.parametrize("last", [FIT_EACH.fitted, 0.75, 0.9])
+def test_a_stop_ends_the_work(hand, world, monkeypatch, last):
+    hold_by_overlap(monkeypatch, 5.0)
     world["holds"] = lambda place: place in (0.0, 1.0, 0.101, 1.101)
-
-    class Stop(Watch):
-        def __call__(self, fraction, stage):
-            super().__call__(fraction, stage)
-            return fraction < last
-
-    watch = Stop()
-    found = made(hand, grasps([0.0, 1.0], [0.0] * 2), watch)
-    assert places(found.grasps) == [FITTED_BY, 1.0 + FITTED_BY]
+    watch = Watch(until=last)
+    with pytest.raises(Stopped):
+        made(hand, grasps([0.0, 1.0], [0.0] * 2), watch)
     assert watch.told == sorted(watch.told)
+    assert sum(fraction >= last for fraction in watch.told) == 1

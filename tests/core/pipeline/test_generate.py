@@ -7,7 +7,7 @@ import torch
 
 from core.grasps.batch import Grasps
 from core.pipeline.generate import check_request, proposal_count
-from core.pipeline.selection import best_that_differ
+from core.pipeline.selection import best_of_each_type
 from core.registry import METHODS, make_generator
 
 
@@ -18,15 +18,15 @@ def grasps(scores, types):
 
 
 def test_every_type_has_a_place_before_any_has_two():
-    chosen = best_that_differ(grasps([9.0, 8.0, 7.0, 3.0, 1.0], ["a", "a", "a", "b", "c"]), 3)
+    chosen = best_of_each_type(grasps([9.0, 8.0, 7.0, 3.0, 1.0], ["a", "a", "a", "b", "c"]), 3)
     assert chosen.type == ("a", "b", "c")
     assert chosen.score.tolist() == [9.0, 3.0, 1.0]
 
 
 def test_the_rest_goes_by_score_and_the_best_is_first():
-    chosen = best_that_differ(grasps([1.0, 5.0, 9.0, 7.0], ["a", "a", "b", "b"]), 3)
+    chosen = best_of_each_type(grasps([1.0, 5.0, 9.0, 7.0], ["a", "a", "b", "b"]), 3)
     assert chosen.score.tolist() == [9.0, 7.0, 5.0]
-    assert len(best_that_differ(grasps([1.0, 2.0], ["a", "b"]), 16)) == 2
+    assert len(best_of_each_type(grasps([1.0, 2.0], ["a", "b"]), 16)) == 2
 
 
 def test_methods_can_be_made():
@@ -36,20 +36,20 @@ def test_methods_can_be_made():
         make_generator("nothing")
 
 
-def test_wishes_are_checked():
+def test_requests_are_checked():
     check_request("synthesis", 16, "any", "any")
     with pytest.raises(ValueError, match="no intent 'steal'"):
         check_request("synthesis", 16, "any", "steal")
 
 
 def test_weights_stay_loaded_between_requests(monkeypatch):
-    from core import generators, weights
+    from core import registry, weights
 
-    generators._loaded.cache_clear()
+    registry._loaded.cache_clear()
     read, real = [], weights.load_weights
     monkeypatch.setattr(weights, "load_weights", lambda name: read.append(name) or real(name))
-    first = generators.make_generator("fastgrasp")
-    assert generators.make_generator("fastgrasp") is first
+    first = registry.make_generator("fastgrasp")
+    assert registry.make_generator("fastgrasp") is first
     assert sorted(read) == ["fastgrasp", "places"]
 
 

@@ -16,27 +16,26 @@ from core import cli
 from core.grasps.batch import Grasps
 from core.grasps.posed import pose_hands
 from core.grasps.request import GraspRequest
+from core.grasps.storage import write_grasps
 from core.metrics.controls import random_wrists
 from core.objects import prepare_object
 from core.pipeline.generate import propose
-from core.pipeline.refine import FAR
+from core.pipeline.refine import REFINE
+from core.progress import Progress
 from core.registry import METHODS, Method
 
 CM = 100.0
 
 
-class Watch:
+class Watch(Progress):
     def __init__(self) -> None:
         self.stages: list[str] = []
         self.fractions: list[float] = []
+        super().__init__(self._note)
 
-    def __call__(self, fraction: float, stage: str) -> bool:
+    def _note(self, fraction: float, stage: str) -> None:
         self.stages.append(stage)
         self.fractions.append(fraction)
-        return True
-
-    def accepted(self, grasps: Grasps) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +120,7 @@ def test_a_hand_far_away_is_told_so(engine, hand, tin, can):
     reply = engine.ask(message, arrays)[0]
     assert reply["type"] == "error"
     assert "cm from the object: move it closer than 10 cm" in reply["message"]
-    assert FAR == 0.10
+    assert REFINE.reach == 0.10
 
 
 @pytest.mark.parametrize("change, word", [
@@ -156,7 +155,7 @@ def test_a_fit_is_cancelled_within_a_second(engine, hand, tin, can):
 def test_the_shell_fits_a_file_of_grasps(tmp_path, hand, tin, can):
     mesh, before, after = tmp_path / "can.ply", tmp_path / "before.npz", tmp_path / "after.npz"
     trimesh.Trimesh(can["vertices"] * 1000, can["faces"], process=False).export(mesh)
-    cli.write_grasps(before, hand, tin, rough(hand, 0.012), "mm")
+    write_grasps(before, hand, tin, rough(hand, 0.012), "mm")
     assert cli.main(["fit", str(mesh), str(before), "--out", str(after)]) == 0
     with np.load(before, allow_pickle=False) as one, np.load(after, allow_pickle=False) as other:
         assert set(one.files) == set(other.files)
@@ -169,7 +168,7 @@ def test_the_shell_fits_a_file_of_grasps(tmp_path, hand, tin, can):
 def test_the_shell_refines_by_a_method_that_can(tmp_path, hand, tin, can, capsys):
     mesh, before, after = tmp_path / "can.ply", tmp_path / "before.npz", tmp_path / "after.npz"
     trimesh.Trimesh(can["vertices"], can["faces"], process=False).export(mesh)
-    cli.write_grasps(before, hand, tin, rough(hand, -0.03), "m")
+    write_grasps(before, hand, tin, rough(hand, -0.03), "m")
     arguments = ["fit", str(mesh), str(before), "--out", str(after), "--method"]
     assert cli.main([*arguments, "fastgrasp"]) == 1
     assert "'fastgrasp' refines no hands: use fit or jointdiffusion" in capsys.readouterr().err
@@ -185,11 +184,11 @@ def test_the_shell_refines_by_a_method_that_can(tmp_path, hand, tin, can, capsys
 def test_the_shell_tells_what_does_not_fit(tmp_path, hand, tin, can, capsys):
     mesh, file = tmp_path / "can.ply", tmp_path / "before.npz"
     trimesh.Trimesh(can["vertices"], can["faces"], process=False).export(mesh)
-    cli.write_grasps(file, hand, tin, rough(hand), "m")
+    write_grasps(file, hand, tin, rough(hand), "m")
     out = tmp_path / "out.npz"
     assert cli.main(["fit", str(mesh), str(file), "--hand", "left", "--out", str(out)]) == 1
     assert "its hand is right, not left" in capsys.readouterr().err
-    cli.write_grasps(file, hand, tin, rough(hand)[[]], "m")
+    write_grasps(file, hand, tin, rough(hand)[[]], "m")
     assert cli.main(["fit", str(mesh), str(file), "--out", str(out)]) == 1
     assert "no grasps" in capsys.readouterr().err
     assert not out.exists()
@@ -219,7 +218,7 @@ def test_the_fit_is_an_option_of_every_method(monkeypatch, hand, tin):
     assert (Control.asked, Control.fitted) == (3, False)
     assert "Fitting the hand to the object" not in watch.stages
     fitted = propose(request, "control", 5, watch)
-    assert Control.asked == 15  # five for each that is asked for, of which the firmest are fitted
+    assert Control.asked == 15  # five for each that is asked for, of which the stiffest are fitted
     assert Control.fitted
     assert len(plain) == len(fitted) == 3
     assert watch.fractions == sorted(watch.fractions)
