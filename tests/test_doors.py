@@ -252,7 +252,8 @@ def test_the_guard_of_floors_sees(tmp_path, source, wrong):
 
 def test_the_guard_of_circles_sees(tmp_path):
     (tmp_path / "house").mkdir()
-    made = {"a": "from . import b", "b": "def f():\n    from house.c import g", "c": "import house.a", "d": "from . import a"}
+    made = {"a": "from . import b", "b": "def f():\n    from house.c import g", "c": "import house.a",
+            "d": "from . import a"}
     for name, source in made.items():
         (tmp_path / "house" / f"{name}.py").write_text(source)
     assert circles(sorted((tmp_path / "house").glob("*.py")), tmp_path) == ["house.a", "house.b", "house.c"]
