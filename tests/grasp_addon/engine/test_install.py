@@ -10,10 +10,10 @@ import time
 import zipfile
 from pathlib import Path
 
-import bpy
 import pytest
 
-from grasp_addon.engine import install, install_panel
+from grasp_addon.engine import install
+from grasp_addon.engine.folders import ROOT
 from grasp_addon.engine.install import Installation, Step, engine_python, installation_steps, read_state, remove_engine
 from grasp_addon.errors import GraspError
 
@@ -105,31 +105,23 @@ def test_deleting_leaves_what_is_not_ours(tmp_path):
 
 
 def test_the_steps_make_install_and_try(tmp_path):
-    steps = installation_steps("python", tmp_path, install_panel.ROOT, "cpu")
+    steps = installation_steps("python", tmp_path, ROOT, "cpu")
     own = str(engine_python(tmp_path))
     assert steps[0].command == ("python", "-m", "venv", "--clear", str(tmp_path / "env"))
     assert all(entry.command[0] == own for entry in steps[1:])
     assert "torch==2.13.0" in steps[1].command
     assert install.TORCH_INDEX in steps[1].command
-    assert install.TORCH_INDEX not in installation_steps("python", tmp_path, install_panel.ROOT, "cuda")[1].command
+    assert install.TORCH_INDEX not in installation_steps("python", tmp_path, ROOT, "cuda")[1].command
     assert Path(steps[2].command[-1]).is_file()
 
 
 def test_the_trial_passes_in_an_engine_and_fails_in_another_python(tmp_path):
-    trial = installation_steps("python", tmp_path, install_panel.ROOT, "cpu")[3]
+    trial = installation_steps("python", tmp_path, ROOT, "cpu")[3]
     engine = os.environ.get("GRASP_ENGINE_PYTHON", sys.executable)
     good = Step(trial.title, (engine, *trial.command[1:]))
     assert finished(tmp_path / "good", [make_python(tmp_path / "good"), good]).state.state == "ready"
     bare = Step(trial.title, (engine, "-I", "-S", *trial.command[1:]))
     assert finished(tmp_path / "bare", [make_python(tmp_path / "bare"), bare]).state.state == "failed"
-
-
-def test_without_online_access_nothing_is_started(monkeypatch, tmp_path):
-    assert not bpy.app.online_access  # as bpy starts
-    monkeypatch.setattr(install_panel, "engine_folder", lambda: tmp_path / "engine")
-    with pytest.raises(RuntimeError, match="Allow Online Access"):
-        bpy.ops.grasp.install_engine()
-    assert not (tmp_path / "engine").exists()
 
 
 def make_wheel(folder, name, version="1.0"):
@@ -222,10 +214,10 @@ def is_dead(pid):
 def test_killed_with_its_blender_it_is_cut_off_once_its_programs_have_ended(tmp_path):
     code = ("import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
             "from grasp_addon.engine.install import Installation, Step; "
-            "work = Step('Long', (sys.executable, '-c', "
+            "job = Step('Long', (sys.executable, '-c', "
             "'import os, time; print(os.getpid(), flush=True); time.sleep(60)')); "
-            "i = Installation(Path(sys.argv[2]), [work], 0); i.wait()")
-    blender = subprocess.Popen([sys.executable, "-c", code, str(install_panel.ROOT), str(tmp_path)])
+            "i = Installation(Path(sys.argv[2]), [job], 0); i.wait()")
+    blender = subprocess.Popen([sys.executable, "-c", code, str(ROOT), str(tmp_path)])
     try:
         log = tmp_path / install.LOG
         wait_for(lambda: log.exists() and log.read_text().count("\n") == 2)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from made_hand import MadeEngine, made_hand
+from fake_engine import FakeEngine, tube_hand
 from mathutils import Matrix, Vector
-from mathutils.bvhtree import BVHTree
-from test_rig import evaluated
-from test_work import bake_at, generate, names
+from scene import bake_at, evaluated, generate, names
 
-from grasp_addon import contact, scrub
-from grasp_addon.hand_data import Candidate
-from grasp_addon.rig import MARK
+from grasp_addon.engine.types import Candidate
+from grasp_addon.rig import contact
+from grasp_addon.rig.hands import rigs
+from grasp_addon.rig.marks import MARK
+from grasp_addon.rig.scrub import show
 
 
 @pytest.fixture
-def palm_on_slab(engine: MadeEngine, monkeypatch: pytest.MonkeyPatch) -> bpy.types.Object:
+def palm_on_slab(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> bpy.types.Object:
     """A slab whose top is level with the hand's lowest point, and for the second candidate 3 mm below that."""
-    shape = made_hand()
+    shape = tube_hand()
     flat = np.tile([1.0, 0, 0, 0], (16, 1))
     lowest = shape.vertices[:, 1].min()
 
@@ -27,7 +27,7 @@ def palm_on_slab(engine: MadeEngine, monkeypatch: pytest.MonkeyPatch) -> bpy.typ
         return [Candidate(shape.vertices, flat, np.array([0, 0.003 * n - lowest, 0]),
                           shape.vertices + [0, 0.003 * n - lowest, 0], 1.0 - n) for n in range(count)]
 
-    monkeypatch.setattr("made_hand.made_candidates", lying)
+    monkeypatch.setattr("fake_engine.random_candidates", lying)
     corners = [(x, y, z) for x in (-0.3, 0.3) for y in (-0.02, 0.0) for z in (-0.3, 0.3)]
     faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     mesh = bpy.data.meshes.new("Slab")
@@ -64,7 +64,7 @@ def test_the_colour_is_the_distance(palm_on_slab: bpy.types.Object, inside_out: 
     rig = generate(count=2)
     bpy.context.scene.grasp.show_contact = True
     for place in (1, 2):
-        scrub.show(rig, place)
+        show(rig, place)
         above = heights(palm_on_slab, evaluated(rig))
         assert above.min() == pytest.approx(0.003 * (place - 1), abs=1e-5)
         told = redness(rig.grasp.mesh.data, contact.SKIN)
@@ -86,7 +86,7 @@ def test_pressed_in_is_red_and_far_is_not(palm_on_slab: bpy.types.Object) -> Non
     points[1::3] += 0.008
     palm_on_slab.data.vertices.foreach_set("co", points)
     palm_on_slab.data.update()
-    scrub.show(rig, 1)
+    show(rig, 1)
     above = heights(palm_on_slab, evaluated(rig)) - 0.008
     told = redness(rig.grasp.mesh.data, contact.SKIN)
     assert (told[above < -1e-5] > 0.99).all()
@@ -129,8 +129,8 @@ def test_the_film_follows_the_object_and_is_no_object_to_grasp(palm_on_slab: bpy
     film.select_set(True)
     bpy.context.view_layer.objects.active = palm_on_slab
     generate(count=2)
-    assert len(scrub.rigs()) == 1
-    assert scrub.rigs()[0].grasp.target == palm_on_slab
+    assert len(rigs()) == 1
+    assert rigs()[0].grasp.target == palm_on_slab
 
 
 def test_baked_colours_follow_the_timeline(palm_on_slab: bpy.types.Object) -> None:
@@ -171,18 +171,6 @@ def test_remove_takes_the_film(palm_on_slab: bpy.types.Object) -> None:
     assert names() == before
 
 
-def test_behind_a_thin_wall_nothing_is_touched() -> None:
-    """A block 1 mm above a wall of 2 mm: the wall's upper side is near it, the lower one has the wall between."""
-    bpy.ops.mesh.primitive_cube_add(size=0.02, location=(0, 0, 0.011))
-    block = bpy.context.object.data
-    block.calc_loop_triangles()
-    tree = BVHTree.FromPolygons([v.co + Vector((0, 0, 0.011)) for v in block.vertices],
-                                [tuple(t.vertices) for t in block.loop_triangles])
-    points, normals = np.array([[0, 0, 0], [0, 0, -0.002]]), np.array([[0, 0, 1.0], [0, 0, -1]])
-    assert contact.closeness(points, tree, 1.0, 0.005, normals) == pytest.approx([0.8, 0.0])
-    assert contact.closeness(points, tree, 1.0, 0.005) == pytest.approx([0.8, 0.4])
-
-
 def test_a_step_takes_a_tenth_of_a_second(palm_on_slab: bpy.types.Object) -> None:
     import time
 
@@ -191,6 +179,6 @@ def test_a_step_takes_a_tenth_of_a_second(palm_on_slab: bpy.types.Object) -> Non
     took = []
     for _ in range(3):
         start = time.perf_counter()
-        scrub.show(rig, 1)
+        show(rig, 1)
         took.append(time.perf_counter() - start)
     assert min(took) < 0.2  # a busy machine; measured 0.06

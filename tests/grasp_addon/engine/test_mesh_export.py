@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
-from mathutils import Euler, Matrix
+from mathutils import Matrix
 
+from grasp_addon.engine.folders import ROOT
+from grasp_addon.engine.mesh_export import PART_NAMES, part_index, selected_object
 from grasp_addon.errors import GraspError
-from grasp_addon.objects_in import PARTS, part_named, rigid_part, selected_object
-from grasp_addon.properties import TYPES
 
 
 def read() -> tuple[np.ndarray, object]:
@@ -48,14 +47,6 @@ def test_sheared_and_mirrored_stay_themselves(scale: tuple, mug: bpy.types.Objec
     assert np.allclose(item.frame[:3, :3] @ item.frame[:3, :3].T, np.eye(3), atol=1e-9)
     assert np.linalg.det(item.frame[:3, :3]) == pytest.approx(1)
     assert volume(item) > 0, "faces stay outward in a mirror"
-
-
-def test_polar_part_of_a_known_product() -> None:
-    turn = np.array(Euler((0.3, 1.0, -2.0)).to_matrix().to_4x4())
-    stretch = np.diag([1.0, 3.0, 0.2, 1.0])
-    frame, found = rigid_part(turn @ stretch)
-    assert np.allclose(frame, turn, atol=1e-6)
-    assert np.allclose(found, stretch, atol=1e-6)
 
 
 def test_modifiers_ngons_and_several_objects(mug: bpy.types.Object) -> None:
@@ -133,16 +124,11 @@ def test_vertex_groups_tell_the_parts(mug: bpy.types.Object) -> None:
 @pytest.mark.parametrize(("name", "part"), [("Handle", "handle"), ("blade.L", "blade"), ("GRIP_2", "grip"),
                                             ("head-top", "head"), ("Body", None), ("handlebar", None), ("", None)])
 def test_names_of_parts(name: str, part: str | None) -> None:
-    assert part_named(name) == (PARTS.index(part) if part else -1)
+    assert part_index(name) == (PART_NAMES.index(part) if part else -1)
 
 
 def test_parts_are_those_the_engine_knows() -> None:
     """Read as text: the add-on may not import core."""
-    source = (Path(__file__).resolve().parents[2] / "core" / "synthesis" / "intents.py").read_text(encoding="utf-8")
+    source = next((ROOT / "core").rglob("intents.py")).read_text(encoding="utf-8")
     known = {word for line in re.findall(r"frozenset\(\{(.+?)\}\)", source) for word in re.findall(r'"(\w+)"', line)}
-    assert set(PARTS) == known
-
-
-def test_types_are_those_the_engine_knows() -> None:
-    source = (Path(__file__).resolve().parents[2] / "core" / "synthesis" / "taxonomy.py").read_text(encoding="utf-8")
-    assert dict(re.findall(r'GraspType\("(\w+)", "([^"]+)"', source)) == TYPES
+    assert set(PART_NAMES) == known

@@ -1,55 +1,41 @@
-"""The add-on with the real engine behind it: a click, and what may happen to the process."""
+"""The add-on with the real engine behind it."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+import subprocess
 import time
+from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
-from test_rig import evaluated
-from test_work import bake_at, names
+from real_engine import COMMAND, VARIABLES, answer
+from scene import bake_at, evaluated, names
 
-from grasp_addon import engine_link, preferences
-from grasp_addon.engine.client import EngineClient
+from grasp_addon.engine import command, requests, session
+from grasp_addon.engine.types import Candidate
 from grasp_addon.errors import GraspError
-
-COMMAND = [os.environ.get("GRASP_ENGINE_PYTHON", sys.executable), "-m", "core.worker"]
-VARIABLES = {"PYTHONPATH": str(preferences.ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def answer(client, number, seconds=60):
-    """All replies to a request, until its result or error."""
-    until, found = time.monotonic() + seconds, []
-    while time.monotonic() < until:
-        found += [reply for reply in client.poll() if reply[0]["id"] == number]
-        if found and found[-1][0]["type"] in ("result", "error"):
-            return found
-        time.sleep(0.01)
-    raise AssertionError("no answer")
-
-
-@pytest.fixture
-def client():
-    client = EngineClient(COMMAND, VARIABLES)
-    yield client
-    client.close()
+from grasp_addon.operators import generate
+from grasp_addon.rig.animation import fcurves
+from grasp_addon.rig.build import build_hand
+from grasp_addon.rig.candidates import replace_candidates
+from grasp_addon.rig.frames import open_hand_beside
+from grasp_addon.rig.scrub import show
 
 
 @pytest.fixture
 def real_engine(monkeypatch):
-    monkeypatch.setattr(preferences, "engine_command", lambda _context: (COMMAND, VARIABLES))
+    monkeypatch.setattr(command, "engine_command", lambda _context: (COMMAND, VARIABLES))
     yield
-    engine_link.stop()
+    session.stop()
 
 
 def test_a_click_makes_the_hands_the_engine_sends(real_engine, mug, monkeypatch):
     sent = []
-    received = engine_link.candidate
-    monkeypatch.setattr(engine_link, "candidate", lambda *a: sent.append(received(*a)) or sent[-1])
+    received = requests.candidate
+    monkeypatch.setattr(requests, "candidate", lambda *a: sent.append(received(*a)) or sent[-1])
     bpy.context.scene.grasp.count = 3
     frame = np.array(mug.matrix_world)
     assert bpy.ops.grasp.generate() == {"FINISHED"}
@@ -64,11 +50,11 @@ def test_a_click_makes_the_hands_the_engine_sends(real_engine, mug, monkeypatch)
 
 
 def test_killing_the_engine_is_a_sentence_and_the_next_click_works(real_engine, mug):
-    client = engine_link.client(*preferences.engine_command(bpy.context))
+    client = session.client(*command.engine_command(bpy.context))
     answer(client, client.send({"type": "hello", "side": "right"}))
     arrays = {"vertices": np.eye(3), "faces": np.array([[0, 1, 2]], np.int32)}
     number = client.send({"type": "generate", "count": 64}, arrays)
-    os.kill(client._process.pid, signal.SIGKILL)
+    os.kill(client.pid, signal.SIGKILL)
     with pytest.raises(GraspError, match="The engine ended"):
         answer(client, number)
     assert not client.alive
@@ -76,117 +62,17 @@ def test_killing_the_engine_is_a_sentence_and_the_next_click_works(real_engine, 
     assert bpy.ops.grasp.generate() == {"FINISHED"}
 
 
-def test_a_program_that_is_not_there():
-    with pytest.raises(GraspError, match="cannot be started"):
-        EngineClient(["/no/such/python", "-m", "core.worker"])
-
-
-@pytest.mark.parametrize("code, sentence", [
-    ("print('hello there')", "does not speak as an engine does: hello there"),
-    ("import sys; sys.exit('No module named torch')", "No module named torch"),
-    ("", "ended without a word"),
-])
-def test_a_program_that_is_no_engine(code, sentence):
-    client = EngineClient([sys.executable, "-c", code])
-    client.send({"type": "hello"})
-    with pytest.raises(GraspError, match=sentence):
-        answer(client, 1, 20)
-    client.close()
-
-
-def test_what_a_program_writes_without_end_is_bounded():
-    code = "import sys; sys.stderr.write('x' * 10 ** 7); sys.stderr.write('\\nlast words\\n' * 500)"
-    client = EngineClient([sys.executable, "-c", code])
-    with pytest.raises(GraspError, match="last words"):
-        answer(client, 1, 20)
-    assert len(client.log) <= 200
-    assert max(map(len, client.log)) <= 2000
-    client.close()
-
-
-def test_on_windows_the_engine_has_a_group_of_its_own(monkeypatch):
-    import subprocess
-
-    from grasp_addon.engine import client as module
-
-    monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x08000000, raising=False)
-    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
-    assert module.process_flags() == 0x08000200
-    given = {}
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, **keys: given.update(keys) or (_ for _ in ()).throw(OSError()))
-    with pytest.raises(GraspError):
-        EngineClient(["x"])
-    assert given["creationflags"] == 0x08000200
-
-
-def test_the_types_offered_before_an_engine_answers_are_the_taxonomys():
-    """Both lists are read as text: Blender's Python need not have torch."""
-    import ast
-
-    from grasp_addon.properties import TYPES
-
-    tree = ast.parse((preferences.ROOT / "core" / "synthesis" / "taxonomy.py").read_text(encoding="utf-8"))
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "GraspType"]
-    made = {c.args[0].value: c.args[1].value for c in sorted(calls, key=lambda c: c.lineno)}
-    assert len(made) >= 12
-    assert list(TYPES.items()) == list(made.items())
-
-
-def test_close_ends_the_process(client):
-    answer(client, client.send({"type": "hello"}))
-    process = client._process
-    client.close()
-    assert process.poll() is not None
-    assert not client.alive
-
-
-def test_a_large_object_does_not_hold_up_blender(client):
-    """60 MB on the way in: sending returns at once, whatever the pipe takes."""
-    start = time.monotonic()
-    number = client.send({"type": "dance"}, {"vertices": np.zeros((2_500_000, 3))})
-    assert time.monotonic() - start < 0.5
-    assert "does not know" in answer(client, number)[-1][0]["message"]
-
-
-POSE = """
-import sys
-from types import SimpleNamespace
-import numpy as np
-import torch
-from core.grasps import Grasps
-from core.hand import load_hand
-from core.pipeline import pose_hands
-file = {}
-for side in ("right", "left"):
-    hand, draw = load_hand(side=side), torch.Generator().manual_seed(4)
-    low, high = hand.dof_limits.T
-    pose = hand.pose_from_dofs(low + (high - low) * torch.rand((64, 21), generator=draw))
-    turn = torch.nn.functional.normalize(torch.randn((64, 3), generator=draw), dim=1)
-    turn = turn * 3.1 * torch.rand((64, 1), generator=draw)
-    place = 0.1 * torch.randn((64, 3), generator=draw)
-    grasps = Grasps(turn, pose, place, torch.zeros(64, 10), torch.zeros(64), hand=side)
-    for length in (0.19, 1.9):
-        hands = pose_hands(hand, grasps, SimpleNamespace(centroid=np.array([0.3, -0.2, 0.1])), length / 0.19)
-        for name in ("vertices", "rest_vertices", "rotations", "translation"):
-            file[f"{side} {length} {name}"] = getattr(hands, name).astype(np.float32)
-np.savez(sys.argv[1], **file)
-"""
-
-
 @pytest.fixture(scope="module")
 def posed_by_core(tmp_path_factory):
     """64 hands bent at random within their joints' limits, posed by `core.pipeline` in the engine's Python."""
-    import subprocess
-
     path = tmp_path_factory.mktemp("core") / "hands.npz"
-    subprocess.run([COMMAND[0], "-c", POSE, path], check=True, cwd=preferences.ROOT, env={**os.environ, **VARIABLES})
+    script = Path(__file__).with_name("pose_hands.py")
+    subprocess.run([COMMAND[0], str(script), str(path)], check=True, env={**os.environ, **VARIABLES})
     with np.load(path) as file:
         return dict(file)
 
 
 def cores_candidates(posed, side, length):
-    from grasp_addon.hand_data import Candidate
-
     arrays = [posed[f"{side} {length} {name}"] for name in ("rest_vertices", "rotations", "translation", "vertices")]
     return [Candidate(*rows, 64.0 - place, "tripod", {}) for place, rows in enumerate(zip(*arrays, strict=True))]
 
@@ -196,27 +82,20 @@ def cores_candidates(posed, side, length):
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_the_real_hand_shown_is_the_cores(client, posed_by_core, side, length, count):
     """Evaluated mesh against core's vertices, in a scene of any scale."""
-    from grasp_addon import scrub
-    from grasp_addon.bone_frames import open_hand_beside
-    from grasp_addon.candidates import replace_candidates
-    from grasp_addon.rig import build_hand
-
     message, arrays = answer(client, client.send({"type": "hello", "side": side}))[-1]
-    shape = engine_link.hand_shape(message, arrays, length)
+    shape = requests.hand_shape(message, arrays, length)
     found = cores_candidates(posed_by_core, side, length)[:count]
     placed = open_hand_beside(shape, np.full(3, -0.05 * length), np.full(3, 0.05 * length))
     rig = build_hand(bpy.context, shape, placed, np.eye(4), "Mug")
     replace_candidates(rig, found, np.eye(4))
     for number in {1, count // 2 + 1, count}:
-        scrub.show(rig, number)
+        show(rig, number)
         assert np.abs(evaluated(rig) - found[number - 1].vertices).max() < 1e-5 * length / 0.19
 
 
 def test_baked_the_real_hand_is_the_cores_at_its_frames_and_goes_without_a_trace(real_engine, mug, monkeypatch):
-    from grasp_addon.animation import curves
-
-    sent, received = [], engine_link.candidate
-    monkeypatch.setattr(engine_link, "candidate", lambda *a: sent.append(received(*a)) or sent[-1])
+    sent, received = [], requests.candidate
+    monkeypatch.setattr(requests, "candidate", lambda *a: sent.append(received(*a)) or sent[-1])
     scene, before, frame = bpy.context.scene, names(), np.array(mug.matrix_world)
     scene.grasp.count = 2
     bpy.ops.grasp.generate()
@@ -228,10 +107,10 @@ def test_baked_the_real_hand_is_the_cores_at_its_frames_and_goes_without_a_trace
         assert np.abs(evaluated(rig) - cores[number - 1]).max() < 1e-5
     scene.frame_set(11)
     assert min(np.abs(evaluated(rig) - one).max() for one in cores) > 0.003
-    keys = [tuple(p.co) for c in curves(rig) for p in c.keyframe_points]
+    keys = [tuple(p.co) for c in fcurves(rig) for p in c.keyframe_points]
     bpy.ops.grasp.show(candidate=2)
     assert np.abs(evaluated(rig) - cores[1]).max() < 1e-5
-    assert keys == [tuple(p.co) for c in curves(rig) for p in c.keyframe_points]
+    assert keys == [tuple(p.co) for c in fcurves(rig) for p in c.keyframe_points]
     bpy.ops.grasp.remove()
     assert names() == before
 
@@ -289,7 +168,7 @@ def test_use_goes_by_vertex_groups_and_without_them_there_is_a_sentence(real_eng
 def test_a_hand_file_that_is_none_is_a_sentence_and_nothing_is_changed(real_engine, mug, monkeypatch, tmp_path):
     wrong = tmp_path / "MANO_RIGHT.pkl"
     wrong.write_bytes(b"not a hand")
-    monkeypatch.setattr(preferences, "hand_file", lambda _context: str(wrong))
+    monkeypatch.setattr(command, "hand_file", lambda _context: str(wrong))
     before = set(bpy.data.objects)
     with pytest.raises(RuntimeError, match="MANO_RIGHT"):
         bpy.ops.grasp.generate()
@@ -298,40 +177,23 @@ def test_a_hand_file_that_is_none_is_a_sentence_and_nothing_is_changed(real_engi
 
 def test_stopping_keeps_what_there_is(real_engine, mug):
     """What ESC and the cross do, step for step as the window's timer does it."""
-    from grasp_addon import generate
-
     bpy.context.scene.grasp.count = 64
-    work = generate.begin(bpy.context)
+    job = generate.begin(bpy.context)
     until = time.monotonic() + 60
-    while not work.found and time.monotonic() < until:
-        for message, arrays in work.request.poll():
-            work.take(message, arrays)
+    while not job.found and time.monotonic() < until:
+        for message, arrays in job.request.poll():
+            job.receive(message, arrays)
         time.sleep(0.02)
     asked = time.monotonic()
-    work.request.cancel()
-    while not work.done:
-        for message, arrays in work.request.poll():
-            work.take(message, arrays)
+    job.request.cancel()
+    while not job.done:
+        for message, arrays in job.request.poll():
+            job.receive(message, arrays)
         time.sleep(0.005)
     assert time.monotonic() - asked < 1.5  # a second, and what a busy machine takes
-    assert 1 <= len(work.found) < 64
-    assert f"{len(work.found)} grasps of the 64" in work.finish(bpy.context)
-    assert len(next(o for o in bpy.data.objects if o.type == "ARMATURE").grasp.candidates) == len(work.found)
-
-
-def test_the_ready_engine_answers_within_five_seconds():
-    took = []
-    for _ in range(3):  # a loaded machine may need a second try; a slow engine fails all
-        begin = time.monotonic()
-        one = EngineClient(COMMAND, VARIABLES)
-        try:
-            answer(one, one.send({"type": "hello", "side": "right"}))
-        finally:
-            one.close()
-        took.append(time.monotonic() - begin)
-        if took[-1] < 5:
-            break
-    assert min(took) < 5, took
+    assert 1 <= len(job.found) < 64
+    assert f"{len(job.found)} grasps of the 64" in job.finish(bpy.context)
+    assert len(next(o for o in bpy.data.objects if o.type == "ARMATURE").grasp.candidates) == len(job.found)
 
 
 @pytest.mark.parametrize("side, times", [("right", 1.0), ("left", 10.0)])
@@ -350,7 +212,7 @@ def test_a_posed_hand_is_refined(real_engine, mug, side, times):
         bone.rotation_quaternion = (1, bend / 2, 0, 0)
     mug.select_set(True)
     mine = evaluated(rig)
-    assert bpy.ops.grasp.fit() == {"FINISHED"}
+    assert bpy.ops.grasp.refine() == {"FINISHED"}
     assert [c.own for c in rig.grasp.candidates] == [True, False, False]
 
     def outside(points, height):

@@ -7,13 +7,14 @@ import time
 
 import numpy as np
 
-from grasp_addon.hand_data import Candidate, HandShape, rotation_matrices
+from grasp_addon.engine.types import Candidate, HandShape
 from grasp_addon.naming import PARENTS, TIP_OF_LAST_JOINT
+from grasp_addon.transforms import matrices_from_quaternions
 
 RING = 8
 
 
-def made_hand(side: str = "right", length: float = 0.19) -> HandShape:
+def tube_hand(side: str = "right", length: float = 0.19) -> HandShape:
     """Fingers along -x, back of the hand +y, thumb toward +z, as the embedded hand; the left mirrored in x."""
     joints, tips = np.zeros((16, 3)), np.zeros((5, 3))
     for first, tip, z, reach in ((1, 1, 0.022, 0.088), (4, 2, 0.0, 0.09), (10, 3, -0.02, 0.085), (7, 4, -0.04, 0.078)):
@@ -56,7 +57,7 @@ def made_hand(side: str = "right", length: float = 0.19) -> HandShape:
 
 def skinned(shape: HandShape, rest: np.ndarray, quaternions: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """MANO's linear blend skinning in float64: what core hands over as a candidate's vertices."""
-    turns = rotation_matrices(quaternions)
+    turns = matrices_from_quaternions(quaternions)
     chain: list[np.ndarray] = []
     for joint, parent in enumerate(PARENTS):
         local = np.eye(4)
@@ -67,7 +68,7 @@ def skinned(shape: HandShape, rest: np.ndarray, quaternions: np.ndarray, transla
     return np.einsum("vab,vb->va", blended, np.pad(rest, ((0, 0), (0, 1)), constant_values=1))[:, :3] + translation
 
 
-def made_candidates(shape: HandShape, count: int, seed: int = 0) -> list[Candidate]:
+def random_candidates(shape: HandShape, count: int, seed: int = 0) -> list[Candidate]:
     """Random poses, wrists turned anywhere, each with its own correctives."""
     rng = np.random.default_rng(seed)
     found = []
@@ -91,7 +92,7 @@ def near_candidates(shape: HandShape, count: int, turns: np.ndarray, move: np.nd
             for near, further in ((turns + [[0, 0.02 * place, 0, 0]], move + 0.01 * place * shape.length),)]
 
 
-class MadeEngine:
+class FakeEngine:
     """Answers as the worker does, at once; `fails` makes generate and fit answer with an error."""
 
     alive = True
@@ -105,7 +106,7 @@ class MadeEngine:
         self.sent.append((message, arrays))
         head = {"id": number}
         if message["type"] == "hello":
-            shape = made_hand(message["side"])
+            shape = tube_hand(message["side"])
             self.waiting.append(({**head, "type": "result", "side": message["side"], "version": "0", "python": "3",
                                   "torch": "2", "devices": ["cpu"], "types": [],
                                   "methods": [{"name": "synthesis", "label": "Synthesis", "fits": True},
@@ -116,9 +117,9 @@ class MadeEngine:
             if self.fails:
                 self.waiting.append(({**head, "type": "error", "message": self.fails}, {}))
                 return number
-            shape = made_hand(message["side"], message["hand_length"])
+            shape = tube_hand(message["side"], message["hand_length"])
             count = message["count"] if self.count is None else self.count
-            found = made_candidates(shape, count, message["seed"])
+            found = random_candidates(shape, count, message["seed"])
             if message["type"] == "fit":
                 found = near_candidates(shape, count, arrays["rotations"][0], arrays["translation"][0])
             for one in reversed(found):
@@ -141,7 +142,7 @@ class MadeEngine:
         self.alive = False
 
 
-class SlowEngine(MadeEngine):
+class SlowEngine(FakeEngine):
     """The same, a candidate each 0.4 s, so that progress can be watched."""
 
     def poll(self) -> list[tuple[dict, dict]]:
