@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ import bpy
 import numpy as np
 import pytest
 from real_engine import COMMAND, VARIABLES, answer
-from scene import bake_at, evaluated, names
+from scene import bake_at, evaluated, names, select
 
 from grasp_addon.engine import command, requests, session
 from grasp_addon.engine.types import Candidate
@@ -22,6 +23,7 @@ from grasp_addon.rig.animation import fcurves
 from grasp_addon.rig.build import build_hand
 from grasp_addon.rig.candidates import replace_candidates
 from grasp_addon.rig.frames import open_hand_beside
+from grasp_addon.rig.hands import rigs
 from grasp_addon.rig.scrub import show
 
 
@@ -234,3 +236,22 @@ def test_a_posed_hand_is_refined(real_engine, mug, side, times):
         assert rig.grasp.candidates[place - 1].measures["contacts"].value >= 2
     bpy.ops.grasp.show(candidate=1)
     assert np.abs(evaluated(rig) - mine).max() < 1e-5 * times
+
+
+def test_work_goes_on_in_a_file_of_0_1_0(real_engine, tmp_path):
+    """Baked, generated again and refined by the operator's old name: what 0.1.0 made stays where it was."""
+    path = shutil.copy(Path(__file__).parent / "data" / "made_by_0_1_0_candidates.blend", tmp_path)
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    (rig,), scene = rigs(), bpy.context.scene
+    bpy.ops.grasp.show(candidate=2)
+    before = evaluated(rig)
+    bpy.ops.grasp.bake()
+    select(rig.grasp.target)
+    scene.grasp.count = 1
+    assert bpy.ops.grasp.generate() == {"FINISHED"}
+    assert rigs() == [rig]
+    assert [c.baked for c in rig.grasp.candidates] == [True, False]
+    assert bpy.ops.grasp.fit() == {"FINISHED"}
+    assert [(c.baked, c.own) for c in rig.grasp.candidates] == [(True, False), (True, True), (False, False)]
+    bpy.ops.grasp.show(candidate=1)
+    assert np.abs(evaluated(rig) - before).max() < 1e-5

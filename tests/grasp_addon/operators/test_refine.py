@@ -63,6 +63,25 @@ def test_refine_keeps_the_pose_and_shows_what_is_near(engine: FakeEngine, mug: b
     assert np.abs(evaluated(rig) - mine).max() < TOLERANCE * scale
 
 
+def test_both_names_do_the_same(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    """`grasp.fit` is what files, keymaps and scripts of 0.1.0 say for `grasp.refine`."""
+    came = {}
+    bpy.context.scene.grasp.count = 2
+    for name in ("refine", "fit"):
+        rig = posed_hand(mug)
+        select(rig, mug)
+        operator = getattr(bpy.ops.grasp, name)
+        assert operator.poll()
+        assert operator() == {"FINISHED"}
+        message, arrays = engine.sent[-1]
+        came[name] = ({n: v for n, v in message.items() if n != "id"}, arrays["rotations"].tolist(),
+                      [(c.key, c.score, c.own, c.channels) for c in rig.grasp.candidates])
+        bpy.ops.grasp.remove()
+        assert not operator.poll()
+    assert came["refine"] == came["fit"]
+    assert len(came["refine"][2]) == 3
+
+
 def test_it_follows_the_object_from_where_it_is(engine: FakeEngine, mug: bpy.types.Object) -> None:
     mug.scale = (1, 2, 0.7)
     rig = posed_hand(mug)
