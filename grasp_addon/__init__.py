@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import bpy
 
-from . import asking, engine_link, generate, operators, panel, preferences, properties, refine, scrub
-from .engine import fetch_panel, install_panel
+from . import operators, panel, preferences, properties
+from .engine import session
+from .rig import handlers
 
-CLASSES = (*properties.CLASSES, *preferences.CLASSES, *install_panel.CLASSES, *fetch_panel.CLASSES,
-           *asking.CLASSES, *generate.CLASSES, *refine.CLASSES, *operators.CLASSES, *panel.CLASSES)
+CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
 
 def register() -> None:
+    """What Blender calls when the add-on is switched on."""
     _register_classes()
     properties.register()
-    scrub.register()
+    handlers.register()
     panel.register()
 
 
 def unregister() -> None:
-    engine_link.stop()
-    install_panel.stop()
-    fetch_panel.stop()
+    """What Blender calls when the add-on is switched off."""
+    session.stop()
+    operators.stop()
     panel.unregister()
-    scrub.unregister()
+    handlers.unregister()
     properties.unregister()
     _unregister_classes()

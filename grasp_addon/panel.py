@@ -6,11 +6,12 @@ from typing import Final
 
 import bpy
 
-from . import engine_link, preferences, scrub
-from .asking import status
+from .engine import command, session
 from .naming import readable
-from .properties import TYPES
-from .refine import hand_meant
+from .operators.mixins import status
+from .operators.refine import hand_meant
+from .properties import TYPES, GraspCandidate
+from .rig.hands import is_driven, rig_of, shown_candidate
 from .ui import progress, sentence
 
 SHOWN_MEASURES: Final = (
@@ -31,26 +32,26 @@ class GRASP_PT_generate(bpy.types.Panel):
         layout, settings = self.layout, context.scene.grasp
         layout.use_property_split = True
         layout.use_property_decorate = False
-        if not preferences.has_engine(context):
+        if not command.has_engine(context):
             box = layout.box()
             sentence(box, "Generating needs an engine: choose or install one in the preferences.", "INFO")
             box.operator("grasp.open_preferences", icon="PREFERENCES")
         column = layout.column()
-        column.enabled = status.work is None
+        column.enabled = status.job is None
         for name in ("method", "fit", "intent", "type", "side", "count", "seed", "hand_length", "device", "parent"):
             row = column.row()
-            row.enabled = name != "fit" or settings.method not in engine_link.known().fitting
+            row.enabled = name != "fit" or settings.method not in session.info().fitting
             row.prop(settings, name)
-        if status.work:
-            work = status.work
-            progress(layout, work.request.fraction, work.stage.partition(" (")[0], "grasp.stop")  # the count is below
-            layout.label(text=f"{len(work.found)} of {work.settings['count']} grasps so far")
+        if status.job:
+            job = status.job
+            progress(layout, job.request.fraction, job.stage.partition(" (")[0], "grasp.stop")  # the count is below
+            layout.label(text=f"{len(job.found)} of {job.settings['count']} grasps so far")
             return
         row = layout.row()
         row.scale_y = 1.5
         row.operator("grasp.generate", icon="VIEW_PAN")
         layout.operator("grasp.add_hand", icon="ADD")
-        layout.operator("grasp.fit", icon="MOD_SHRINKWRAP")
+        layout.operator("grasp.refine", icon="MOD_SHRINKWRAP")
         if status.message:
             box = layout.box()
             sentence(box, status.message, "ERROR" if status.advice else "INFO")
@@ -69,15 +70,16 @@ class GRASP_PT_candidates(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return scrub.rig_of(context) is not None
+        return rig_of(context) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, rig = self.layout, scrub.rig_of(context)
+        layout, rig = self.layout, rig_of(context)
+        assert rig is not None  # as poll has seen
         record = rig.grasp
         layout.label(text=rig.name, icon="ARMATURE_DATA")
         count = len(record.candidates)
         if count:
-            place = scrub.shown(rig)
+            place = shown_candidate(rig)
             row = layout.row(align=True)
             row.operator("grasp.show", text="", icon="TRIA_LEFT").direction = "PREVIOUS"
             row.prop(record.sliders, f"of_{min(count, 128)}", text=f"of {count}", slider=True)
@@ -91,7 +93,7 @@ class GRASP_PT_candidates(bpy.types.Panel):
                 layout.operator("grasp.end_look", icon="LOOP_BACK")
             layout.prop(context.scene.grasp, "show_contact")
             _see_colours(layout, context)
-            if scrub.driven(rig):
+            if is_driven(rig):
                 layout.operator("grasp.pose", icon="POSE_HLT")
         layout.operator("grasp.remove", icon="TRASH")
 
@@ -103,7 +105,7 @@ def _see_colours(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
         layout.prop_enum(shading, "color_type", "VERTEX", text="See It in Solid View", icon="COLOR")
 
 
-def _facts(layout: bpy.types.UILayout, candidate: object) -> None:
+def _facts(layout: bpy.types.UILayout, candidate: GraspCandidate) -> None:
     measures = {m.name: m.value for m in candidate.measures}
     column = layout.column(align=True)
     rows = [("Type", TYPES.get(candidate.type) or readable(candidate.type) or "—")]
@@ -121,18 +123,20 @@ def _facts(layout: bpy.types.UILayout, candidate: object) -> None:
 def _refine_entry(self: bpy.types.Menu, context: bpy.types.Context) -> None:
     if hand_meant(context):
         self.layout.separator()
-        self.layout.operator("grasp.fit", icon="MOD_SHRINKWRAP")
+        self.layout.operator("grasp.refine", icon="MOD_SHRINKWRAP")
 
 
 MENUS: Final = ("VIEW3D_MT_object_context_menu", "VIEW3D_MT_pose_context_menu")
 
 
 def register() -> None:
+    """Adds Refine Grasp to the context menus of the 3D view."""
     for name in MENUS:
         getattr(bpy.types, name).append(_refine_entry)
 
 
 def unregister() -> None:
+    """Takes Refine Grasp out of them."""
     for name in MENUS:
         getattr(bpy.types, name).remove(_refine_entry)
 

@@ -1,20 +1,20 @@
-"""Which engine computes the grasps, and whether it answers."""
+"""Which engine computes the grasps, whether it answers, and what gets it and its weights.
+
+Blender reads properties from annotations that are calls, which no type checker takes for types.
+"""
+# mypy: disable-error-code="valid-type"
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import Final
 
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from . import engine_link
-from .engine import fetch_panel, install_panel
-from .errors import GraspError
-
-PACKAGE: Final = __package__.rpartition(".")[0] or __package__
-ROOT: Final = Path(__file__).resolve().parent.parent  # where core/ lies, in the repository and in the installed zip
+from .engine import install
+from .engine.folders import PACKAGE, engine_folder
+from .operators import fetch_weights, install_engine
+from .ui import progress
 
 
 class GraspPreferences(bpy.types.AddonPreferences):
@@ -40,81 +40,53 @@ class GraspPreferences(bpy.types.AddonPreferences):
         if self.answer:
             layout.label(text=self.answer)
         layout.prop(self, "hand_file")
-        install_panel.draw(layout)
-        fetch_panel.draw(layout)
+        draw_engine(layout)
+        draw_weights(layout)
 
 
-def preferences(context: bpy.types.Context) -> GraspPreferences | None:
-    addon = context.preferences.addons.get(PACKAGE)
-    return addon.preferences if addon else None
+def draw_engine(layout: bpy.types.UILayout) -> None:
+    """What is installed, and what can be done about it."""
+    box = layout.box()
+    running = install_engine.task.running
+    if running is not None:
+        progress(box, running.fraction, running.stage, "grasp.cancel_install")
+        for line in list(running.lines)[-4:]:
+            box.label(text=line[:110])
+        return
+    state = install.read_state(engine_folder())
+    ready = state.state == "ready"
+    if ready:
+        box.label(text=f"An engine is installed in {engine_folder()}", icon="CHECKMARK")
+        box.label(text=state.reason, icon="BLANK1")
+    elif state.reason:
+        box.label(text=state.reason[:160], icon="ERROR")
+    row = box.row()
+    row.operator("grasp.install_engine", icon="IMPORT",
+                 text={"none": "Install Engine", "ready": "Repair Engine"}.get(state.state, "Go On Installing"))
+    if state.state != "none":
+        row.operator("grasp.copy_install_log", icon="COPYDOWN")
+        row.operator("grasp.remove_engine", icon="TRASH")
 
 
-def has_engine(context: bpy.types.Context) -> bool:
-    try:
-        engine_command(context)
-    except GraspError:
-        return False
-    return True
+def draw_weights(layout: bpy.types.UILayout) -> None:
+    """What is not here and can be fetched; nothing where there is nothing of that kind."""
+    running, last = fetch_weights.task.running, fetch_weights.task.last
+    if running is not None:
+        progress(layout.box(), running.fraction, running.stage, "grasp.cancel_fetch")
+        return
+    wanted = fetch_weights.missing()
+    if not wanted:
+        return
+    box = layout.box()
+    names = ", ".join(f"{item.name} ({item.bytes / 1e6:.1f} MB)" for item in wanted)
+    box.label(text=f"Not here: {names}", icon="INFO")
+    if last.reason:
+        box.label(text=last.reason[:160], icon="ERROR" if last.state == "failed" else "BLANK1")
+    row = box.row()
+    row.operator("grasp.fetch_weights", icon="IMPORT",
+                 text="Go On Fetching" if last.state in ("failed", "cancelled") else "Fetch Weights")
+    if last.state == "failed":
+        row.operator("grasp.copy_fetch_log", icon="COPYDOWN")
 
 
-def hand_file(context: bpy.types.Context) -> str:
-    """The animator's own hand model, "" for the embedded one."""
-    chosen = preferences(context)
-    if not chosen or not chosen.hand_file:
-        return ""
-    return chosen.hand_file if chosen.source == "COMMAND" else bpy.path.abspath(chosen.hand_file)
-
-
-def engine_command(context: bpy.types.Context) -> tuple[list[str], dict[str, str]]:
-    """The engine's command line and what it adds to the environment; GraspError where none is chosen."""
-    chosen = preferences(context)
-    if chosen and chosen.source == "COMMAND" and chosen.command.strip():
-        return shlex.split(chosen.command), {}
-    return [engine_python(context), "-m", "core.worker"], {"PYTHONPATH": str(ROOT), **fetch_panel.variables()}
-
-
-def engine_python(context: bpy.types.Context) -> str:
-    """The Python that runs the engine on this machine; GraspError where none is chosen."""
-    chosen = preferences(context)
-    python = bpy.path.abspath(chosen.python) if chosen and chosen.source == "PYTHON" and chosen.python else ""
-    if not python:
-        raise GraspError("No engine is chosen: choose or install one in the preferences of Generate Grasps.",
-                         "preferences")
-    if not Path(python).is_file():
-        raise GraspError(f"The engine's Python is not there: {python}. Choose another in the preferences.",
-                         "preferences")
-    return python
-
-
-class GRASP_OT_check_engine(bpy.types.Operator):
-    """Start the engine and ask it what it can do"""
-
-    bl_idname = "grasp.check_engine"
-    bl_label = "Check Engine"
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        chosen = preferences(context)
-        try:
-            engine = engine_link.client(*engine_command(context))
-            engine_link.greet(engine, "right", "")
-            answer, level = engine_link.known().sentence, "INFO"
-        except (GraspError, OSError) as error:
-            answer, level = str(error), "ERROR"
-        if chosen:
-            chosen.answer = answer
-        self.report({level}, answer)
-        return {"FINISHED"} if level == "INFO" else {"CANCELLED"}
-
-
-class GRASP_OT_open_preferences(bpy.types.Operator):
-    """Open the preferences of Generate Grasps"""
-
-    bl_idname = "grasp.open_preferences"
-    bl_label = "Engine Preferences"
-
-    def execute(self, _context: bpy.types.Context) -> set[str]:
-        bpy.ops.preferences.addon_show(module=PACKAGE)
-        return {"FINISHED"}
-
-
-CLASSES: Final = (GraspPreferences, GRASP_OT_check_engine, GRASP_OT_open_preferences)
+CLASSES: Final = (GraspPreferences,)

@@ -1,4 +1,8 @@
-"""What the add-on keeps in a file: the settings of a scene, and of each hand its candidates."""
+"""What the add-on keeps in a file: the settings of a scene, and of each hand its candidates.
+
+Blender reads properties from annotations that are calls, which no type checker takes for types.
+"""
+# mypy: disable-error-code="valid-type"
 
 from __future__ import annotations
 
@@ -17,12 +21,14 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import engine_link, scrub
+from .engine import session
+from .engine.types import ENGINE_HAND_LENGTH
 from .naming import readable
+from .rig import hands, scrub
 
 MOST_CANDIDATES: Final = 64
 METHODS: Final = {"synthesis": "Synthesis"}
-# What synthesis makes, as core/synthesis/taxonomy.py names it: offered before an engine was asked.
+# What synthesis makes, as the engine's taxonomy names it: offered before an engine was asked.
 TYPES: Final = {
     "large_diameter": "Large Diameter",
     "medium_wrap": "Medium Wrap",
@@ -52,14 +58,14 @@ def _number(name: str, first: str) -> int:
 
 
 def _methods(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
-    offered = engine_link.known().methods or METHODS
+    offered = session.info().methods or METHODS
     _kept["methods"] = [(n, label, f"Propose grasps with {label}", _number(n, "synthesis"))
                         for n, label in offered.items()]
     return _kept["methods"]
 
 
 def _types(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
-    offered = engine_link.known().types or tuple(TYPES)
+    offered = session.info().types or tuple(TYPES)
     names = ("any", *(n for n in offered if n != "any"))
     _kept["types"] = [(n, TYPES.get(n, readable(n)), f"Grasps of this type: {TYPES.get(n, readable(n))}",
                        _number(n, "any")) for n in names]
@@ -71,7 +77,7 @@ def _contact_switched(settings: bpy.types.PropertyGroup, context: bpy.types.Cont
 
 
 class GraspSettings(bpy.types.PropertyGroup):
-    """scene.grasp"""
+    """scene.grasp: what Generate Grasps and Refine Grasp are asked for."""
 
     method: EnumProperty(name="Method", description="What proposes the grasps", items=_methods, default=0)
     count: IntProperty(name="Count", description="How many candidates to make", default=16, min=1,
@@ -90,7 +96,7 @@ class GraspSettings(bpy.types.PropertyGroup):
     type: EnumProperty(name="Type", description="The type of grasp wanted", items=_types, default=0)
     hand_length: FloatProperty(
         name="Hand Length", description="How long the hand is in this scene, from the wrist to the middle fingertip",
-        default=0.19, min=1e-4, max=1e5, precision=3, subtype="DISTANCE", unit="LENGTH")
+        default=ENGINE_HAND_LENGTH, min=1e-4, max=1e5, precision=3, subtype="DISTANCE", unit="LENGTH")
     device: EnumProperty(name="Device", description="What the engine computes on", default="auto",
                          items=(("auto", "Automatic", "The graphics card where there is one"),
                                 ("cpu", "CPU", "The processor"), ("cuda", "CUDA", "An NVIDIA graphics card")))
@@ -140,8 +146,8 @@ class GraspCandidate(bpy.types.PropertyGroup):
 
 def _scrub_slider(last: int) -> IntProperty:
     return IntProperty(name="Candidate", description="Which candidate is shown; 0 is the open hand", min=0, max=last,
-                       get=lambda self: scrub.shown(self.id_data), set=lambda self, n: scrub.show(self.id_data, n),
-                       options={"SKIP_SAVE"})
+                       get=lambda self: hands.shown_candidate(self.id_data),
+                       set=lambda self, n: scrub.show(self.id_data, n), options={"SKIP_SAVE"})
 
 
 class GraspSliders(bpy.types.PropertyGroup):
@@ -176,10 +182,12 @@ CLASSES: Final = (GraspSettings, GraspMeasure, GraspCandidate, GraspSliders, Gra
 
 
 def register() -> None:
+    """Gives every scene and object its `grasp`."""
     bpy.types.Scene.grasp = PointerProperty(type=GraspSettings)
     bpy.types.Object.grasp = PointerProperty(type=GraspRecord)
 
 
 def unregister() -> None:
+    """Takes `grasp` away; files keep what is in it."""
     del bpy.types.Scene.grasp
     del bpy.types.Object.grasp

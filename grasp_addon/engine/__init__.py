@@ -1,1 +1,1 @@
-"""The engine's process, seen from Blender."""
+"""The engine's process, seen from Blender: starting it, asking it, installing it."""

@@ -13,11 +13,15 @@ import queue
 import subprocess
 import threading
 from collections import deque
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 
 from ..errors import GraspError
+
+Message = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+Reply = tuple[Message, Arrays]
 
 LOG_LINES: Final = 200
 LOG_BYTES: Final = 2000  # of a line
@@ -31,6 +35,9 @@ class EngineClient:
     Args:
         command: starts it, e.g. [python, "-m", "core.worker"].
         environment: variables it gets beside Blender's own.
+
+    Attributes:
+        log: the last lines it wrote to stderr.
 
     Raises:
         GraspError: the command cannot be started.
@@ -48,7 +55,7 @@ class EngineClient:
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._number = 0
         self._out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._in: queue.SimpleQueue[tuple[dict, dict] | None] = queue.SimpleQueue()
+        self._in: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
         self._ended = False
         self._logger = threading.Thread(target=self._collect_log, daemon=True)
         for thread in (self._logger, threading.Thread(target=self._write, daemon=True),
@@ -56,11 +63,25 @@ class EngineClient:
             thread.start()
 
     @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
+        """Whether it runs and has not been heard to end."""
         return not self._ended and self._process.poll() is None
 
-    def send(self, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> int:
-        """Sends a request without waiting; returns the id it was given."""
+    def send(self, message: Message, arrays: Arrays | None = None) -> int:
+        """Sends a request without waiting.
+
+        Args:
+            message: the JSON part, but for its id.
+            arrays: what travels behind it.
+
+        Returns:
+            the id the request was given.
+        """
         self._number += 1
         payload = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
                    for name, array in (arrays or {}).items()}
@@ -73,8 +94,12 @@ class EngineClient:
             self._out.put(array.tobytes())
         return self._number
 
-    def poll(self) -> list[tuple[dict, dict[str, np.ndarray]]]:
-        """The replies that have come; GraspError when the engine has ended and all it said was read."""
+    def poll(self) -> list[Reply]:
+        """The replies that have come.
+
+        Raises:
+            GraspError: the engine has ended, and all it said was read.
+        """
         found = []
         while True:
             try:
@@ -103,12 +128,14 @@ class EngineClient:
             self._process.wait()
 
     def _write(self) -> None:
+        assert self._process.stdin is not None  # a pipe, as asked for
         with contextlib.suppress(OSError), self._process.stdin as pipe:  # an engine that is gone: the reader says so
             while (data := self._out.get()) is not None:
                 pipe.write(data)
                 pipe.flush()
 
     def _read(self) -> None:
+        assert self._process.stdout is not None
         with self._process.stdout as pipe, contextlib.suppress(OSError):
             while line := pipe.readline(MESSAGE_BYTES):
                 try:
@@ -123,6 +150,7 @@ class EngineClient:
         self._in.put(None)
 
     def _collect_log(self) -> None:
+        assert self._process.stderr is not None
         with self._process.stderr as pipe:
             while line := pipe.readline(LOG_BYTES):
                 self.log.append(line.decode(errors="replace").rstrip())
@@ -133,7 +161,7 @@ def process_flags() -> int:
     return getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
-def _array(pipe: BinaryIO, head: dict) -> np.ndarray:
+def _array(pipe: IO[bytes], head: Message) -> np.ndarray:
     if head["dtype"] not in DTYPES:
         raise ValueError(head["dtype"])
     data = pipe.read(head["bytes"])

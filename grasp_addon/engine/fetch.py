@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .install import Installation, Step
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 INDEX: Final = "index.json"
-VARIABLE: Final = "GRASP_WEIGHTS"  # tells the engine the user's folder
+WEIGHTS_VARIABLE: Final = "GRASP_WEIGHTS"  # tells the engine the user's folder
 GIGABYTES: Final = 0.1  # free, beside what is fetched and its copy in the cache
 _PROGRESS: Final = re.compile(r"(\d{1,3}) % (.+)")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -27,7 +27,14 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True)
 class Missing:
-    """Weights that are not here, and where the index says that they can be fetched."""
+    """Weights that are not here, and where the index says that they can be fetched.
+
+    Attributes:
+        name: of the weights.
+        bytes: how many there are to fetch.
+        repo: the repository on the hub.
+        revision: its commit.
+    """
 
     name: str
     bytes: int
@@ -39,6 +46,10 @@ def missing(project: Path, user: Path) -> list[Missing]:
     """What the indices of the project's weights and of the user's name, with a place on the hub, and is not here whole.
 
     An index that cannot be read names nothing: the engine says what is wrong with it when it needs it.
+
+    Args:
+        project: the folder of the project's weights.
+        user: the folder of the weights the user fetched.
     """
     found, seen = [], set()
     for index, folders in ((project, (project, user)), (user, (user,))):
@@ -59,9 +70,12 @@ def fetch_steps(python: str, root: Path, user: Path, wanted: list[Missing]) -> l
     """A call of the engine's command for each.
 
     Args:
-        python: the engine's. root: where core/ is. user: where the weights go. wanted: what to fetch.
+        python: the engine's.
+        root: where core/ is.
+        user: where the weights go.
+        wanted: what to fetch.
     """
-    variables = {"PYTHONPATH": str(root), VARIABLE: str(user), "PYTHONSAFEPATH": "1"}
+    variables = {"PYTHONPATH": str(root), WEIGHTS_VARIABLE: str(user), "PYTHONSAFEPATH": "1"}
     return [Step(f"Fetching {item.name}", (python, "-m", "core", "weights", "fetch", item.name, "--lines"), variables)
             for item in wanted]
 
@@ -82,7 +96,7 @@ class Fetching(Installation):
         self.fraction, self.stage = (number + min(int(said[1]), 100) / 100) / len(self.steps), said[2]
 
 
-def _read(folder: Path) -> dict:
+def _read(folder: Path) -> dict[str, Any]:
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

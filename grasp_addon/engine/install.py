@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -32,7 +33,13 @@ NOT_OURS: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "
 
 @dataclass(frozen=True)
 class Step:
-    """One program to run, what to call it, and what it finds in its environment beside Blender's."""
+    """One program to run.
+
+    Attributes:
+        title: what to call it while it runs.
+        command: the program and its arguments.
+        variables: what it finds in its environment beside Blender's.
+    """
 
     title: str
     command: tuple[str, ...]
@@ -41,9 +48,11 @@ class Step:
 
 @dataclass(frozen=True)
 class State:
-    """What a folder holds: state is "none", "installing", "ready", "failed" or "cancelled".
+    """What a folder holds.
 
-    reason is a sentence, or the versions of what is ready.
+    Attributes:
+        state: "none", "installing", "ready", "failed" or "cancelled".
+        reason: a sentence, or the versions of what is ready.
     """
 
     state: str = "none"
@@ -74,7 +83,7 @@ def read_state(folder: Path) -> State:
 
 
 def installation_steps(python: str, folder: Path, root: Path, build: str) -> list[Step]:
-    """Environment, PyTorch, the rest, a trial.
+    """The programs that make an engine: environment, PyTorch, the rest, a trial.
 
     Args:
         python: the interpreter the environment is made of (Blender's own).
@@ -101,8 +110,20 @@ def installation_steps(python: str, folder: Path, root: Path, build: str) -> lis
 class Installation:
     """One installation on its way, in a thread that runs the steps' programs.
 
+    Args:
+        folder: where it goes.
+        steps: what is run, one after the other.
+        gigabytes: what must be free on the disk.
+
     Attributes:
-        fraction, stage: for a progress bar. done: no more will happen. state: what came of it. lines: the log's end.
+        fraction: how much is done, 0 to 1.
+        stage: what is done now.
+        done: whether no more will happen.
+        state: what came of it.
+        lines: the log's end.
+
+    Raises:
+        GraspError: the folder cannot be written, is in use, or the disk is too full.
     """
 
     log_name = LOG
@@ -111,12 +132,11 @@ class Installation:
     room = "make room, or choose an existing Python"
 
     def __init__(self, folder: Path, steps: list[Step], gigabytes: float) -> None:
-        """Starts it; GraspError: the folder cannot be written, is in use, or the disk is too full."""
         self.folder, self.steps = folder, steps
         self.lines: deque[str] = deque(maxlen=400)
         self.fraction, self.stage, self.done = 0.0, steps[0].title, False
         self.state = State("installing")
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[str] | None = None
         self._cancelled = False
         self._lock = threading.Lock()
         try:
@@ -140,6 +160,7 @@ class Installation:
                 _kill_with_children(self._process)
 
     def wait(self, seconds: float | None = None) -> None:
+        """Blocks until it has ended, or for so many seconds."""
         self._thread.join(seconds)
 
     def _run(self) -> None:
@@ -181,6 +202,7 @@ class Installation:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0), start_new_session=True,
                 pass_fds=() if os.name == "nt" else (self._held.fileno(),))
         with self._process as process:
+            assert process.stdout is not None  # a pipe, as asked for
             for line in process.stdout:
                 self._say(line.rstrip(), log)
         return process.returncode
@@ -195,7 +217,11 @@ class Installation:
 
 
 def remove_engine(folder: Path) -> None:
-    """Deletes what was installed, and nothing beside it; GraspError when it is in use or cannot be deleted."""
+    """Deletes what was installed, and nothing beside it.
+
+    Raises:
+        GraspError: it is in use, or cannot be deleted.
+    """
     if not folder.is_dir():
         return
     try:
@@ -213,7 +239,7 @@ def _lock(folder: Path) -> TextIO:
     """The folder's lock, held until it is closed and the programs that were given it have ended; GraspError if held."""
     held = open(folder / LOCK, "a", encoding="utf-8")  # noqa: SIM115
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             held.seek(0)
@@ -239,9 +265,9 @@ def _is_locked(folder: Path) -> bool:
     return False
 
 
-def _kill_with_children(process: subprocess.Popen) -> None:
+def _kill_with_children(process: subprocess.Popen[str]) -> None:
     """pip and venv run programs of their own, which would hold the pipe open and go on writing."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False,
                        creationflags=subprocess.CREATE_NO_WINDOW)
     else:

@@ -1,0 +1,197 @@
+"""The selection as the arrays that the engine gets: evaluated, in world scale, in a frame that turns with the object.
+
+A world matrix is split as M = T R S with R a rotation and S symmetric (the polar decomposition). S is applied to the
+vertices and T R is the frame, so that turning or moving the object changes nothing that is sent, while scale,
+uneven scale and the shear of a turned child in a stretched parent are all in the vertices.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ..errors import GraspError
+from ..transforms import split_stretch
+from .types import ENGINE_HAND_LENGTH
+
+if TYPE_CHECKING:
+    import bpy
+
+SURFACES: Final = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
+# In hands (wrist to middle fingertip): wider than this in all three directions nothing fits between the fingers.
+WIDEST: Final = 3.0
+SMALLEST: Final = 0.05
+#: Vertex groups that tell the engine what a part is for, as its intents know them.
+PART_NAMES: Final = (
+    "barrel", "bit", "blade", "bristles", "edge", "grip", "handle", "head", "jaws", "knob", "lens", "loop", "mouth",
+    "nozzle", "scoop", "screen", "sole", "spout", "stem", "tip", "trigger", "vessel",
+)
+COMFORTABLE: Final = 0.4  # what Set Hand Length for This Object makes of the object's middle extent
+
+Surface = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class ExportedObject:
+    """An object as it is sent to be grasped.
+
+    Attributes:
+        name: of the object whose frame it is.
+        vertices: (V, 3) float64, scene units, in `frame`.
+        faces: (F, 3) int32, outward as the user's.
+        frame: (4, 4) float64 rigid, to world.
+        parts: names of the parts that vertex groups tell.
+        part: (F,) int32 index into `parts` of each face, -1 where none.
+    """
+
+    name: str
+    vertices: np.ndarray
+    faces: np.ndarray
+    frame: np.ndarray
+    parts: tuple[str, ...] = ()
+    part: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+
+    @property
+    def extent(self) -> np.ndarray:
+        """(3,) sides of the bounding box, scene units."""
+        return np.ptp(self.vertices, axis=0)
+
+
+def graspable(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """What is selected, but for this add-on's hands."""
+    return [o for o in context.selected_objects or () if not o.grasp.role]
+
+
+def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] | None = None) -> ExportedObject:
+    """The selected objects, all of them as one.
+
+    Args:
+        context: whose selection and dependency graph.
+        chosen: other objects instead of the selected ones.
+
+    Returns:
+        their surface, in the frame of the active one or else the first.
+
+    Raises:
+        GraspError: there is nothing to grasp.
+    """
+    chosen = graspable(context) if chosen is None else chosen
+    if not chosen:
+        raise GraspError("Nothing is selected: select the object to be grasped, then press Generate Grasps.")
+    active = context.view_layer.objects.active
+    lead = active if active in chosen else chosen[0]
+    world = np.array(lead.matrix_world, dtype=np.float64)
+    frame, stretch = split_stretch(world, lead.name)
+    inverse = np.linalg.inv(frame)
+    parts, labels, offset, usable = [], [], 0, False
+    for mesh_world, points, triangles, label in _surfaces(context, chosen):
+        usable = True
+        labels.append(label)
+        matrix = stretch if np.array_equal(mesh_world, world) else (inverse @ mesh_world)
+        if np.linalg.det(matrix[:3, :3]) < 0:
+            triangles = triangles[:, ::-1]
+        parts.append((points @ matrix[:3, :3].T + matrix[:3, 3], triangles + offset))
+        offset += len(points)
+    if not usable:
+        kind = lead.type.replace("_", " ").lower()
+        raise GraspError(f"{lead.name} is a {kind} and has no surface to grasp: select a mesh.")
+    vertices = np.concatenate([p for p, _ in parts])
+    faces = np.concatenate([t for _, t in parts]).astype(np.int32)
+    if not len(faces):
+        raise GraspError(f"{lead.name} has no faces (after its modifiers): a hand needs a surface to hold.")
+    if not np.isfinite(vertices).all():
+        count = int((~np.isfinite(vertices).all(axis=1)).sum())
+        raise GraspError(f"{count} vertices of {lead.name} are not numbers (NaN or infinite): delete or repair them.")
+    part = np.concatenate(labels)
+    used = np.unique(part[part >= 0])
+    table = np.full(len(PART_NAMES) + 1, -1, np.int32)
+    table[used] = np.arange(len(used))
+    return ExportedObject(lead.name, vertices, np.ascontiguousarray(faces), frame, tuple(PART_NAMES[i] for i in used),
+                          table[part])
+
+
+def check_size(item: ExportedObject, hand_length: float) -> None:
+    """Checks that a hand could hold the object.
+
+    Args:
+        item: the object.
+        hand_length: wrist to middle fingertip, scene units.
+
+    Raises:
+        GraspError: it is too large or too small; advises Set Hand Length.
+    """
+    hands = np.sort(item.extent) / hand_length
+    if hands[0] > WIDEST:
+        problem = "too large"
+    elif hands[2] < SMALLEST:
+        problem = "too small"
+    else:
+        return
+    size = " x ".join(f"{side:.3g}" for side in item.extent)
+    raise GraspError(
+        f"{item.name} is {size} units, {hands[2]:.2g} hands long, and {problem} to grasp with a hand of "
+        f"{hand_length:.3g} units. Scale it, or press Set Hand Length for This Object.", advice="hand_length")
+
+
+def comfortable_hand_length(item: ExportedObject) -> float:
+    """The hand length at which the object's middle extent is a comfortable width."""
+    return float(np.sort(item.extent)[1] / COMFORTABLE) or ENGINE_HAND_LENGTH
+
+
+def _surfaces(context: bpy.types.Context, chosen: list[bpy.types.Object]) -> list[Surface]:
+    """(world matrix, (V, 3) points, (F, 3) triangles, (F,) part) of every evaluated surface, instances included."""
+    for item in chosen:
+        if item.mode == "EDIT":
+            item.update_from_editmode()
+    depsgraph = context.evaluated_depsgraph_get()
+    found = []
+    for item in chosen:
+        if item.type in SURFACES:
+            found.append((np.array(item.matrix_world, dtype=np.float64), *_arrays(item.evaluated_get(depsgraph))))
+    names = {o.name_full for o in chosen}
+    for instance in depsgraph.object_instances:
+        if instance.is_instance and instance.parent.original.name_full in names and instance.object.type in SURFACES:
+            found.append((np.array(instance.matrix_world, dtype=np.float64), *_arrays(instance.object)))
+    return found
+
+
+def part_index(group: str) -> int:
+    """The place in PART_NAMES of a vertex group's name ("Handle", "blade.001", "grip_L"), -1 where it names no part."""
+    word = re.split(r"[^a-z]", group.lower(), maxsplit=1)[0]
+    return PART_NAMES.index(word) if word in PART_NAMES else -1
+
+
+def _parts(evaluated: bpy.types.Object, mesh: bpy.types.Mesh, triangles: np.ndarray) -> np.ndarray:
+    """(F,) index into PART_NAMES of each triangle, by the strongest vertex group on its corners; -1 where none."""
+    meaning = {group.index: part_index(group.name) for group in evaluated.vertex_groups}
+    meaning = {index: part for index, part in meaning.items() if part >= 0}
+    if not meaning:
+        return np.full(len(triangles), -1, np.int64)
+    weights = np.zeros((len(mesh.vertices), len(PART_NAMES)), np.float32)
+    for vertex in mesh.vertices:
+        for entry in vertex.groups:
+            if entry.group in meaning:
+                weights[vertex.index, meaning[entry.group]] += entry.weight
+    total = weights[triangles].sum(1)
+    return np.where(total.max(1) > 1.0, total.argmax(1), -1)  # two corners of three
+
+
+def _arrays(evaluated: bpy.types.Object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(V, 3) points, (F, 3) triangles and (F,) part of an evaluated object, in its own frame."""
+    mesh = evaluated.to_mesh()
+    if mesh is None:
+        return np.empty((0, 3)), np.empty((0, 3), np.int64), np.empty(0, np.int64)
+    try:
+        points = np.empty(3 * len(mesh.vertices), np.float32)
+        mesh.vertices.foreach_get("co", points)
+        mesh.calc_loop_triangles()
+        triangles = np.empty(3 * len(mesh.loop_triangles), np.int32)
+        mesh.loop_triangles.foreach_get("vertices", triangles)
+        triangles = triangles.reshape(-1, 3).astype(np.int64)
+        parts = _parts(evaluated, mesh, triangles)
+    finally:
+        evaluated.to_mesh_clear()
+    return points.reshape(-1, 3).astype(np.float64), triangles, parts

@@ -1,0 +1,173 @@
+"""What the add-on asks the engine, and what the replies say. Knows nothing of bpy.
+
+A request's "type" is the message's kind, so the type of grasp travels as "grasp_type", both ways.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..errors import GraspError
+from .session import learn
+from .types import ENGINE_HAND_LENGTH, Candidate, HandShape, estimated_tips
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .client import Arrays, EngineClient, Message, Reply
+    from .mesh_export import ExportedObject
+
+HELLO_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.02
+
+
+@dataclass
+class Request:
+    """One request on its way; `poll` tells what has come, without waiting.
+
+    Attributes:
+        client: where it was sent.
+        id: the number it was given.
+        stage: what the engine does now, for a progress bar.
+        fraction: how much is done, 0 to 1.
+        done: whether the result or an error has come.
+    """
+
+    client: EngineClient
+    id: int
+    stage: str = "Starting the engine"
+    fraction: float = 0.0
+    done: bool = False
+
+    def poll(self) -> Iterator[Reply]:
+        """The candidates and the result that came since the last call.
+
+        Raises:
+            GraspError: the engine says that it failed, and why.
+        """
+        for message, arrays in self.client.poll():
+            if message.get("id") not in (self.id, None):
+                continue
+            kind = message.get("type")
+            if kind == "progress":
+                self.stage, self.fraction = message.get("stage", ""), float(message.get("fraction", 0.0))
+            elif kind == "error":
+                self.done = True
+                raise GraspError(message.get("message", "The engine failed without saying why."),
+                                 message.get("advice", ""))
+            elif kind in ("candidate", "result"):
+                self.done = kind == "result"
+                yield message, arrays
+
+    def wait(self, seconds: float | None = None) -> Iterator[Reply]:
+        """The same, until the result has come.
+
+        Args:
+            seconds: the most it may take; None for any time.
+
+        Raises:
+            GraspError: the engine failed, or did not answer in time.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        while not self.done:
+            yield from self.poll()
+            if until and time.monotonic() > until:
+                raise GraspError(f"The engine did not answer within {seconds:.0f} s: check it in the preferences.",
+                                 "preferences")
+            time.sleep(POLL_SECONDS)
+
+    def cancel(self) -> None:
+        """Asks the engine to stop; what it has found comes all the same."""
+        self.client.send({"type": "cancel", "target": self.id})
+
+
+def hello(engine: EngineClient, side: str, hand_file: str) -> Request:
+    """Asks for what the engine can do and for its hand.
+
+    Args:
+        engine: where to ask.
+        side: "right" or "left".
+        hand_file: the animator's own hand model, or "".
+    """
+    return Request(engine, engine.send({"type": "hello", "side": side, "hand_file": hand_file}))
+
+
+def greet(engine: EngineClient, side: str, hand_file: str) -> Reply:
+    """The handshake's result, waited for and learned from; arguments as for `hello`."""
+    message, arrays = next(hello(engine, side, hand_file).wait(HELLO_SECONDS))
+    learn(message)
+    return message, arrays
+
+
+def generate(engine: EngineClient, item: ExportedObject, settings: Message) -> Request:
+    """Asks for grasps of an object.
+
+    Args:
+        engine: where to ask.
+        item: the object.
+        settings: what else the message says: method, hand, conditions, how to compute.
+    """
+    message, arrays = {**settings, "type": "generate"}, _object_arrays(item)
+    if item.parts:
+        message["parts"], arrays["part"] = list(item.parts), item.part.astype(np.int32)
+    return Request(engine, engine.send(message, arrays))
+
+
+def refine(engine: EngineClient, item: ExportedObject, settings: Message, rotations: np.ndarray,
+           translation: np.ndarray) -> Request:
+    """Asks for grasps around N poses; on the wire this is a "fit".
+
+    Args:
+        engine: where to ask.
+        item: the object.
+        settings: what else the message says of the hand and of how to compute.
+        rotations: (N, 16, 4) wxyz as candidates carry them.
+        translation: (N, 3) as candidates carry it.
+    """
+    arrays = {**_object_arrays(item), "rotations": rotations.astype(np.float64),
+              "translation": translation.astype(np.float64)}
+    return Request(engine, engine.send({**settings, "type": "fit"}, arrays))
+
+
+def hand_shape(message: Message, arrays: Arrays, hand_length: float) -> HandShape:
+    """The hand of a handshake's result.
+
+    Args:
+        message: the result.
+        arrays: what came with it, in metres.
+        hand_length: how long a hand of `ENGINE_HAND_LENGTH` is in the scene.
+
+    Returns:
+        the hand in scene units.
+    """
+    vertices, joints = arrays["template"].astype(np.float64), arrays["rest_joints"].astype(np.float64)
+    weights = arrays["weights"].astype(np.float64)
+    tips = arrays["tips"].astype(np.float64) if "tips" in arrays else estimated_tips(vertices, joints, weights)
+    scale = hand_length / ENGINE_HAND_LENGTH
+    return HandShape(message.get("side", "right"), vertices * scale, joints * scale, tips * scale, weights,
+                     _polygons(arrays), arrays.get("uvs"))
+
+
+def candidate(message: Message, arrays: Arrays) -> Candidate:
+    """The grasp of a "candidate" reply."""
+    measures = {str(n): float(v) for n, v in message.get("measures", {}).items() if isinstance(v, int | float)}
+    return Candidate(arrays["rest_vertices"], arrays["rotations"], arrays["translation"], arrays["vertices"],
+                     float(message.get("score", 0.0)), str(message.get("grasp_type", "")), measures)
+
+
+def _object_arrays(item: ExportedObject) -> dict[str, Any]:
+    return {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
+
+
+def _polygons(arrays: Arrays) -> np.ndarray:
+    """(P, 4) the quads, then the triangles with -1 in their last column."""
+    parts = []
+    for name in ("quads", "triangles"):
+        if name in arrays and arrays[name].size:
+            part = arrays[name].astype(np.int64)
+            parts.append(np.pad(part, ((0, 0), (0, 4 - part.shape[1])), constant_values=-1))
+    return np.concatenate(parts)

@@ -1,0 +1,57 @@
+"""What operators of this add-on share: errors told in sentences, and a hand to act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ..rig import hands
+
+if TYPE_CHECKING:
+    from bpy.types import Operator as OperatorBase
+
+    from .job import CandidateJob
+else:
+    OperatorBase = object  # Blender registers the class that mixes these in, with its own Operator
+
+
+@dataclass
+class Status:
+    """What the panel shows.
+
+    Attributes:
+        job: what the engine works at now.
+        message: the last sentence for the animator.
+        advice: which button helps, as `GraspError` says.
+    """
+
+    job: CandidateJob | None = None
+    message: str = ""
+    advice: str = ""
+
+
+status = Status()
+
+
+class ReportsErrorsMixin(OperatorBase):
+    """Operators whose errors are sentences for the animator."""
+
+    def fail(self, error: Exception) -> set[str]:
+        """Reports the error, and keeps it in the panel with the button that helps."""
+        status.message, status.advice = str(error), getattr(error, "advice", "preferences")
+        self.report({"ERROR"}, status.message)
+        return {"CANCELLED"}
+
+
+class NeedsCandidatesMixin(OperatorBase):
+    """Operators that need a hand with candidates."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        rig = hands.rig_of(context)
+        if rig is None or not rig.grasp.candidates:
+            cls.poll_message_set("There are no grasps yet: select an object and press Generate Grasps")
+            return False
+        return True

@@ -1,0 +1,195 @@
+"""Where the shown grasp touches: a colour on the hand, and on a film of our own that lies on the object.
+
+The colour goes from the skin's (on the film from nearly white) to a warm red as the other surface comes from 5 mm (of a
+hand of 19 cm) to touch. The object's mesh is the animator's and is left as it is; the film holds its faces near the
+hand, cut fine, a hair above them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import bpy
+import numpy as np
+from mathutils.bvhtree import BVHTree
+
+from ..engine.mesh_export import selected_object
+from ..engine.types import ENGINE_HAND_LENGTH
+from ..errors import GraspError
+from ..naming import suffix
+from ..transforms import transform_points
+from .build import parent_to
+from .marks import is_marked, marked
+from .material import new_node_material
+from .pose_reader import hand_scale, shown_vertices
+from .proximity import closeness, cut_fine, joined, outward
+
+if TYPE_CHECKING:
+    from ..engine.mesh_export import ExportedObject
+
+ATTRIBUTE: Final = "Grasp Contact"
+BEFORE: Final = "grasp_colour_before"  # on the hand's mesh: the colour attribute that was active
+REACH: Final = 0.005 / ENGINE_HAND_LENGTH  # hand lengths: from here on the closeness is 0
+LIFT: Final = 0.06  # reaches: how far the film lies above the object
+SKIN: Final = np.array([0.80, 0.55, 0.45])  # linear, as the skin's colour in solid view
+PALE: Final = np.array([0.80, 0.78, 0.76])  # what an object without colours looks like there
+RED: Final = np.array([0.75, 0.03, 0.015])
+_tree: tuple[int, BVHTree] | None = None  # the last object's
+_coloured: dict[str, int] = {}  # of each hand, the place against the object that its colours show
+
+
+def follow(context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """`update`, where the hand or the object has moved since."""
+    target = rig.grasp.target
+    if target is None or _coloured.get(rig.name) != _place(context, rig, np.array(target.matrix_world)):
+        update(context, rig)
+
+
+def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """Colours one hand and what it holds, as they are shown now; takes the colours away where it holds nothing."""
+    record = rig.grasp
+    target = record.target
+    if record.mesh.mode == "EDIT":  # colours cannot be written then
+        return
+    if target is None or target.name not in context.view_layer.objects:
+        clear(rig)
+        return
+    try:
+        item = selected_object(context, [target])
+        _, scale = hand_scale(context, rig)
+        shown = shown_vertices(record.mesh, context.evaluated_depsgraph_get())
+    except GraspError:  # e.g. an object without faces: said where it is grasped
+        clear(rig)
+        return
+    _coloured[rig.name] = _place(context, rig, np.array(target.matrix_world))
+    reach = REACH * record.hand_length * scale
+    points = transform_points(np.linalg.inv(item.frame), shown)
+    faces = _triangles(record.mesh.data)
+    sign = outward(item.vertices, item.faces)
+    _colour_hand(record.mesh, ramp(closeness(points, _object_tree(item), sign, reach), SKIN))
+    tree = BVHTree.FromPolygons(points.tolist(), faces.tolist(), all_triangles=True)
+    low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
+    corners = item.vertices[item.faces]
+    near = (corners.max(axis=1) >= low).all(axis=1) & (corners.min(axis=1) <= high).all(axis=1)
+    film = cut_fine(corners[near], tree, reach)
+    vertices, normals, triangles = joined(film, sign)
+    values = closeness(vertices, tree, outward(points, faces), reach, normals)
+    touched = triangles[values[triangles].max(axis=1) > 0.02]
+    _lay_film(rig, target, item, vertices + LIFT * reach * normals, touched, ramp(values, PALE))
+
+
+def clear(rig: bpy.types.Object) -> None:
+    """Takes the colours away: the hand's attribute and the film."""
+    mesh = rig.grasp.mesh.data
+    found = mesh.color_attributes.get(ATTRIBUTE)
+    if found and rig.grasp.mesh.mode != "EDIT":
+        mesh.color_attributes.remove(found)
+        before = mesh.color_attributes.get(mesh.get(BEFORE, ""))
+        if before:
+            mesh.color_attributes.active_color = before
+        if BEFORE in mesh:
+            del mesh[BEFORE]
+    _coloured.pop(rig.name, None)
+    film = rig.grasp.contact
+    if film:
+        data = film.data
+        materials = list(data.materials)
+        bpy.data.objects.remove(film)
+        if not data.users:
+            bpy.data.meshes.remove(data)
+        for material in materials:
+            if material and is_marked(material) and not material.users:
+                bpy.data.materials.remove(material)
+
+
+def _place(context: bpy.types.Context, rig: bpy.types.Object, world: np.ndarray) -> int:
+    """A number for the hand's shape and place against an object, to a thousandth of a millimetre."""
+    shown = shown_vertices(rig.grasp.mesh, context.evaluated_depsgraph_get())
+    grid = 1e-6 / ENGINE_HAND_LENGTH * rig.grasp.hand_length
+    return hash(np.round(transform_points(np.linalg.pinv(world), shown) / grid).tobytes())
+
+
+def ramp(values: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Colours of closeness.
+
+    Args:
+        values: (N,) closeness, 0 to 1.
+        far: (3,) the linear colour of 0; that of 1 is `RED`.
+
+    Returns:
+        (N, 4) linear colours.
+    """
+    mixed = far + (RED - far) * values[:, None]
+    return np.column_stack([mixed, np.ones(len(mixed))])
+
+
+def _object_tree(item: ExportedObject) -> BVHTree:
+    global _tree  # noqa: PLW0603
+    key = hash((item.vertices.tobytes(), item.faces.tobytes()))
+    if _tree is None or _tree[0] != key:
+        _tree = key, BVHTree.FromPolygons(item.vertices.tolist(), item.faces.tolist(), all_triangles=True)
+    return _tree[1]
+
+
+def _triangles(mesh: bpy.types.Mesh) -> np.ndarray:
+    mesh.calc_loop_triangles()
+    found = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("vertices", found)
+    return found.reshape(-1, 3)
+
+
+def _colour_hand(mesh: bpy.types.Object, colours: np.ndarray) -> None:
+    attributes = mesh.data.color_attributes
+    found = attributes.get(ATTRIBUTE)
+    if found is None:
+        if attributes.active_color:
+            mesh.data[BEFORE] = attributes.active_color.name
+        found = attributes.new(ATTRIBUTE, "FLOAT_COLOR", "POINT")
+        attributes.active_color = found
+    found.data.foreach_set("color", np.ascontiguousarray(colours, np.float32).ravel())
+    mesh.data.update()
+
+
+def _lay_film(rig: bpy.types.Object, target: bpy.types.Object, item: ExportedObject, points: np.ndarray,
+              triangles: np.ndarray, colours: np.ndarray) -> None:
+    film = rig.grasp.contact
+    if film is None:
+        title = f"{target.name} Contact{suffix(rig.grasp.side)}"
+        film = marked(bpy.data.objects.new(title, marked(bpy.data.meshes.new(title))))
+        film.grasp.role, film.grasp.armature = "CONTACT", rig
+        film.hide_select = film.hide_render = True
+        film.data.materials.append(_material())
+        rig.grasp.contact = film
+    if not film.users_collection:  # new, or deleted by the animator
+        rig.users_collection[0].objects.link(film)
+    used, faces = np.unique(triangles, return_inverse=True)
+    mesh = film.data
+    mesh.clear_geometry()
+    mesh.vertices.add(len(used))
+    mesh.vertices.foreach_set("co", np.ascontiguousarray(points[used], np.float32).ravel())
+    mesh.loops.add(3 * len(triangles))
+    mesh.loops.foreach_set("vertex_index", np.ascontiguousarray(faces, np.int32).ravel())
+    mesh.polygons.add(len(triangles))
+    mesh.polygons.foreach_set("loop_start", np.arange(0, 3 * len(triangles), 3, dtype=np.int32))
+    colour = mesh.color_attributes.new(ATTRIBUTE, "FLOAT_COLOR", "POINT")
+    colour.data.foreach_set("color", np.ascontiguousarray(colours[used], np.float32).ravel())
+    mesh.color_attributes.active_color = colour
+    mesh.update(calc_edges=True)
+    stretch = np.linalg.inv(np.array(target.matrix_world, dtype=np.float64)) @ item.frame
+    if film.parent != target or not np.allclose(film.matrix_parent_inverse, stretch, rtol=1e-5, atol=1e-7):
+        parent_to(film, target, item.frame)
+
+
+def _material() -> bpy.types.Material:
+    """Red where solid view shows materials' colours, and the map itself where nodes are shown."""
+    found = bpy.data.materials.get(ATTRIBUTE)
+    if found and is_marked(found):
+        return found
+    material, shader = new_node_material(ATTRIBUTE)
+    material.diffuse_color = (*RED, 1.0)
+    tree = material.node_tree
+    colour = tree.nodes.new("ShaderNodeVertexColor")
+    colour.layer_name = ATTRIBUTE
+    colour.location = (-220, 300)
+    tree.links.new(colour.outputs["Color"], shader.inputs["Base Color"])
+    return material

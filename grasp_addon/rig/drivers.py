@@ -1,0 +1,119 @@
+"""Drivers by which the bones follow the candidates' shape keys, natively.
+
+Each bone's quaternion is identity + sum of value_k (q_k - identity). Sums and products are evaluated by Blender
+without Python, so a file works without this add-on and without auto-run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import bpy
+import numpy as np
+
+from ..naming import WRIST, bone_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GROUP: Final = 16  # an expression is cut at 256 characters; a term takes at most 13
+SUM: Final = "grasp_sum_{}"  # the names of the custom properties that hold partial sums
+CHANNELS: Final = 16 * 4 + 3
+REST: Final = np.concatenate([np.tile([1.0, 0.0, 0.0, 0.0], 16), np.zeros(3)])  # the channels of the open hand
+
+
+def drive_bones(armature: bpy.types.Object) -> None:
+    """Writes all drivers anew from the candidates the rig holds."""
+    record = armature.grasp
+    _remove_drivers(armature)
+    if not record.candidates:
+        return
+    channels = np.array([list(entry.channels) for entry in record.candidates])  # (N, 67)
+    keys = [entry.key for entry in record.candidates]
+    shape_keys = record.mesh.data.shape_keys
+    groups = [range(start, min(start + GROUP, len(keys))) for start in range(0, len(keys), GROUP)]
+    data = armature.data
+    if len(groups) > 1:
+        for g, _members in enumerate(groups):
+            data[SUM.format(g)] = [0.0] * CHANNELS
+    for channel in range(CHANNELS):
+        path, index = _channel_path(record.side, channel)
+        sums = [
+            ([(shape_keys, "KEY", f'key_blocks["{bpy.utils.escape_identifier(keys[k])}"].value') for k in members],
+             [channels[k, channel] - REST[channel] for k in members])
+            for members in groups
+        ]
+        if len(groups) == 1:
+            _drive(armature, path, index, REST[channel], *sums[0])
+            continue
+        for g, (sources, factors) in enumerate(sums):
+            _drive(data, f'["{SUM.format(g)}"]', channel, 0.0, sources, factors)
+        partial = [(data, "ARMATURE", f'["{SUM.format(g)}"][{channel}]') for g in range(len(groups))]
+        _drive(armature, path, index, REST[channel], partial, [1.0] * len(groups))
+
+
+def pose_bones(armature: bpy.types.Object, channels: Sequence[float]) -> None:
+    """Poses the bones where neither drivers nor keys do.
+
+    Args:
+        armature: a rig of `build.build_hand`.
+        channels: the 67 of `candidates.channels_of`.
+    """
+    for joint, name in enumerate(bone_names(armature.grasp.side)):
+        armature.pose.bones[name].rotation_quaternion = channels[4 * joint: 4 * joint + 4]
+    armature.pose.bones[bone_names(armature.grasp.side)[WRIST]].location = channels[64:]
+
+
+def drivers(armature: bpy.types.Object) -> list[bpy.types.FCurve]:
+    """The drivers that pose this rig's bones."""
+    animation = armature.animation_data
+    ours = {_channel_path(armature.grasp.side, channel)[0] for channel in range(CHANNELS)}
+    return [d for d in animation.drivers if d.data_path in ours] if animation else []
+
+
+def mute_drivers(armature: bpy.types.Object, mute: bool) -> None:
+    """Muted, the keys on the bones play; unmuted, the shape keys pose the bones."""
+    for driver in drivers(armature):
+        if driver.mute != mute:
+            driver.mute = mute
+
+
+def _channel_path(side: str, channel: int) -> tuple[str, int]:
+    names = bone_names(side)
+    if channel < 64:
+        return f'pose.bones["{names[channel // 4]}"].rotation_quaternion', channel % 4
+    return f'pose.bones["{names[WRIST]}"].location', channel - 64
+
+
+def _drive(owner: bpy.types.ID, path: str, index: int, rest: float,
+           sources: list[tuple[bpy.types.ID, str, str]], factors: list[float]) -> None:
+    fcurve = owner.driver_add(path, index)
+    fcurve.keyframe_points.clear()  # Blender 5.0's keys (0, 0) and (1, 1) would make of 0.00009 just 0
+    driver = fcurve.driver
+    driver.type = "SCRIPTED"
+    terms = [f"{rest:g}"]
+    for place, ((source, kind, source_path), factor) in enumerate(zip(sources, factors, strict=True)):
+        variable = driver.variables.new()
+        variable.name = chr(ord("a") + place)
+        variable.targets[0].id_type = kind
+        variable.targets[0].id = source
+        variable.targets[0].data_path = source_path
+        terms.append(f"+{variable.name}" if factor == 1.0 else f"{_number(factor)}*{variable.name}")
+    driver.expression = "".join(terms)
+
+
+def _number(value: float) -> str:
+    """Signed, ten characters, at least seven digits that count unless the value is tiny."""
+    whole = len(str(int(abs(value))))
+    return f"{value:+.{max(1, 8 - whole)}f}"
+
+
+def _remove_drivers(armature: bpy.types.Object) -> None:
+    for driver in drivers(armature):
+        armature.animation_data.drivers.remove(driver)
+    data = armature.data
+    if data.animation_data:
+        for driver in [d for d in data.animation_data.drivers if d.data_path.startswith('["grasp_sum_')]:
+            data.animation_data.drivers.remove(driver)
+    for name in [name for name in data.keys() if name.startswith("grasp_sum_")]:  # noqa: SIM118  ID properties
+        del data[name]

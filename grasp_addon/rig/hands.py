@@ -1,0 +1,53 @@
+"""Finding the hands this add-on made, and telling what poses them."""
+
+from __future__ import annotations
+
+import bpy
+
+from .animation import fcurves
+
+
+def rigs(scene: bpy.types.Scene | None = None) -> list[bpy.types.Object]:
+    """The hands this add-on made, in the scene or in the file."""
+    return [o for o in (scene.objects if scene else bpy.data.objects) if o.grasp.role == "ARMATURE" and o.grasp.mesh]
+
+
+def rig_of(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The hand meant: the active object's own, the one on the active object, or else the scene's last."""
+    active = context.view_layer.objects.active
+    found = rigs(context.scene)
+    if active:
+        if active.grasp.role == "MESH" and active.grasp.armature in found:
+            return active.grasp.armature
+        if active in found:
+            return active
+        for rig in reversed(found):
+            if rig.grasp.target == active:
+                return rig
+    return found[-1] if found else None
+
+
+def shown_candidate(rig: bpy.types.Object) -> int:
+    """The place (from 1) of the candidate with the highest key; 0 is the open hand."""
+    blocks = rig.grasp.mesh.data.shape_keys.key_blocks
+    values = [blocks[c.key].value if c.key in blocks else 0.0 for c in rig.grasp.candidates]
+    best = max(values, default=0.0)
+    return values.index(best) + 1 if best > 0 else 0
+
+
+def is_driven(rig: bpy.types.Object) -> bool:
+    """Whether candidates pose the bones now, and neither keys nor the animator do."""
+    record = rig.grasp
+    return bool(record.candidates) and not record.posing and (record.looking or not any(
+        c.baked for c in record.candidates))
+
+
+def has_bone_keys(rig: bpy.types.Object) -> bool:
+    """Whether keys pose its bones."""
+    return any(c.data_path.startswith("pose.bones") for c in fcurves(rig))
+
+
+def scene_of(rig: bpy.types.Object) -> bpy.types.Scene:
+    """The scene whose timeline the hand follows: the one in the window, where the hand is in it."""
+    here = bpy.context.scene
+    return here if here and rig.name in here.objects else next(iter(rig.users_scene), here)

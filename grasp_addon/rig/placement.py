@@ -1,0 +1,151 @@
+"""From accepted candidates to the hand in the scene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bpy
+import numpy as np
+
+from ..engine.types import scaled
+from .animation import fcurve
+from .bake import key_newcomers
+from .build import build_hand, parent_to
+from .candidates import channels_of, replace_candidates
+from .frames import open_hand_beside
+from .hands import has_bone_keys, rigs
+from .pose_reader import hand_scale, read_pose
+from .remove import remove_hand
+from .scrub import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..engine.mesh_export import ExportedObject
+    from ..engine.types import Candidate, HandShape
+
+
+def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: HandShape, found: Sequence[Candidate],
+                     parent: bool) -> bpy.types.Object:
+    """Puts the candidates on the object's hand and shows the best; makes the hand where none is kept.
+
+    A hand with candidates that are baked, keyed or the animator's own stays, with them and its keys, and so does one
+    whose bones the animator poses, the pose as a candidate. One without is made anew.
+
+    Args:
+        context: whose scene the hand goes into.
+        item: what it holds.
+        shape: the hand at rest, scene units.
+        found: candidates in the object's frame, best first.
+        parent: whether a hand made here follows the object.
+
+    Returns:
+        the hand's armature.
+    """
+    target = bpy.data.objects.get(item.name)
+    rig = None
+    for old in [r for r in rigs(context.scene) if target and r.grasp.target == target
+                and r.grasp.side == shape.side]:
+        protect_keyed(old)
+        if not (old.grasp.posing or any(c.kept for c in old.grasp.candidates)):
+            remove_hand(old)
+        elif rig is None and _fits(old, shape) and _rigid(old):
+            rig = old
+    kept = rig is not None
+    if rig is None:
+        low, high = item.vertices.min(axis=0), item.vertices.max(axis=0)
+        rig = build_hand(context, shape, open_hand_beside(shape, low, high), item.frame, item.name)
+        rig.grasp.target = target
+        if parent and target:
+            parent_to(rig, target, item.frame)
+    frame = np.linalg.inv(np.array(rig.matrix_world, dtype=np.float64)) @ item.frame if kept else np.eye(4)
+    posed = [read_pose(context, rig, item.frame)] if rig.grasp.posing else []
+    replace_candidates(rig, [*posed, *found], frame)
+    if any(c.baked for c in rig.grasp.candidates):
+        key_newcomers(rig)
+    show(rig, sum(c.kept for c in rig.grasp.candidates) + 1)
+    return rig
+
+
+def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: ExportedObject, pose: Candidate,
+                  found: Sequence[Candidate], scale: float, parent: bool) -> None:
+    """Puts the animator's pose and the candidates around it on the posed hand itself, and shows the best.
+
+    Args:
+        context: where the hand is.
+        rig: the hand, of even scale.
+        item: what it holds from now on.
+        pose: the animator's, kept unless it is kept already.
+        found: candidates in the object's frame, as large as the hand is in the scene.
+        scale: how much larger it is there than it was made.
+        parent: whether a hand that follows nothing yet follows the object.
+    """
+    own_frame, _ = hand_scale(context, rig)
+    own_frame[:3, 3] /= scale
+    object_frame = item.frame.copy()
+    object_frame[:3, 3] /= scale
+    frame = np.linalg.inv(own_frame) @ object_frame
+    protect_keyed(rig)
+    pose_there = kept_like(rig, scaled(pose, 1 / scale), frame)
+    replace_candidates(rig, [scaled(c, 1 / scale) for c in ([] if pose_there else [pose]) + list(found)], frame)
+    if has_bone_keys(rig):  # the animator's own keys play this pose: no look overrides them for good
+        next(c for c in reversed(rig.grasp.candidates) if (c.key == pose_there if pose_there else c.own)).baked = True
+    if any(c.baked for c in rig.grasp.candidates):
+        key_newcomers(rig)
+    target = bpy.data.objects.get(item.name)
+    rig.grasp.target = target
+    if parent and target and not rig.parent and rig not in ancestors(target):
+        rig.parent = target
+        rig.matrix_parent_inverse = target.matrix_world.inverted()
+    show(rig, len(rig.grasp.candidates) - len(found) + 1)
+
+
+def protect_keyed(rig: bpy.types.Object) -> None:
+    """A candidate whose key the user animated by hand is kept as a baked one is."""
+    shape_keys = rig.grasp.mesh.data.shape_keys
+    for candidate in rig.grasp.candidates:
+        block = shape_keys.key_blocks.get(candidate.key)
+        if block and not candidate.baked:
+            found = fcurve(shape_keys, block.path_from_id("value"))
+            candidate.baked = found is not None and any(point.co.y > 0 for point in found.keyframe_points)
+
+
+def ancestors(item: bpy.types.Object) -> set[bpy.types.Object]:
+    """What an object hangs on."""
+    found = set()
+    while item.parent and item.parent not in found:
+        item = item.parent
+        found.add(item)
+    return found
+
+
+def kept_like(rig: bpy.types.Object, pose: Candidate, frame: np.ndarray) -> str:
+    """The kept candidate of this very pose.
+
+    Args:
+        rig: the hand.
+        pose: in the object's frame.
+        frame: (4, 4) rigid, object to armature.
+
+    Returns:
+        the name of its shape key, or "".
+    """
+    channels = channels_of(rig, pose, frame)
+    turns, location = channels[:64].reshape(16, 4), channels[64:]
+    for entry in rig.grasp.candidates:
+        there = np.array(entry.channels)
+        alike = np.abs((there[:64].reshape(16, 4) * turns).sum(axis=1)).min() > 1 - 1e-7
+        if entry.kept and alike and np.abs(there[64:] - location).max() < 1e-4 * rig.grasp.hand_length:
+            return entry.key
+    return ""
+
+
+def _fits(rig: bpy.types.Object, shape: HandShape) -> bool:
+    same_size = abs(rig.grasp.hand_length - shape.length) < 1e-5 * shape.length
+    return same_size and len(rig.grasp.mesh.data.vertices) == len(shape.vertices)
+
+
+def _rigid(rig: bpy.types.Object) -> bool:
+    """Whether the hand still has the scale it was made with: candidates of a stretched one would not fit."""
+    turn = np.array(rig.matrix_world, dtype=np.float64)[:3, :3]
+    return bool(np.allclose(turn.T @ turn, np.eye(3), atol=1e-5))

@@ -1,0 +1,134 @@
+"""The selection as arrays: whatever is selected, in world scale, in a frame that turns with it."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Matrix
+
+from grasp_addon.engine.folders import ROOT
+from grasp_addon.engine.mesh_export import PART_NAMES, part_index, selected_object
+from grasp_addon.errors import GraspError
+
+
+def read() -> tuple[np.ndarray, object]:
+    """(V, 3) world positions that the sent arrays stand for, and what is sent."""
+    bpy.context.view_layer.update()
+    item = selected_object(bpy.context)
+    return item.vertices @ item.frame[:3, :3].T + item.frame[:3, 3], item
+
+
+def volume(item: object) -> float:
+    a, b, c = item.vertices[item.faces].transpose(1, 0, 2)
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def test_turning_and_moving_changes_nothing_that_is_sent(mug: bpy.types.Object) -> None:
+    mug.scale = (1, 2, 0.5)
+    _, before = read()
+    mug.rotation_euler, mug.location = (2, -1, 0.3), (5, 6, 7)
+    world, after = read()
+    assert np.abs(after.vertices - before.vertices).max() < 1e-6
+    assert np.abs(world - [mug.matrix_world @ v.co for v in mug.data.vertices]).max() < 1e-6
+
+
+@pytest.mark.parametrize("scale", [(1, 1, 1), (2, 0.5, 1), (-1, 1, 1), (-1, -2, -1)])
+def test_sheared_and_mirrored_stay_themselves(scale: tuple, mug: bpy.types.Object) -> None:
+    parent = bpy.data.objects.new("Parent", None)
+    bpy.context.collection.objects.link(parent)
+    parent.scale, parent.rotation_euler = scale, (0.3, 0.4, 0.5)
+    mug.parent = parent
+    world, item = read()
+    assert np.abs(world - [mug.matrix_world @ v.co for v in mug.data.vertices]).max() < 1e-6
+    assert np.allclose(item.frame[:3, :3] @ item.frame[:3, :3].T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(item.frame[:3, :3]) == pytest.approx(1)
+    assert volume(item) > 0, "faces stay outward in a mirror"
+
+
+def test_modifiers_ngons_and_several_objects(mug: bpy.types.Object) -> None:
+    alone = read()[1]
+    mug.modifiers.new("Array", "ARRAY")
+    assert len(read()[1].faces) == 2 * len(alone.faces)
+    bpy.ops.mesh.primitive_monkey_add(size=0.1)
+    mug.select_set(True)
+    world, both = read()
+    assert both.name == "Suzanne"
+    assert len(both.faces) == 2 * len(alone.faces) + 968
+    assert np.ptp(world, axis=0).max() > 0.3
+
+
+def test_curves_text_and_collection_instances(mug: bpy.types.Object) -> None:
+    bpy.ops.object.text_add()
+    bpy.context.object.data.extrude = 0.1
+    assert len(read()[1].faces) > 10
+    group = bpy.data.collections.new("Props")
+    group.objects.link(mug)
+    instance = bpy.data.objects.new("Prop", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", group
+    bpy.context.collection.objects.link(instance)
+    instance.matrix_world = Matrix.Translation((0, 0, 9)) @ Matrix.Rotation(math.pi / 3, 4, "X")
+    bpy.ops.object.select_all(action="DESELECT")
+    instance.select_set(True)
+    bpy.context.view_layer.objects.active = instance
+    world, item = read()
+    assert item.name == "Prop"
+    assert len(item.vertices) == len(mug.data.vertices)
+    assert np.abs(world - [instance.matrix_world @ mug.matrix_world @ v.co for v in mug.data.vertices]).max() < 1e-5
+
+
+def test_sentences() -> None:
+    bpy.ops.object.select_all(action="DESELECT")
+    with pytest.raises(GraspError, match="Nothing is selected"):
+        read()
+    bpy.ops.object.camera_add()
+    with pytest.raises(GraspError, match="is a camera"):
+        read()
+    bpy.ops.object.select_all(action="DESELECT")
+    for name, points, sentence in (("Nothing", [], "has no faces"),
+                                   ("Broken", [(0, 0, 0), (1, 0, 0), (0, math.nan, 0)], "1 vertices of Broken")):
+        mesh = bpy.data.meshes.new(name)
+        mesh.from_pydata(points, [], [(0, 1, 2)] if points else [])
+        item = bpy.data.objects.new(name, mesh)
+        bpy.context.collection.objects.link(item)
+        item.select_set(True)
+        bpy.context.view_layer.objects.active = item
+        with pytest.raises(GraspError, match=sentence):
+            read()
+        item.select_set(False)
+
+
+def test_flattened_to_nothing_is_said(mug: bpy.types.Object) -> None:
+    mug.scale.x = 0
+    with pytest.raises(GraspError, match="scaled to nothing"):
+        read()
+
+
+def test_vertex_groups_tell_the_parts(mug: bpy.types.Object) -> None:
+    plain = read()[1]
+    assert plain.parts == ()
+    assert (plain.part == -1).all()
+    top = [v.index for v in mug.data.vertices if v.co.z > 0]
+    mug.vertex_groups.new(name="Mouth.001").add(top, 1.0, "REPLACE")
+    mug.vertex_groups.new(name="Bone").add(range(len(mug.data.vertices)), 1.0, "REPLACE")
+    item = read()[1]
+    assert item.parts == ("mouth",)
+    high = item.vertices[item.faces][..., 2].mean(1) > 0.04
+    assert (item.part[high] == 0).all()
+    assert (item.part[item.vertices[item.faces][..., 2].max(1) < 0] == -1).all()
+
+
+@pytest.mark.parametrize(("name", "part"), [("Handle", "handle"), ("blade.L", "blade"), ("GRIP_2", "grip"),
+                                            ("head-top", "head"), ("Body", None), ("handlebar", None), ("", None)])
+def test_names_of_parts(name: str, part: str | None) -> None:
+    assert part_index(name) == (PART_NAMES.index(part) if part else -1)
+
+
+def test_parts_are_those_the_engine_knows() -> None:
+    """Read as text: the add-on may not import core."""
+    source = next((ROOT / "core").rglob("intents.py")).read_text(encoding="utf-8")
+    known = {word for line in re.findall(r"frozenset\(\{(.+?)\}\)", source) for word in re.findall(r'"(\w+)"', line)}
+    assert set(PART_NAMES) == known

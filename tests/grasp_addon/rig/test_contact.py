@@ -1,0 +1,184 @@
+"""The colours that show where a grasp touches, and that nothing of the animator's is coloured."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+from fake_engine import FakeEngine, tube_hand
+from mathutils import Matrix, Vector
+from scene import bake_at, evaluated, generate, names
+
+from grasp_addon.engine.types import Candidate
+from grasp_addon.rig import contact
+from grasp_addon.rig.hands import rigs
+from grasp_addon.rig.marks import MARK
+from grasp_addon.rig.scrub import show
+
+
+@pytest.fixture
+def palm_on_slab(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> bpy.types.Object:
+    """A slab whose top is level with the hand's lowest point, and for the second candidate 3 mm below that."""
+    shape = tube_hand()
+    flat = np.tile([1.0, 0, 0, 0], (16, 1))
+    lowest = shape.vertices[:, 1].min()
+
+    def lying(_shape: object, count: int, _seed: int = 0) -> list[Candidate]:
+        return [Candidate(shape.vertices, flat, np.array([0, 0.003 * n - lowest, 0]),
+                          shape.vertices + [0, 0.003 * n - lowest, 0], 1.0 - n) for n in range(count)]
+
+    monkeypatch.setattr("fake_engine.random_candidates", lying)
+    corners = [(x, y, z) for x in (-0.3, 0.3) for y in (-0.02, 0.0) for z in (-0.3, 0.3)]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    mesh = bpy.data.meshes.new("Slab")
+    mesh.from_pydata(corners, [], faces)
+    slab = bpy.data.objects.new("Slab", mesh)
+    slab.location, slab.rotation_euler = (1, 2, 3), (0.4, 0.2, 0.1)
+    bpy.context.scene.collection.objects.link(slab)
+    bpy.context.view_layer.objects.active = slab
+    slab.select_set(True)
+    bpy.context.view_layer.update()
+    return slab
+
+
+def colours(mesh: bpy.types.Mesh) -> np.ndarray:
+    data = mesh.color_attributes[contact.ATTRIBUTE].data
+    found = np.empty(4 * len(data), np.float32)
+    data.foreach_get("color", found)
+    return found.reshape(-1, 4)[:, :3]
+
+
+def redness(mesh: bpy.types.Mesh, far: np.ndarray) -> np.ndarray:
+    """(V,) 0 at the far colour, 1 at red."""
+    return (colours(mesh) - far) @ (contact.RED - far) / ((contact.RED - far) ** 2).sum()
+
+
+def heights(slab: bpy.types.Object, points: np.ndarray) -> np.ndarray:
+    return (points - np.array(slab.location)) @ np.array(slab.matrix_world)[:3, 1]
+
+
+@pytest.mark.parametrize("inside_out", [False, True])
+def test_the_colour_is_the_distance(palm_on_slab: bpy.types.Object, inside_out: bool) -> None:
+    if inside_out:
+        palm_on_slab.data.flip_normals()
+    rig = generate(count=2)
+    bpy.context.scene.grasp.show_contact = True
+    for place in (1, 2):
+        show(rig, place)
+        above = heights(palm_on_slab, evaluated(rig))
+        assert above.min() == pytest.approx(0.003 * (place - 1), abs=1e-5)
+        told = redness(rig.grasp.mesh.data, contact.SKIN)
+        assert np.abs(told - np.clip(1 - above / 0.005, 0, 1)).max() < 0.01
+        film = rig.grasp.contact
+        bpy.context.view_layer.update()
+        points = np.array([film.matrix_world @ v.co for v in film.data.vertices])
+        lift = heights(palm_on_slab, points)
+        assert 0 < lift.min() <= lift.max() < 0.0005, "on top, a hair above"
+        told = redness(film.data, contact.PALE)
+        assert told.max() == pytest.approx(1 - 0.6 * (place - 1), abs=0.1)
+        assert told.min() < 0.1
+
+
+def test_pressed_in_is_red_and_far_is_not(palm_on_slab: bpy.types.Object) -> None:
+    rig = generate(count=1)
+    bpy.context.scene.grasp.show_contact = True
+    palm_on_slab.data.vertices.foreach_get("co", points := np.empty(24, np.float32))
+    points[1::3] += 0.008
+    palm_on_slab.data.vertices.foreach_set("co", points)
+    palm_on_slab.data.update()
+    show(rig, 1)
+    above = heights(palm_on_slab, evaluated(rig)) - 0.008
+    told = redness(rig.grasp.mesh.data, contact.SKIN)
+    assert (told[above < -1e-5] > 0.99).all()
+    assert (above < -0.005).any()
+    assert (told[above > 0.0051] < 0.01).all()
+
+
+def test_the_animators_mesh_and_colours_stay(palm_on_slab: bpy.types.Object) -> None:
+    own = palm_on_slab.data.color_attributes.new("Mine", "BYTE_COLOR", "CORNER")
+    palm_on_slab.data.color_attributes.active_color = own
+    rig = generate(count=2)
+    hand = rig.grasp.mesh.data
+    hand.color_attributes.active_color = hand.color_attributes.new("Painted", "FLOAT_COLOR", "POINT")
+    before = names()
+    bpy.context.scene.grasp.show_contact = True
+    assert hand.color_attributes.active_color.name == contact.ATTRIBUTE
+    assert [a.name for a in palm_on_slab.data.color_attributes] == ["Mine"]
+    assert palm_on_slab.data.color_attributes.active_color.name == "Mine"
+    assert len(palm_on_slab.data.vertices) == 8
+    film = rig.grasp.contact
+    assert film.hide_select
+    assert film.hide_render
+    assert film.name in rig.grasp.collection.objects
+    assert MARK in film
+    bpy.context.scene.grasp.show_contact = False
+    assert names() == before
+    assert [a.name for a in hand.color_attributes] == ["Painted"]
+    assert hand.color_attributes.active_color.name == "Painted"
+
+
+def test_the_film_follows_the_object_and_is_no_object_to_grasp(palm_on_slab: bpy.types.Object) -> None:
+    bpy.context.scene.grasp.show_contact = True
+    rig = generate(count=2)
+    film = rig.grasp.contact
+    place = film.matrix_world.translation.copy()
+    palm_on_slab.location.x += 1
+    bpy.context.view_layer.update()
+    assert (film.matrix_world.translation - place).length == pytest.approx(1, abs=1e-5)
+    film.hide_select = False
+    film.select_set(True)
+    bpy.context.view_layer.objects.active = palm_on_slab
+    generate(count=2)
+    assert len(rigs()) == 1
+    assert rigs()[0].grasp.target == palm_on_slab
+
+
+def test_baked_colours_follow_the_timeline(palm_on_slab: bpy.types.Object) -> None:
+    rig, scene = generate(count=2), bpy.context.scene
+    bake_at({1: 1, 9: 2})
+    scene.grasp.show_contact = True
+    told = {}
+    for frame in (1, 9, 1):
+        scene.frame_set(frame)
+        told[frame] = redness(rig.grasp.mesh.data, contact.SKIN).max()
+    assert told[1] == pytest.approx(1, abs=0.01)
+    assert told[9] == pytest.approx(0.4, abs=0.01)
+
+
+def test_colours_follow_the_posing(palm_on_slab: bpy.types.Object) -> None:
+    bpy.context.scene.grasp.show_contact = True
+    rig = generate(count=1, parent=False)
+    told = {}
+    bpy.ops.grasp.pose()
+    for height in (0.0, 0.003, 0.1):
+        rig.matrix_world = Matrix.Translation(palm_on_slab.matrix_world.to_3x3() @ Vector((0, height, 0))) @ (
+            palm_on_slab.matrix_world)
+        bpy.context.view_layer.update()
+        told[height] = redness(rig.grasp.mesh.data, contact.SKIN).max()
+    assert told == pytest.approx({0.0: 1.0, 0.003: 0.4, 0.1: 0.0}, abs=0.01)
+    assert not len(rig.grasp.contact.data.vertices)
+    palm_on_slab.location += palm_on_slab.matrix_world.to_3x3() @ Vector((0, 0.098, 0))
+    bpy.context.view_layer.update()
+    assert redness(rig.grasp.mesh.data, contact.SKIN).max() == pytest.approx(0.6, abs=0.01), "the object came up"
+
+
+def test_remove_takes_the_film(palm_on_slab: bpy.types.Object) -> None:
+    before = names()
+    bpy.context.scene.grasp.show_contact = True
+    rig = generate(count=2)
+    assert rig.grasp.contact
+    bpy.ops.grasp.remove()
+    assert names() == before
+
+
+def test_a_step_takes_a_tenth_of_a_second(palm_on_slab: bpy.types.Object) -> None:
+    import time
+
+    bpy.context.scene.grasp.show_contact = True
+    rig = generate(count=2)
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        show(rig, 1)
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.2  # a busy machine; measured 0.06
