@@ -1,68 +1,81 @@
 """Runs the add-on's tests, the rig's exactness among them, in several Blenders (bpy wheels), each in its own venv.
 
-python scripts/check_blender.py [--versions 4.2 4.5 5.0] [--environments FOLDER] [--engine PYTHON] [-- PYTEST ARGUMENTS]
+    python scripts/check_blender.py [--versions 4.2 5.3] [--jobs 2] [-- PYTEST ARGUMENTS]
 
-The engine behind them is the Python that runs this script, so run it with one that has the engine's packages (.venv).
+Blender 4.2 to 5.0 have Python 3.11, those from 5.1 on Python 3.13: what of these the PATH, Windows' launcher or pyenv
+has is found; a version whose Python is missing fails with a sentence. The engine behind them all is the Python 3.11
+with the pinned packages that the tests use (.venv, made at the first call), or the one named with --engine.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-import venv
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
+from scripts.environment import pinned, ready_environment
+from scripts.suites import TOGETHER, Suite, run_all
 
-RELEASES: Final = {"4.2": "4.2.23", "4.5": "4.5.15", "5.0": "5.0.1"}
-PACKAGES: Final = ("numpy<2", "pytest")  # bpy 5.0.1 needs numpy 1
-
-# bpy 4.2.23's wheel crashes while Python ends, once a property group with any Python callback was registered.
-RUN: Final = "import os, pytest, sys; code = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(code)"
+ENVIRONMENTS: Final = ROOT / ".venv-blender"
 
 
-def python_of(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+class Release(NamedTuple):
+    """A bpy wheel, the Python it is built for and the NumPy that it works with."""
+
+    bpy: str
+    python: tuple[int, int]
+    numpy: str
 
 
-def environment(version: str, folder: Path) -> Path:
-    """The Python of an environment with this bpy, made at the first call."""
-    python = python_of(folder)
-    wanted = f"bpy=={RELEASES[version]}"
-    if not python.exists():
-        if sys.version_info[:2] != (3, 11):
-            raise SystemExit("bpy's wheels are for Python 3.11: run this script with python3.11.")
-        venv.create(folder, with_pip=True)
-    probe = f"import importlib.metadata as m; assert m.version('bpy') == '{RELEASES[version]}'; import pytest"
-    if subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", wanted, *PACKAGES], check=True)
-    return python
+RELEASES: Final = {
+    "4.2": Release("4.2.23", (3, 11), "numpy==1.26.4"),
+    "4.5": Release("4.5.15", (3, 11), "numpy==1.26.4"),
+    "5.0": Release("5.0.1", (3, 11), "numpy==1.26.4"),  # with NumPy 2 it does not import
+    "5.1": Release("5.1.2", (3, 13), "numpy==2.3.5"),
+    "5.2": Release("5.2.3", (3, 13), "numpy==2.3.5"),
+    "5.3": Release("5.3.0", (3, 13), "numpy==2.3.5"),
+}
+
+
+def blender_suite(version: str, engine: Path, environments: Path = ENVIRONMENTS, pytest: tuple[str, ...] = ()) -> Suite:
+    """The add-on's tests in one Blender.
+
+    Args:
+        version: a key of `RELEASES`.
+        engine: the Python of the engine behind them.
+        environments: the folder in which its environment is made or found again.
+        pytest: more arguments for pytest.
+
+    Returns:
+        The suite, which makes its environment when it is run.
+    """
+    release = RELEASES[version]
+    packages = (f"bpy=={release.bpy}", release.numpy, pinned("pytest"))
+    folder = environments / f"bpy{version.replace('.', '')}"
+    return Suite(f"Blender {release.bpy}", partial(ready_environment, folder, packages, release.python),
+                 ("tests/grasp_addon", *pytest), variables={"GRASP_ENGINE_PYTHON": str(engine)})
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", nargs="+", choices=RELEASES, default=list(RELEASES))
-    parser.add_argument("--environments", type=Path, default=ROOT / ".venv-blender",
+    parser.add_argument("--environments", type=Path, default=ENVIRONMENTS,
                         help="where the environments are made and found again")
-    parser.add_argument("--engine", default=sys.executable, help="the Python of the engine behind the tests")
+    parser.add_argument("--engine", type=Path, help="the Python of the engine behind the tests, another than .venv's")
+    parser.add_argument("--jobs", type=int, default=TOGETHER, help="so many versions at a time")
     parser.add_argument("pytest", nargs="*", help="more arguments for pytest, after --")
-    arguments = parser.parse_args()
-    failed = []
-    for version in arguments.versions:
-        python = environment(version, arguments.environments / f"bpy{version.replace('.', '')}")
-        print(f"Blender {RELEASES[version]}", flush=True)
-        command = [python, "-c", RUN, "-c", "tests/pytest.ini", "--rootdir", ".", "tests/grasp_addon",
-                   *arguments.pytest]
-        engine = {**os.environ, "GRASP_ENGINE_PYTHON": arguments.engine}
-        if subprocess.run(command, cwd=ROOT, env=engine, check=False).returncode:
-            failed.append(version)
-    print(f"Failed in Blender {', '.join(failed)}" if failed else "All passed")
-    return bool(failed)
+    options = parser.parse_args()
+    engine = options.engine or ready_environment(ROOT / ".venv")
+    suites = [blender_suite(version, engine, options.environments.resolve(), tuple(options.pytest))
+              for version in options.versions]
+    counts = run_all(suites, options.jobs)
+    print(counts)
+    return int(counts.failed > 0)
 
 
 if __name__ == "__main__":

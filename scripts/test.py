@@ -1,20 +1,26 @@
-"""Run every check: `python scripts/test.py`. It makes its own environment, lints, tests, and ends with the count."""
+"""Run every check: `python scripts/test.py`. It makes its own environment, lints, tests, and ends with the count.
+
+    --blender 4.2 5.3    the add-on's tests in these Blenders too (scripts/check_blender.py has them all)
+    --python 3.13        the engine's packages on these Pythons too (scripts/check_python.py)
+    -- -k name           what follows goes to pytest
+
+On the way it says how far each suite is, and what each said when it has ended.
+"""
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
-from scripts.environment import ready_environment, single_threaded
+from scripts.check_blender import ENVIRONMENTS, RELEASES, blender_suite
+from scripts.check_python import VERSIONS, python_suite
+from scripts.environment import ready_environment
+from scripts.suites import Suite, run_all
 
 # Each in a process of its own, for the add-on's tests import bpy, which core's must do without; the longest first.
 SUITES = {
@@ -22,52 +28,28 @@ SUITES = {
     "grasp_addon": ["tests/grasp_addon"],
     "scripts": ["tests/scripts"],
 }
-#: how many of them run side by side: as many as the smallest machine has cores
-TOGETHER = 2
-
-
-def count(report: Path) -> dict[str, int]:
-    """passed, failed and skipped of a JUnit report; a missing one is one failure."""
-    if not report.exists():
-        return {"passed": 0, "failed": 1, "skipped": 0}
-    suite = ElementTree.parse(report).getroot().find("testsuite")
-    total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
-    failed = int(suite.get("failures")) + int(suite.get("errors"))
-    return {"passed": total - failed - skipped, "failed": failed, "skipped": skipped}
-
-
-def run(python: str, name: str, folder: Path, more: list[str]) -> tuple[str, dict[str, int]]:
-    """What a suite said, and its counts."""
-    report, log = folder / f"{name}.xml", folder / f"{name}.log"
-    command = [python, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir", ".", f"--junitxml={report}",
-               *SUITES[name], *more]
-    with open(log, "w", encoding="utf-8") as out:
-        status = subprocess.run(command, cwd=ROOT, env=single_threaded(), stdout=out, stderr=out).returncode
-    counted = count(report)
-    if status and not counted["failed"]:
-        counted["failed"] = 1  # the process died, or found no tests
-    return log.read_text(encoding="utf-8"), counted
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where the environment is, or is made")
+    parser.add_argument("--blender", nargs="+", choices=RELEASES, default=[],
+                        help="more Blenders for the add-on's tests")
+    parser.add_argument("--python", nargs="+", choices=VERSIONS, default=[],
+                        help="more Pythons for the engine's packages")
     parser.add_argument("pytest", nargs="*", help="further arguments for pytest, after --")
     options = parser.parse_args()
-    python = str(ready_environment(options.venv.resolve()))
-
-    lint = subprocess.run([python, "-m", "ruff", "check", "."], cwd=ROOT).returncode
-    start = time.monotonic()
-    totals = {"passed": 0, "failed": int(bool(lint)), "skipped": 0}
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(TOGETHER) as pool:
-        running = {name: pool.submit(run, python, name, Path(folder), options.pytest) for name in SUITES}
-        for name, suite in running.items():
-            log, counted = suite.result()
-            print(f"\n=== tests of {name} ===\n{log}", flush=True)
-            totals = {key: totals[key] + counted[key] for key in totals}
-    print(f"ruff: {'one failure, see above' if lint else 'clean'}; tests took {time.monotonic() - start:.0f} s")
-    print(", ".join(f"{number} {key}" for key, number in totals.items() if number or key != "skipped"))
-    return int(totals["failed"] > 0)
+    begin = time.monotonic()
+    python = ready_environment(options.venv.resolve())
+    suites = [Suite(name, lambda: python, (*paths, *options.pytest)) for name, paths in SUITES.items()]
+    suites += [blender_suite(version, python, ENVIRONMENTS, tuple(options.pytest)) for version in options.blender]
+    suites += [python_suite(version) for version in options.python]
+    suites += [Suite("ruff", lambda: python, ("check", "."), module="ruff"),
+               Suite("mypy", lambda: python, (), module="mypy")]
+    counts = run_all(suites)
+    print(f"All of it took {time.monotonic() - begin:.0f} s")
+    print(counts)
+    return int(counts.failed > 0)
 
 
 if __name__ == "__main__":

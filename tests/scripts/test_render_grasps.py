@@ -1,17 +1,11 @@
-"""The grasp sheet, run as a person runs it, on a made-up hand."""
+"""The grasp sheet, on a made-up hand."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "render_grasps.py"
 
 
 @pytest.fixture
@@ -32,14 +26,9 @@ def grasp_file(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True)
-
-
-def test_two_views_of_each_show_hand_and_object(grasp_file):
+def test_two_views_of_each_show_hand_and_object(grasp_file, script):
     options = "--size", 96, "--columns", 1
-    done = run(grasp_file / "box.obj", grasp_file / "grasps.npz", grasp_file / "sheet.png", *options)
-    assert done.returncode == 0, done.stderr
+    script("render_grasps.py", grasp_file / "box.obj", grasp_file / "grasps.npz", grasp_file / "sheet.png", *options)
     sheet = np.asarray(Image.open(grasp_file / "sheet.png")).astype(int)
     assert sheet.shape == (192, 192, 3)
     for view in (sheet[:96, :96], sheet[:96, 96:], sheet[96:, :96], sheet[96:, 96:]):
@@ -48,10 +37,9 @@ def test_two_views_of_each_show_hand_and_object(grasp_file):
         assert (warmth < -60).sum() > 300  # the object
 
 
-def test_no_grasps_is_a_sentence(grasp_file):
+def test_no_grasps_is_a_sentence(grasp_file, script):
     file = dict(np.load(grasp_file / "grasps.npz"))
     np.savez(grasp_file / "none.npz", **{k: v if k == "faces" else v[:0] for k, v in file.items()})
-    done = run(grasp_file / "box.obj", grasp_file / "none.npz", grasp_file / "sheet.png")
-    assert done.returncode == 1
-    assert "holds no grasps" in done.stderr
+    assert "holds no grasps" in script(
+        "render_grasps.py", grasp_file / "box.obj", grasp_file / "none.npz", grasp_file / "sheet.png", fails=True)
     assert not (grasp_file / "sheet.png").exists()

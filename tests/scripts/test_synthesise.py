@@ -37,11 +37,11 @@ def test_it_stops_when_the_time_is_up_and_goes_on_later(first, script):
     assert len(load_training(out / "all.npz")) == len(merged)
 
 
-def test_a_ray_cluster_makes_the_same_slice(first, tmp_path, script):
+def test_a_ray_cluster_makes_the_same_slice(first, tmp_path, command):
     pytest.importorskip("ray")
     out, _, _ = first
-    script("synthesise.py", "--out", str(tmp_path), "--jobs", "1", "--shapes", "1", "--families", "bead",
-           "--seconds", "0.1", "--ray")
+    command("synthesise.py", "--out", str(tmp_path), "--jobs", "1", "--shapes", "1", "--families", "bead",
+            "--seconds", "0.1", "--ray")
     here = load_training(out / "slices" / "bead_0_any_0.npz")
     there = load_training(tmp_path / "slices" / "bead_0_any_0.npz")
     for name in COLUMNS:

@@ -1,3 +1,5 @@
+"""The table of targets: what passes, what fails, and going on."""
+
 from __future__ import annotations
 
 import json
