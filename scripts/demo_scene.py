@@ -20,7 +20,7 @@ MUG = ROOT / "scripts" / "samples" / "mug.obj"
 COUNT = 16
 CLICKS = {"use": 2, "hold": 1}  # with which intent the mug is grasped, and how many of each are in the picture
 BODY_RADIUS = 0.0415  # metres: what is farther from the mug's axis is its handle
-CLEARANCE = 0.002  # metres between a hand and the table
+BELOW = 0.015  # metres by which a hand may reach below the object, which it lifts off the table by so much
 NEUTRAL = 0.3  # of `neutral_posture`: the thumb within about 50 degrees of up, the forearm about level
 SECOND = 24  # frames
 
@@ -73,7 +73,7 @@ def neutral_posture(armature: bpy.types.Object) -> float:
 
 
 def choose(armature: bpy.types.Object, target: bpy.types.Object, count: int) -> list[int]:
-    """Places in the list of those to be shown: held as a person would, clear of the table, seen best, of unlike types.
+    """Places in the list of those to be shown: held as a person would, not from below, seen best, of unlike types.
 
     Candidates that are baked are not looked at.
     """
@@ -86,7 +86,7 @@ def choose(armature: bpy.types.Object, target: bpy.types.Object, count: int) -> 
             continue
         bpy.ops.grasp.show(candidate=place)
         mesh = frozen(armature.grasp.mesh, "Look")
-        clear = points_of(mesh)[:, 2].min() - ground > CLEARANCE
+        clear = points_of(mesh)[:, 2].min() - ground > -BELOW
         neutral, (_, seen) = neutral_posture(armature), best_turn(mesh, body, digits)
         print(f"  {place:2d} {entry.type:24} score {entry.score:.2f}, neutral {neutral:+.2f}, seen {seen:.2f}")
         rows.append((clear, neutral > NEUTRAL, seen + neutral / 2 + entry.score / 100, place, entry.type))
