@@ -17,7 +17,6 @@ from studio import aim_camera, best_turn, digits_of, frozen, light, points_of, r
 
 ROOT = Path(__file__).resolve().parent.parent
 MUG = ROOT / "scripts" / "samples" / "mug.obj"
-COUNT = 16
 CLICKS = {"use": 2, "hold": 1}  # with which intent the mug is grasped, and how many of each are in the picture
 BODY_RADIUS = 0.0415  # metres: what is farther from the mug's axis is its handle
 BELOW = 0.015  # metres by which a hand may reach below the object, which it lifts off the table by so much
@@ -47,10 +46,10 @@ def mark_handle(target: bpy.types.Object) -> None:
     target.vertex_groups.new(name="handle").add(outside.tolist(), 1.0, "REPLACE")
 
 
-def generate(target: bpy.types.Object, intent: str, seed: int) -> bpy.types.Object:
+def generate(target: bpy.types.Object, intent: str, count: int, seed: int) -> bpy.types.Object:
     """One click of Generate Grasps on the object; returns the hand's armature."""
     settings = bpy.context.scene.grasp
-    settings.count, settings.seed, settings.intent = COUNT, seed, intent
+    settings.count, settings.seed, settings.intent = count, seed, intent
     for thing in bpy.context.scene.objects:
         thing.select_set(thing == target)
     bpy.context.view_layer.objects.active = target
@@ -89,7 +88,7 @@ def choose(armature: bpy.types.Object, target: bpy.types.Object, count: int) -> 
         clear = points_of(mesh)[:, 2].min() - ground > -BELOW
         neutral, (_, seen) = neutral_posture(armature), best_turn(mesh, body, digits)
         print(f"  {place:2d} {entry.type:24} score {entry.score:.2f}, neutral {neutral:+.2f}, seen {seen:.2f}")
-        rows.append((clear, neutral > NEUTRAL, seen + neutral / 2 + entry.score / 100, place, entry.type))
+        rows.append((clear, neutral > NEUTRAL, seen + neutral + entry.score / 100, place, entry.type))
         bpy.data.meshes.remove(mesh)
     bpy.data.meshes.remove(body)
     rows.sort(reverse=True)
@@ -110,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mesh", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=32)
     options = parser.parse_args()
@@ -122,11 +122,11 @@ def main() -> None:
         mark_handle(target)
         clicks = CLICKS
     shown = 0
-    for intent, count in clicks.items():
+    for intent, wanted in clicks.items():
         start = time.monotonic()
-        armature = generate(target, intent, options.seed)
+        armature = generate(target, intent, options.count, options.seed)
         print(f"Intent {intent}: {time.monotonic() - start:.1f} s, the engine's start included for the first")
-        chosen = choose(armature, target, count)
+        chosen = choose(armature, target, wanted)
         bake(chosen, shown)
         shown += len(chosen)
 

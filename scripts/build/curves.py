@@ -93,10 +93,12 @@ def draw_curve(checks: Sequence[Check], title: str, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="weights; all that have a curve.csv when left out")
-    names = parser.parse_args().names or sorted(path.parent.name for path in WEIGHTS.glob("*/curve.csv"))
-    for name in names:
-        draw_curve(read_curve(WEIGHTS / name / "curve.csv"), f"{name}: loss", WEIGHTS / name / "curve.png")
-        print(f"weights/{name}/curve.png")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the folder of NAME/curve.csv and NAME/curve.png")
+    options = parser.parse_args()
+    for name in options.names or sorted(path.parent.name for path in options.weights.glob("*/curve.csv")):
+        folder = options.weights / name
+        draw_curve(read_curve(folder / "curve.csv"), f"{name}: loss", folder / "curve.png")
+        print(folder / "curve.png")
 
 
 if __name__ == "__main__":
