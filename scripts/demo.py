@@ -18,13 +18,15 @@ def main() -> int:
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where the environment is, or is made")
     parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder of the results")
     parser.add_argument("--mesh", type=Path, default=ROOT / "scripts" / "samples" / "mug.obj", help="an OBJ, +Y up")
+    parser.add_argument("--count", type=int, default=16, help="candidates of each click")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=32, help="of Cycles, a pixel")
     options = parser.parse_args()
     python = ready_environment(options.venv.resolve())
     options.out.mkdir(parents=True, exist_ok=True)
     command = [str(python), str(ROOT / "scripts" / "demo_scene.py"), str(options.mesh.resolve()),
-               str(options.out.resolve()), "--seed", str(options.seed), "--samples", str(options.samples)]
+               str(options.out.resolve()), "--count", str(options.count), "--seed", str(options.seed),
+               "--samples", str(options.samples)]
     return subprocess.run(command, cwd=ROOT).returncode
 
 

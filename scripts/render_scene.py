@@ -44,7 +44,10 @@ def digits_of(hand: bpy.types.Object) -> dict[str, list[int]]:
 
 
 def best_turn(hand: bpy.types.Mesh, body: bpy.types.Mesh, digits: dict[str, list[int]]) -> tuple[float, float]:
-    """The turn about the vertical (radians) in which the camera sees most of every digit; how much (0 to 1)."""
+    """The turn about the vertical (radians) in which the camera sees most of every digit; how much (0 to 1).
+
+    The hand ends at the wrist, so that a turn which shows it from there loses up to a half.
+    """
     trees = [BVHTree.FromPolygons([v.co for v in mesh.vertices], [tuple(p.vertices) for p in mesh.polygons])
              for mesh in (hand, body)]
 
@@ -52,11 +55,14 @@ def best_turn(hand: bpy.types.Mesh, body: bpy.types.Mesh, digits: dict[str, list
         origin = vertex.co + 1e-3 * vertex.normal
         return vertex.normal @ eye > 0 and all(tree.ray_cast(origin, eye)[0] is None for tree in trees)
 
+    points = points_of(hand)
+    along = Vector(points[np.concatenate(list(digits.values()))].mean(0) - points.mean(0)).normalized()
+
     def score(turn: float) -> float:
         eye = Matrix.Rotation(-turn, 3, "Z") @ VIEW
         shares = [sum(seen(hand.vertices[i], eye) for i in members) / max(len(members), 1)
                   for members in digits.values()]
-        return sum(min(share / 0.4, 1.0) for share in shares) / len(shares)
+        return sum(min(share / 0.4, 1.0) for share in shares) / len(shares) - max(0.0, -along @ eye) / 2
 
     turns = np.radians(np.arange(0, 360, 15)).tolist()
     scores = [score(turn) for turn in turns]
