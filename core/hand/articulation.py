@@ -92,6 +92,18 @@ def joint_frames(joints: torch.Tensor) -> torch.Tensor:
     return torch.stack(frames)
 
 
+def grasp_centre(joints: torch.Tensor) -> torch.Tensor:
+    """The middle of what a hand holds, before the palm near its knuckles.
+
+    Args:
+        joints: (16 or more, 3) metres at rest, MANO's order and template axes, of either side.
+
+    Returns:
+        (3,) metres from the wrist.
+    """
+    return 0.8 * (joints[4] - joints[0]) + joints.new_tensor([0.0, -0.035, 0.0])
+
+
 def _rotation_about(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     """Quaternions wxyz (B, 4) of rotations by angle (B,) radians about a unit axis (3,)."""
     half = angle[:, None] / 2
