@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
 
 import torch
 
@@ -16,12 +17,15 @@ class Grasps:
         hand_pose: (N, 45) fifteen joint rotations.
         transl: (N, 3) translation, added after the rotation about the wrist.
         betas: (N, 10) hand shape.
-        score: (N,) higher is better.
+        score: (N,), higher is better.
         type: N names of Feix's taxonomy (`core.grasps.taxonomy`), "" where unknown.
-        measures: name -> (N,) what is shown beside a candidate, e.g. overlap in cm3.
+        measures: name to (N,) values that are shown beside a candidate, e.g. overlap in cm3.
         method: the generator's name.
         seed: the seed of the draw.
         hand: "right" or "left".
+
+    Raises:
+        ValueError: a tensor has another shape, or there are not as many types as grasps.
     """
 
     global_orient: torch.Tensor
@@ -63,6 +67,7 @@ class Grasps:
         )
 
     def to(self, device: torch.device | str) -> Grasps:
+        """The same grasps with their tensors on `device`."""
         return replace(
             self,
             **{name: getattr(self, name).to(device) for name in TENSORS},
@@ -70,26 +75,29 @@ class Grasps:
         )
 
     def parameters(self) -> dict[str, torch.Tensor]:
-        """What `HandModel.forward` takes."""
+        """The arguments of `HandModel.forward`, by name."""
         return {name: getattr(self, name) for name in TENSORS if name != "score"}
 
     @staticmethod
     def cat(parts: list[Grasps]) -> Grasps:
         """All grasps of `parts` in order; method, seed and hand are the first's, measures those all have."""
         shared = set.intersection(*(set(part.measures) for part in parts))
+        tensors: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS}
         return replace(
             parts[0],
-            **{name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS},
+            **tensors,
             type=tuple(name for part in parts for name in part.type),
             measures={name: torch.cat([part.measures[name] for part in parts]) for name in sorted(shared)},
         )
 
     @staticmethod
     def empty(method: str = "", seed: int = 0, hand: str = "right") -> Grasps:
+        """No grasps."""
         return Grasps(
             torch.zeros(0, 3), torch.zeros(0, 45), torch.zeros(0, 3), torch.zeros(0, 10), torch.zeros(0),
             method=method, seed=seed, hand=hand,
         )
 
 
-TENSORS = tuple(f.name for f in fields(Grasps) if f.type == "torch.Tensor")
+#: names of the fields that hold a tensor of one row a grasp
+TENSORS: Final = tuple(f.name for f in fields(Grasps) if f.type == "torch.Tensor")

@@ -1,6 +1,6 @@
-"""What a grasp is for: which part the hand goes on, what it keeps away from, where the thumb points.
+"""What a grasp is for: which parts the hand holds, which it does not touch, where the thumb points.
 
-Parts are known by their names, so a training shape and an animator's vertex groups go by the same rules.
+Parts are known by their names, so a training shape and an animator's vertex groups follow the same rules.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import torch
+from torch.nn.functional import normalize
 
+from core.grasps.contact import touches
 from core.grasps.taxonomy import BY_NAME
+from core.hand.articulation import KNUCKLES
 from core.objects.features import rods
 
 if TYPE_CHECKING:
@@ -19,32 +22,72 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
 
 INTENTS: Final = ("any", "use", "hold", "handover", "lift")
-#: Where the hand of somebody who uses the thing goes.
+#: parts that are held by somebody who uses the object
 HELD: Final = frozenset({"handle", "grip", "loop", "stem", "knob", "barrel", "trigger"})
-#: The end that does the work: beyond the thumb, and left alone in use.
+#: parts of the end that does the work: beyond the thumb, and not touched in use
 WORKING: Final = frozenset({"head", "blade", "jaws", "tip", "bristles", "nozzle", "vessel", "scoop", "mouth", "bit"})
-#: Kept away from whatever the hand wants.
+#: parts that are not touched with any intent but "any" and "handover"
 SHARP: Final = frozenset({"edge", "tip", "spout", "mouth", "lens", "screen", "sole"})
-
-USED_SHARE, FREE_SHARE, TOUCHED = 0.6, 0.1, 0.05
-# Of an object's surface that is no handle: less cannot be taken to hand it over.
-ROOM = 0.25
-# A pistol's grip ends under its body: the hand leans on it.
-USED_SHARE_PISTOL, TOUCHED_PISTOL = 0.45, 0.35
-TOUCH = 0.002  # metres
-NEAR_TRIGGER = 0.03  # metres from the index fingertip
-ARM_ACROSS = 0.45  # cosine: the forearm may not lie over the working end
-FINGER, WIDEST_HOLE = 0.016, 0.12  # metres: holes that a finger, or the fingers, go through
-# The bones of index, middle, little and ring in joints of core's order, the last to the fingertip.
-BONE_STARTS: Final = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
-BONE_ENDS: Final = [2, 3, 17, 5, 6, 18, 8, 9, 20, 11, 12, 19]
-LEVEL = 0.766  # sine of the steepest that a forearm stands which keeps a thing level: 50 degrees
-THUMB_SIDE = 0.3  # cosine between the handle's working end and the hand's thumb side
 
 
 @dataclass(frozen=True)
-class Contact:
-    """Shares of N grasps' contact area: on the handle, on working parts, on sharp ones, (N,); centre (N, 3)."""
+class IntentConfig:
+    """Bounds that decide whether a hand does what an intent asks; all are this project's own choices.
+
+    Attributes:
+        held_share: of the contact area, at least this is on what is held in use.
+        held_share_pistol: likewise of a thing with a trigger, whose grip ends under its body: the hand leans on it.
+        free_share: of the contact area, at most this is on what stays free to hand an object over.
+        touched_share: of the contact area, at most this is on working or sharp parts.
+        touched_share_pistol: likewise on working parts of a thing with a trigger.
+        room: share of an object's surface that is no handle; with less it cannot be handed over by the rest.
+        trigger_distance: metres from the index fingertip to the trigger, at most.
+        arm_across: cosine of the forearm's angle to the direction away from the working end, over which it may not lie.
+        thumb_side: cosine between the thumb side of the hand and the direction to the working end, at least.
+        misalignment: of a hand to the working end (`Purpose.across`), at most.
+        steepest: sine of the steepest that a forearm stands which keeps a thing level: 50 degrees.
+        finger: metres, width of the narrowest hole that a finger goes through.
+        widest_hole: metres, width of the widest hole that a hand reaches through.
+        apart: metres between the middles of the working end and the rest; nearer ones say nothing of a direction.
+        slender: how many times longer than wide a part is along which a direction is told.
+        along: cosine between that part's axis and the direction to the working end, at least.
+    """
+
+    held_share: float = 0.6
+    held_share_pistol: float = 0.45
+    free_share: float = 0.1
+    touched_share: float = 0.05
+    touched_share_pistol: float = 0.35
+    room: float = 0.25
+    trigger_distance: float = 0.03
+    arm_across: float = 0.45
+    thumb_side: float = 0.3
+    misalignment: float = 0.05
+    steepest: float = 0.766
+    finger: float = 0.016
+    widest_hole: float = 0.12
+    apart: float = 0.03
+    slender: float = 1.7
+    along: float = 0.75
+
+
+CONFIG: Final = IntentConfig()
+# The bones of index, middle, little and ring in joints of core's order, the last to the fingertip.
+BONE_STARTS: Final = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+BONE_ENDS: Final = [2, 3, 17, 5, 6, 18, 8, 9, 20, 11, 12, 19]
+
+
+@dataclass(frozen=True)
+class ContactShares:
+    """Where N hands touch an object.
+
+    Attributes:
+        held: (N,) share of the contact area that is on the handle (`Purpose.handle`).
+        working: (N,) likewise on working parts.
+        sharp: (N,) likewise on sharp ones.
+        centre: (N, 3) of the contact area, object frame, metres.
+        part: (N, V) index of the object's point nearest to each of the hand's that is in contact, -1 elsewhere.
+    """
 
     held: torch.Tensor
     working: torch.Tensor
@@ -57,7 +100,21 @@ class Purpose:
     """One intent on one object.
 
     Args:
-        obj: the object; its parts may be unknown. intent: one of `INTENTS`.
+        obj: the object; its parts may be unknown.
+        intent: one of `INTENTS`.
+
+    Attributes:
+        held: (P,) bool, the object's points that are on parts held in use.
+        working: (P,) likewise on working parts.
+        sharp: (P,) likewise on sharp parts.
+        edge: (P,) likewise on a blade's edge.
+        mouth: (P,) likewise on a mouth.
+        trigger: (P,) likewise on a trigger.
+        handle: (P,) what belongs in the hand of somebody who uses the object: held in use, left free to hand it over.
+        allowed: (P,) where a hand may be placed.
+        toward: (3,) centre of the working end, where it says how a hand lies on what is held; None elsewhere.
+        up: (3,) unit direction that looks up in use, where the object has to be kept level; None elsewhere.
+        reach: metres from the object's origin within which it is lifted.
 
     Raises:
         LookupError: the intent needs parts that the object does not name; the sentence says which.
@@ -65,14 +122,13 @@ class Purpose:
 
     def __init__(self, obj: GraspObject, intent: str) -> None:
         self.obj, self.intent = obj, intent
-        none = torch.zeros(len(obj.points), dtype=torch.bool)
         parts = obj.parts
-        self.held = parts.mask(HELD) if parts else none
-        self.working = parts.mask(WORKING) if parts else none
-        self.sharp = parts.mask(SHARP) if parts else none
-        self.edge = parts.mask(frozenset({"edge"})) if parts else none
-        self.mouth = parts.mask(frozenset({"mouth"})) if parts else none
-        self.trigger = parts.mask(frozenset({"trigger"})) if parts else none
+
+        def mask(names: frozenset[str]) -> torch.Tensor:
+            return parts.mask(names) if parts else torch.zeros(len(obj.points), dtype=torch.bool)
+
+        self.held, self.working, self.sharp = mask(HELD), mask(WORKING), mask(SHARP)
+        self.edge, self.mouth, self.trigger = (mask(frozenset({name})) for name in ("edge", "mouth", "trigger"))
         if intent == "handover" and not self.held.any():
             raise LookupError(
                 "to hand this object over the engine must know which part stays free: give its mesh a vertex group "
@@ -81,16 +137,15 @@ class Purpose:
             raise LookupError(
                 "to use this object the engine must know its parts: give its mesh vertex groups named for example "
                 "'handle', 'blade', 'trigger' or 'mouth', or choose another intent")
-        #: what belongs in the hand of somebody who uses it: to be held in use, and left free to hand it over
         self.handle = self._left_free() if intent == "handover" else self.held
         self.allowed = self._allowed()
         self.toward = self._toward()
-        level = intent == "use" and parts is not None and parts.up is not None
-        self.up = torch.tensor(parts.up) if level else None
+        up = parts.up if parts is not None and intent == "use" else None
+        self.up = None if up is None else torch.tensor(up)
         self.reach = 0.3 * float(obj.extent.max()) + 0.02
 
     def _allowed(self) -> torch.Tensor:
-        """(4096,) bool: where a hand may be laid."""
+        """(P,) bool: where a hand may be placed."""
         everywhere = torch.ones(len(self.obj.points), dtype=torch.bool)
         if self.intent == "any":
             return everywhere
@@ -101,16 +156,16 @@ class Purpose:
         return ~self.sharp & (~self.working if self.intent == "use" else everywhere)
 
     def _left_free(self) -> torch.Tensor:
-        """(4096,) bool: what is held in use; of what is nearly all handle (a pen), the half by the working end."""
-        if (~self.held & ~self.edge).float().mean() > ROOM:
+        """(P,) bool: what is held in use; of what is nearly all handle (a pen), the half by the working end."""
+        if (~self.held & ~self.edge).float().mean() > CONFIG.room:
             return self.held
-        middle, _, (axis, *_) = self._lying
+        middle, _, (axis, *_) = self._held_axes
         other = self.obj.points[~self.held].mean(0) - middle if (~self.held).any() else axis
         return self.held & (((self.obj.points - middle) @ axis) * (other @ axis) > 0)
 
     @cached_property
-    def _lying(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Middle (3,), spread (3,) and principal axes (3, 3), longest first, of what is held."""
+    def _held_axes(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Middle (3,), singular values (3,) and principal axes (3, 3), longest first, of what is held."""
         held = self.obj.points[self.held]
         middle = held.mean(0)
         return middle, *torch.linalg.svd(held - middle, full_matrices=False)[1:]
@@ -122,31 +177,31 @@ class Purpose:
         working, held = self.obj.points[self.working], self.obj.points[self.held | ~self.working]
         centre, middle = working.mean(0), held.mean(0)
         # A dumbbell has work at both ends.
-        return centre if (centre - middle).norm() > 0.03 else None
+        return centre if (centre - middle).norm() > CONFIG.apart else None
 
-    def fitting(self, kinds: list[GraspType]) -> list[GraspType]:
+    def fitting(self, types: list[GraspType]) -> list[GraspType]:
         """Those of the types with which a person would do this; all, where that leaves none."""
         if self.intent != "use" or self.obj.parts is None:
-            return kinds
+            return types
         if self.obj.parts.types:
-            chosen = [kind for kind in kinds if kind.name in self.obj.parts.types]
+            chosen = [grasp_type for grasp_type in types if grasp_type.name in self.obj.parts.types]
         else:
-            fist = self.obj.parts.mask(frozenset({"handle", "grip"})).any()
-            chosen = [kind for kind in kinds if kind.power or not fist]
-        return chosen or kinds
+            only_power = self.obj.parts.mask(frozenset({"handle", "grip"})).any()
+            chosen = [grasp_type for grasp_type in types if grasp_type.power or not only_power]
+        return chosen or types
 
-    def nearest(self, places: torch.Tensor) -> torch.Tensor:
-        """(N,) index of the object's nearest point to each of places (N, 3)."""
-        return torch.cat([torch.cdist(chunk, self.obj.points).argmin(1) for chunk in places.split(2048)])
+    def nearest(self, points: torch.Tensor) -> torch.Tensor:
+        """(N,) index of the object's point nearest to each of points (N, 3)."""
+        return torch.cat([torch.cdist(chunk, self.obj.points).argmin(1) for chunk in points.split(2048)])
 
     def may_lie(self, centre: torch.Tensor) -> torch.Tensor:
-        """(G,) bool: places (G, 3) to hold that this intent allows."""
+        """(G,) bool: centres of grasps (G, 3), object frame, metres, that this intent allows."""
         if self.intent == "any" or not len(centre):
             return torch.ones(len(centre), dtype=torch.bool)
-        fine = self.allowed[self.nearest(centre)]
+        allowed = self.allowed[self.nearest(centre)]
         if self.intent == "lift":
-            fine &= centre.norm(dim=1) < self.reach + 0.02
-        return fine
+            allowed &= centre.norm(dim=1) < self.reach + 0.02
+        return allowed
 
     def steep(self, joints: torch.Tensor) -> torch.Tensor:
         """(N,) how much too steep the forearms of hands (N, 21, 3) stand to keep the thing level, 0 where right."""
@@ -159,11 +214,11 @@ class Purpose:
         if self.toward is None:
             return torch.zeros(len(joints))
         radial, distal = hand_directions(joints)
-        palm = joints[:, [1, 4, 10, 7]].mean(1)
-        way = torch.nn.functional.normalize(self.toward - palm, dim=1)
-        wrong = (-(distal * way).sum(1) - ARM_ACROSS).relu()
+        palm = joints[:, KNUCKLES].mean(1)
+        direction = normalize(self.toward - palm, dim=1)
+        wrong = (-(distal * direction).sum(1) - CONFIG.arm_across).relu()
         if self.in_line:
-            wrong = wrong + (THUMB_SIDE - (radial * way).sum(1)).relu()
+            wrong = wrong + (CONFIG.thumb_side - (radial * direction).sum(1)).relu()
         return wrong
 
     @cached_property
@@ -171,80 +226,96 @@ class Purpose:
         """Whether the working end lies along what is held (a hammer), not beside it (a saw, a mug)."""
         if self.toward is None or not self.held.any():
             return False
-        middle, values, axes = self._lying
-        way = torch.nn.functional.normalize(self.toward - middle, dim=0)
-        return bool(values[0] > 1.7 * values[1] and (axes[0] @ way).abs() > 0.75)
+        middle, values, axes = self._held_axes
+        direction = normalize(self.toward - middle, dim=0)
+        return bool(values[0] > CONFIG.slender * values[1] and (axes[0] @ direction).abs() > CONFIG.along)
 
-    def contact(self, skin: torch.Tensor, distance: torch.Tensor, area: torch.Tensor) -> Contact:
-        """Where N hands touch: skin (N, V, 3), its distance (N, V) metres, area (V,) of each point."""
-        touching = distance < TOUCH
+    def contact(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor) -> ContactShares:
+        """Where N hands touch.
+
+        Args:
+            points: (N, V, 3) of the hands' skin, object frame, metres.
+            distance: (N, V) signed metres from the surface to them.
+            area: (V,) of skin that each stands for, in any unit.
+        """
+        touching = touches(distance)
         part = torch.full(touching.shape, -1, dtype=torch.long)
         if touching.any():
-            part[touching] = self.nearest(skin[touching])
+            part[touching] = self.nearest(points[touching])
         weight = area * touching
         total = weight.sum(1).clamp_min(1e-9)
 
         def share(mask: torch.Tensor) -> torch.Tensor:
             return (weight * (mask[part.clamp_min(0)] & touching)).sum(1) / total
 
-        centre = (weight[..., None] * skin).sum(1) / total[:, None]
-        return Contact(share(self.handle), share(self.working), share(self.sharp), centre, part)
+        centre = (weight[..., None] * points).sum(1) / total[:, None]
+        return ContactShares(share(self.handle), share(self.working), share(self.sharp), centre, part)
 
-    def met(self, skin: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
+    def met(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
             types: tuple[str, ...]) -> torch.Tensor:
-        """(N,) bool: the hands that do what the intent asks.
+        """Which hands do what the intent asks.
 
         Args:
-            skin: (N, V, 3) metres, object frame. distance: (N, V) to the surface. area: (V,) of the skin's points.
-            joints: (N, 21, 3). types: of the grasps.
+            points: (N, V, 3) of the hands' skin, object frame, metres.
+            distance: (N, V) signed metres from the surface to them.
+            area: (V,) of skin that each stands for, in any unit.
+            joints: (N, 21, 3) object frame, metres.
+            types: N names of the taxonomy.
+
+        Returns:
+            (N,) bool.
         """
-        count = len(skin)
         if self.intent == "any":
-            return torch.ones(count, dtype=torch.bool)
-        touch = self.contact(skin, distance, area)
+            return torch.ones(len(points), dtype=torch.bool)
+        contact = self.contact(points, distance, area)
         if self.intent == "handover":
-            return (touch.held <= FREE_SHARE) & (self._share_of_edge(touch, area) <= TOUCHED)
-        fine = touch.sharp <= TOUCHED
+            edge_share = self._share_of_edge(contact, area)
+            return (contact.held <= CONFIG.free_share) & (edge_share <= CONFIG.touched_share)
+        met = contact.sharp <= CONFIG.touched_share
         if self.intent == "lift":
-            fine &= touch.centre.norm(dim=1) < self.reach
-        if self.intent != "use":
-            return fine
-        pistol = bool(self.trigger.any())
-        if self.held.any():
-            fine &= touch.held >= (USED_SHARE_PISTOL if pistol else USED_SHARE)
-        fine &= touch.working <= (TOUCHED_PISTOL if pistol else TOUCHED)
+            met &= contact.centre.norm(dim=1) < self.reach
+        return met & self._used(contact, joints, types) if self.intent == "use" else met
+
+    def _used(self, contact: ContactShares, joints: torch.Tensor, types: tuple[str, ...]) -> torch.Tensor:
+        """(N,) bool: the hands that use the object; arguments as of `met`."""
         power = torch.tensor([BY_NAME[name].power for name in types])
-        fine &= (self.across(joints) <= 0.05) | ~power
-        fine &= self.steep(joints) == 0
-        pen = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
-        fine &= self._writes(joints) | ~pen
+        writes = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
+        pistol = bool(self.trigger.any())
+        used = contact.working <= (CONFIG.touched_share_pistol if pistol else CONFIG.touched_share)
+        if self.held.any():
+            used &= contact.held >= (CONFIG.held_share_pistol if pistol else CONFIG.held_share)
+        used &= (self.across(joints) <= CONFIG.misalignment) | ~power
+        used &= self.steep(joints) == 0
+        used &= self._tip_ahead(joints) | ~writes
         if len(self.holes[0]):
             # A closed handle is taken through its hole by a fist, and a loop by any hand.
             loops = bool(self.obj.parts and "loop" in self.obj.parts.names)
-            fine &= self.threads(joints) | (~power & (not loops))
+            used &= self.threads(joints) | (~power & (not loops))
         if self.mouth.any():
-            up = torch.nn.functional.normalize(self.obj.points[self.mouth].mean(0), dim=0)
-            fine &= ((hand_directions(joints)[0] * up).sum(1) > 0) | ~power
+            up = normalize(self.obj.points[self.mouth].mean(0), dim=0)
+            used &= ((hand_directions(joints)[0] * up).sum(1) > 0) | ~power
         if pistol:
             tips = torch.cdist(joints[:, 17], self.obj.points[self.trigger]).amin(1)
-            fine &= (tips < NEAR_TRIGGER) | ~power
+            used &= (tips < CONFIG.trigger_distance) | ~power
         if self.edge.any() and self.held.any():
             _, distal = hand_directions(joints)
-            down = torch.nn.functional.normalize(
-                self.obj.points[self.edge].mean(0) - self.obj.points[self.held].mean(0), dim=0)
-            along = torch.nn.functional.normalize(self.toward - self.obj.points[self.held].mean(0), dim=0) \
-                if self.toward is not None else torch.zeros(3)
-            down = down - (down @ along) * along
-            fine &= ((distal * down).sum(1) >= 0) | ~power
-        return fine
+            used &= ((distal * self._edge_direction()).sum(1) >= 0) | ~power
+        return used
 
-    def _writes(self, joints: torch.Tensor) -> torch.Tensor:
-        """(N,) bool: fingertips that hold a long thing have its working end before them, as a pen's tip."""
+    def _edge_direction(self) -> torch.Tensor:
+        """(3,) from what is held to the blade's edge, across the direction to the working end."""
+        middle = self.obj.points[self.held].mean(0)
+        down = normalize(self.obj.points[self.edge].mean(0) - middle, dim=0)
+        along = normalize(self.toward - middle, dim=0) if self.toward is not None else torch.zeros(3)
+        return down - (down @ along) * along
+
+    def _tip_ahead(self, joints: torch.Tensor) -> torch.Tensor:
+        """(N,) bool: fingertips that hold a slender thing have its working end before them, as a pen's tip."""
         if not self.in_line or self.toward is None:
             return torch.ones(len(joints), dtype=torch.bool)
         tips = joints[:, [16, 17]].mean(1)
-        ahead = torch.nn.functional.normalize(tips - joints[:, 1], dim=1)  # from the knuckle, where a pen leans
-        return (ahead * torch.nn.functional.normalize(self.toward - tips, dim=1)).sum(1) > 0
+        ahead = normalize(tips - joints[:, 1], dim=1)  # from the knuckle, where a pen leans
+        return (ahead * normalize(self.toward - tips, dim=1)).sum(1) > 0
 
     @cached_property
     def holes(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -252,38 +323,47 @@ class Purpose:
         found = rods(self.obj, 192, torch.Generator().manual_seed(0))
         if not len(found.points) or not self.held.any():
             return torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0)
-        around = ((found.inner.norm(dim=1) > 0.5) & torch.isfinite(found.gap) & (found.gap > FINGER)
-                  & (found.gap < WIDEST_HOLE) & self.held[self.nearest(found.points)])
-        rod, way, gap = found.points[around], found.inner[around], found.gap[around]
+        around = ((found.inner.norm(dim=1) > 0.5) & torch.isfinite(found.gap) & (found.gap > CONFIG.finger)
+                  & (found.gap < CONFIG.widest_hole) & self.held[self.nearest(found.points)])
+        rod, inner, gap = found.points[around], found.inner[around], found.gap[around]
         radius = found.radius[around].mean(1)
-        normal = torch.nn.functional.normalize(torch.linalg.cross(found.axis[around], way), dim=1)
-        return rod + (radius + gap / 2)[:, None] * way, normal, gap / 2
+        normal = normalize(torch.linalg.cross(found.axis[around], inner), dim=1)
+        return rod + (radius + gap / 2)[:, None] * inner, normal, gap / 2
 
     def threads(self, joints: torch.Tensor) -> torch.Tensor:
         """(N,) bool: hands (N, 21, 3) of which a finger other than the thumb goes through a hole."""
         centre, normal, radius = self.holes
         start, end = joints[:, BONE_STARTS], joints[:, BONE_ENDS]  # (N, 12, 3)
-        one = ((start[:, :, None] - centre) * normal).sum(-1)
-        two = ((end[:, :, None] - centre) * normal).sum(-1)
-        share = (one / (one - two + 1e-12)).clamp(0, 1)[..., None]
+        start_height = ((start[:, :, None] - centre) * normal).sum(-1)
+        end_height = ((end[:, :, None] - centre) * normal).sum(-1)
+        share = (start_height / (start_height - end_height + 1e-12)).clamp(0, 1)[..., None]
         crossing = start[:, :, None] + share * (end - start)[:, :, None]
-        through = (one * two < 0) & ((crossing - centre).norm(dim=-1) < radius)
+        through = (start_height * end_height < 0) & ((crossing - centre).norm(dim=-1) < radius)
         return through.flatten(1).any(1)
 
-    def _share_of_edge(self, touch: Contact, area: torch.Tensor) -> torch.Tensor:
-        known = touch.part >= 0
-        weight = area * known
-        return (weight * self.edge[touch.part.clamp_min(0)]).sum(1) / weight.sum(1).clamp_min(1e-9)
+    def _share_of_edge(self, contact: ContactShares, area: torch.Tensor) -> torch.Tensor:
+        """(N,) share of the contact area that is on a blade's edge."""
+        touching = contact.part >= 0
+        weight = area * touching
+        return (weight * self.edge[contact.part.clamp_min(0)]).sum(1) / weight.sum(1).clamp_min(1e-9)
 
 
 def too_steep(joints: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """(N,) sine of the angle of hands (N, 21, 3) to the plane across `up` (3,), above what keeps a thing level."""
-    return ((hand_directions(joints)[1] @ up).abs() - LEVEL).relu()
+    """How much too steep hands stand to keep a thing level.
+
+    Args:
+        joints: (N, 21, 3).
+        up: (3,) unit direction that looks up.
+
+    Returns:
+        (N,) sine of the fingers' angle to the plane across `up`, less the largest allowed; 0 where it is less.
+    """
+    return ((hand_directions(joints)[1] @ up).abs() - CONFIG.steepest).relu()
 
 
 def hand_directions(joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, 3) unit directions of hands' thumb side and of their fingers' side, of (N, 21, 3) joints in core's order."""
-    distal = torch.nn.functional.normalize(joints[:, 4] - joints[:, 0], dim=1)
+    """(N, 3) and (N, 3) unit directions toward the thumb's side and toward the fingers, of joints (N, 21, 3)."""
+    distal = normalize(joints[:, 4] - joints[:, 0], dim=1)
     radial = joints[:, 1] - joints[:, 7]
     radial = radial - (radial * distal).sum(1, keepdim=True) * distal
-    return torch.nn.functional.normalize(radial, dim=1), distal
+    return normalize(radial, dim=1), distal

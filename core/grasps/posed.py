@@ -1,4 +1,7 @@
-"""Posed hands that a program sends back, as `core.grasps.posed.pose_hands` gave them out, read as grasps again."""
+"""Grasps as posed hands in the frame and unit of the mesh they were made for, and back.
+
+`pose_hands` gives them to a program; `read_posed` reads what it sends back.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-
-MOST: Final = 10000  # hands in one message
+#: hands in one message, at most
+MOST: Final = 10000
 
 
 def read_posed(arrays: dict[str, np.ndarray], obj: GraspObject, scale: float = 1.0, side: str = "right",
@@ -25,9 +28,9 @@ def read_posed(arrays: dict[str, np.ndarray], obj: GraspObject, scale: float = 1
     """N grasps in the object's frame, of hands in the frame and unit of the mesh they were posed on.
 
     Args:
-        arrays: rotations (N, 16, 4) wxyz of each joint against its parent, the first the wrist's, of any length but
-            nothing; translation (N, 3) MANO's, the object's centroid included, in the mesh's unit. One hand may come
-            without the N.
+        arrays: "rotations" (N, 16, 4), quaternions wxyz of any length but zero, of each joint against its parent, the
+            first the wrist's; "translation" (N, 3), MANO's, the object's centroid included, in the mesh's unit. One
+            hand may come without the N.
         obj: the object of that mesh.
         scale: how many of the mesh's units are a metre.
         side: of the hands.
@@ -65,7 +68,8 @@ class PosedHands:
     """N grasps as posed hands in the frame and unit of the mesh they were made for.
 
     Attributes:
-        vertices: (N, V, 3) float64. joints: (N, 21, 3) float64.
+        vertices: (N, V, 3) float64.
+        joints: (N, 21, 3) float64.
         rest_vertices: (N, V, 3) float64 the mesh before skinning, the hand's own frame, same unit.
         rotations: (N, 16, 4) float64 wxyz, w >= 0, of each joint against its parent; the first is the wrist's.
         translation: (N, 3) float64 MANO's, the object's centroid included.
@@ -79,7 +83,14 @@ class PosedHands:
 
 
 def pose_hands(hand: HandModel, grasps: Grasps, obj: GraspObject, scale: float = 1.0) -> PosedHands:
-    """The hands of `grasps` in the mesh's own frame; `scale` is how many of the mesh's units are a metre."""
+    """The posed hands of grasps.
+
+    Args:
+        hand: the hand, of the grasps' side.
+        grasps: N, in the object's frame.
+        obj: the object of the mesh.
+        scale: how many of the mesh's units are a metre.
+    """
     from scipy.spatial.transform import Rotation
 
     grasps = grasps.to(hand.v_template.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 
 def write_grasps(path: Path, hand: HandModel, obj: GraspObject, grasps: Grasps, unit: str) -> None:
-    """Grasps as GRASPS.npz, whole or not at all; the hands in the mesh's own frame and unit."""
+    """Writes grasps and their posed hands as GRASPS.npz, whole or not at all.
+
+    Args:
+        path: of the file.
+        hand: the hand, of the grasps' side.
+        obj: the object.
+        grasps: in the object's frame; the file has both these parameters and the hands in the mesh's own frame.
+        unit: of the mesh's numbers, one of `core.units.UNITS`.
+    """
     posed = pose_hands(hand, grasps, obj, 1 / UNITS[unit])
     save_arrays(path, {
         "vertices": posed.vertices.astype(np.float32), "joints": posed.joints.astype(np.float32),
@@ -37,7 +45,9 @@ def read_grasps(path: Path, hand: str | None = None, unit: str | None = None) ->
     """The grasps of a file that `generate` wrote, and the unit of their mesh.
 
     Args:
-        hand, unit: what to go by where the file does not say which hand or unit it is of.
+        path: of the file.
+        hand: "right" or "left", used where the file does not say which; None: right.
+        unit: of the mesh's numbers, used where the file does not say it; None: metres.
 
     Raises:
         ValueError: the file holds something else, or is of another hand or unit; the sentence says what.
@@ -53,7 +63,7 @@ def read_grasps(path: Path, hand: str | None = None, unit: str | None = None) ->
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise ValueError(f"{path.name} holds no {' and no '.join(missing)}: it is not a file of grasps.")
-    tensors = {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in wanted}
+    tensors: dict[str, Any] = {name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in wanted}
     flat = [name for name, value in tensors.items() if value.ndim != 2]
     if flat:
         raise ValueError(f"{path.name}: {flat[0]} is no table of one row a grasp: it is not a file of grasps.")

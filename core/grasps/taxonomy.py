@@ -10,13 +10,15 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 TEMPLATES: Final = Path(__file__).with_name("templates.json")
 
+#: contact weights of a grasp by the fingertips
 TIPS: Final = {"thumb tip": 1.5, "index tip": 1.0, "middle tip": 1.0, "ring tip": 0.7, "little tip": 0.5}
+#: contact weights of a grasp by the whole hand
 WRAP: Final = {
     **TIPS, "palm": 1.0, "index mid": 0.7, "middle mid": 0.7, "ring mid": 0.7, "little mid": 0.5,
     "index prox": 0.5, "middle prox": 0.5, "ring prox": 0.5, "little prox": 0.3,
@@ -28,14 +30,16 @@ class GraspType:
     """One type of the taxonomy.
 
     Attributes:
-        name: the word used in requests and files. label: what an animator reads. feix: its number in the taxonomy.
+        name: the word used in requests and files.
+        label: what an animator reads.
+        feix: its number in the taxonomy.
         power: whether the palm or whole fingers hold (at least four hand parts in contact are asked for).
         ideal: the body it is calibrated on: cylinder, sphere, slab or disc.
         widths: (least, most) metres between the opposing sides, on which it is used.
-        pads: skin that should touch -> weight.
+        pads: contact candidates (`core.fitting.hand_points`) that should touch, to their weights.
         dofs: 21 degrees, the posture from which the calibration starts.
-        share: how often it is tried, against 1.
-        grips: where it is started: "surface", "rod" or "rim" points.
+        share: how often it is tried, relative to others.
+        grips: the kinds of points from which it is started: "surface", "rod" or "rim".
     """
 
     name: str
@@ -50,8 +54,18 @@ class GraspType:
     grips: tuple[str, ...] = ("surface", "rod")
 
 
-def posture(fingers: tuple, thumb: tuple[float, ...], spread: tuple[float, ...] = (0, 0, 0, 0)) -> tuple[float, ...]:
-    """21 degrees from MCP/PIP/DIP (one triple or four), the thumb's twist/spread/bend/MCP/IP and four spreads."""
+def posture(fingers: tuple[Any, ...], thumb: tuple[float, ...],
+            spread: tuple[float, ...] = (0, 0, 0, 0)) -> tuple[float, ...]:
+    """A posture in the order of `core.hand.articulation.DOF_NAMES`.
+
+    Args:
+        fingers: degrees of MCP, PIP and DIP, one triple for all four fingers or one for each, index to little.
+        thumb: degrees of twist, spread, bend, MCP and IP.
+        spread: degrees of the four fingers' spreads.
+
+    Returns:
+        21 degrees.
+    """
     triples = fingers if isinstance(fingers[0], tuple) else (fingers,) * 4
     degrees: list[float] = []
     for (mcp, pip, dip), side in zip(triples, spread, strict=True):
@@ -129,7 +143,9 @@ class Template:
     """How a right hand stands to an ideal body: everything in the hand's frame, its wrist at the origin, metres.
 
     Attributes:
-        width: the body's width. dofs: (21,) radians. centre: (3,) the body's centre.
+        width: the body's width.
+        dofs: (21,) radians.
+        centre: (3,) the body's centre.
         facing: (3,) unit, from the centre to the side that the palm or the thumb holds.
         axis: (3,) unit, the body's long axis (the slab's long side, the disc's own axis is `facing`).
     """
@@ -143,7 +159,7 @@ class Template:
 
 @cache
 def templates(name: str, side: str = "right") -> tuple[Template, ...]:
-    """The calibrated templates of a type, by rising width; a left hand's are the mirror (x turned over)."""
+    """The calibrated templates of a type, by increasing width; a left hand's are mirrored across x."""
     mirror = torch.tensor([-1.0 if side == "left" else 1.0, 1.0, 1.0])
     return tuple(
         Template(
@@ -157,6 +173,4 @@ def templates(name: str, side: str = "right") -> tuple[Template, ...]:
 
 def grasp_types() -> dict[str, str]:
     """Name to label of the grasp types a request may ask for."""
-    from core.grasps.taxonomy import TYPES
-
-    return {kind.name: kind.label for kind in TYPES}
+    return {grasp_type.name: grasp_type.label for grasp_type in TYPES}

@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from core.hand import HandModel
-
-
 from core.rotations import cross_matrix
 
-FINGERS: Final = ("index", "middle", "ring", "little")
+if TYPE_CHECKING:
+    from core.hand.model import HandModel
+
 #: first joint of each finger's chain in MANO's order
 FIRST_JOINT: Final = {"thumb": 13, "index": 1, "middle": 4, "ring": 10, "little": 7}
+#: MANO's joints at the four fingers' knuckles, index to little
+KNUCKLES: Final = (1, 4, 10, 7)
+#: those with four degrees of freedom, in the order of `DOF_NAMES`
+FOUR_FINGERS: Final = ("index", "middle", "ring", "little")
 
 DOF_NAMES: Final = (
-    *(f"{finger} {name}" for finger in FINGERS for name in ("MCP bend", "MCP spread", "PIP bend", "DIP bend")),
+    *(f"{finger} {name}" for finger in FOUR_FINGERS for name in ("MCP bend", "MCP spread", "PIP bend", "DIP bend")),
     "thumb CMC twist", "thumb CMC spread", "thumb CMC bend", "thumb MCP bend", "thumb IP bend",
 )  # fmt: skip
 
@@ -53,9 +55,9 @@ _FIST_DEGREES: Final = (
 
 
 def dof_limits() -> torch.Tensor:
-    """(21, 2) least and largest angle of every degree of freedom in radians."""
+    """(21, 2) least and largest angle of every degree of freedom, radians."""
     rows: list[tuple[float, float]] = []
-    for finger in FINGERS:
+    for finger in FOUR_FINGERS:
         rows += [(-10, 90), _SPREAD_DEGREES[finger], (0, 100), (0, 80)]
     return torch.deg2rad(torch.tensor([*rows, *_THUMB_DEGREES], dtype=torch.float32))
 
@@ -90,25 +92,39 @@ def joint_frames(joints: torch.Tensor) -> torch.Tensor:
     return torch.stack(frames)
 
 
-def _turn(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """Quaternions wxyz (B, 4) of turns by angle (B,) about a unit axis (3,)."""
+def grasp_centre(joints: torch.Tensor) -> torch.Tensor:
+    """The middle of what a hand holds, before the palm near its knuckles.
+
+    Args:
+        joints: (16 or more, 3) metres at rest, MANO's order and template axes, of either side.
+
+    Returns:
+        (3,) metres from the wrist.
+    """
+    return 0.8 * (joints[4] - joints[0]) + joints.new_tensor([0.0, -0.035, 0.0])
+
+
+def _rotation_about(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """Quaternions wxyz (B, 4) of rotations by angle (B,) radians about a unit axis (3,)."""
     half = angle[:, None] / 2
     return torch.cat([torch.cos(half), torch.sin(half) * axis], dim=1)
 
 
 def _multiply(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """The products p q of quaternions wxyz (..., 4): first q, then p."""
     pw, pv, qw, qv = p[..., :1], p[..., 1:], q[..., :1], q[..., 1:]
     real = pw * qw - (pv * qv).sum(-1, keepdim=True)
     return torch.cat([real, pw * qv + qw * pv + torch.linalg.cross(pv, qv, dim=-1)], dim=-1)
 
 
 def _rotate(q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Vectors v (3,) or (..., 3) rotated by unit quaternions wxyz (..., 4)."""
     cross = 2 * torch.linalg.cross(q[..., 1:], v.expand_as(q[..., 1:]), dim=-1)
     return v + q[..., :1] * cross + torch.linalg.cross(q[..., 1:], cross, dim=-1)
 
 
 def _axis_angle(q: torch.Tensor) -> torch.Tensor:
-    """Axis-angle of unit quaternions with angles below 180 degrees; smooth at none."""
+    """Axis-angle (..., 3) of unit quaternions wxyz (..., 4) of angles below half a turn; smooth at zero."""
     squared = (q[..., 1:] ** 2).sum(-1, keepdim=True)
     small = squared < 1e-10
     length = torch.sqrt(torch.where(small, torch.ones_like(squared), squared))
@@ -117,66 +133,93 @@ def _axis_angle(q: torch.Tensor) -> torch.Tensor:
 
 
 def _quaternion(vector: torch.Tensor) -> torch.Tensor:
+    """Unit quaternions wxyz (..., 4) of axis-angle vectors (..., 3)."""
     angle = vector.norm(dim=-1, keepdim=True)
     return torch.cat([torch.cos(angle / 2), 0.5 * torch.sinc(angle / (2 * torch.pi)) * vector], dim=-1)
 
 
 def pose_from_dofs(dofs: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-    """Hand pose (B, 45) of a right hand from (B, 21) radians; differentiable."""
-    parts: list[torch.Tensor | None] = [None] * 15
-    for f, finger in enumerate(FINGERS):
+    """Hand pose of a right hand from its degrees of freedom; differentiable.
+
+    Args:
+        dofs: (B, 21) radians, in the order of `DOF_NAMES`.
+        frames: (15, 3, 3) of `joint_frames`.
+
+    Returns:
+        (B, 45) axis-angle radians of the fifteen joints, in MANO's order.
+    """
+    joints: dict[int, torch.Tensor] = {}
+    for f, finger in enumerate(FOUR_FINGERS):
         first = FIRST_JOINT[finger] - 1
         bend, spread, pip, dip = dofs[:, 4 * f : 4 * f + 4].unbind(1)
         frame = frames[first]
-        parts[first] = _axis_angle(_multiply(_turn(frame[2], bend), _turn(frame[1], spread)))
-        parts[first + 1] = pip[:, None] * frames[first + 1, 2]
-        parts[first + 2] = dip[:, None] * frames[first + 2, 2]
+        joints[first] = _axis_angle(_multiply(_rotation_about(frame[2], bend), _rotation_about(frame[1], spread)))
+        joints[first + 1] = pip[:, None] * frames[first + 1, 2]
+        joints[first + 2] = dip[:, None] * frames[first + 2, 2]
     twist, spread, bend, mcp, ip = dofs[:, 16:].unbind(1)
     frame = frames[12]
-    swing = _multiply(_turn(frame[1], spread), _turn(frame[2], bend))
-    parts[12] = _axis_angle(_multiply(_turn(frame[0], twist), swing))
-    parts[13] = mcp[:, None] * frames[13, 2]
-    parts[14] = ip[:, None] * frames[14, 2]
-    return torch.cat(parts, dim=1)
+    swing = _multiply(_rotation_about(frame[1], spread), _rotation_about(frame[2], bend))
+    joints[12] = _axis_angle(_multiply(_rotation_about(frame[0], twist), swing))
+    joints[13] = mcp[:, None] * frames[13, 2]
+    joints[14] = ip[:, None] * frames[14, 2]
+    return torch.cat([joints[joint] for joint in range(15)], dim=1)
 
 
-def turning_axes(frames: torch.Tensor) -> torch.Tensor:
-    """(21, 3) the axes of a right hand's degrees of freedom, in the order of `DOF_NAMES`."""
+def rotation_axes(frames: torch.Tensor) -> torch.Tensor:
+    """The axes of a right hand's degrees of freedom.
+
+    Args:
+        frames: (15, 3, 3) of `joint_frames`.
+
+    Returns:
+        (21, 3) unit vectors in template axes, in the order of `DOF_NAMES`.
+    """
     axes = [frames[FIRST_JOINT[finger] - 1 + joint, row]
-            for finger in FINGERS for joint, row in ((0, 2), (0, 1), (1, 2), (2, 2))]
+            for finger in FOUR_FINGERS for joint, row in ((0, 2), (0, 1), (1, 2), (2, 2))]
     return torch.stack([*axes, *frames[12], frames[13, 2], frames[14, 2]])
 
 
 def rotations_from_dofs(dofs: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """Rotations (B, 15, 3, 3) that the pose of (B, 21) radians stands for, without the way through axis-angle.
+    """The rotations of the joints, without the way through axis-angle; differentiable.
 
     Args:
-        axes: (21, 3) of the turns (`turning_axes`).
+        dofs: (B, 21) radians, in the order of `DOF_NAMES`.
+        axes: (21, 3) of the rotations (`rotation_axes`).
+
+    Returns:
+        (B, 15, 3, 3), those of `pose_from_dofs`, in MANO's order.
     """
     cross, angle = cross_matrix(axes), dofs[..., None, None]
-    turns = torch.eye(3).to(dofs) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
-    bend, spread, middle, last = turns[:, :16].unflatten(1, (4, 4)).unbind(2)
-    twist, aside, inward, thumb_middle, thumb_last = turns[:, 16:].split(1, 1)
+    rotations = torch.eye(3).to(dofs) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
+    bend, spread, middle, last = rotations[:, :16].unflatten(1, (4, 4)).unbind(2)
+    twist, aside, inward, thumb_middle, thumb_last = rotations[:, 16:].split(1, 1)
     joints = ((bend @ spread, twist @ (aside @ inward)), (middle, thumb_middle), (last, thumb_last))
     index, middle, ring, little, thumb = torch.stack([torch.cat(pair, 1) for pair in joints], 2).unbind(1)
     return torch.cat([index, middle, little, ring, thumb], 1)
 
 
 def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-    """The degrees of freedom (B, 21) of a right hand's pose (B, 45).
+    """The degrees of freedom of a right hand's pose.
 
     Exact for poses made by `pose_from_dofs`; of any other, what a hinge cannot do is left out.
+
+    Args:
+        pose: (B, 45) axis-angle radians, in MANO's order.
+        frames: (15, 3, 3) of `joint_frames`.
+
+    Returns:
+        (B, 21) radians, in the order of `DOF_NAMES`.
     """
     q = _quaternion(pose.view(-1, 15, 3))
     hinge = 2 * torch.atan2((q[..., 1:] * frames[:, 2]).sum(-1), q[..., 0])
     hinge = torch.remainder(hinge + torch.pi, 2 * torch.pi) - torch.pi
     columns: list[torch.Tensor] = []
-    for finger in FINGERS:
+    for finger in FOUR_FINGERS:
         first = FIRST_JOINT[finger] - 1
         b, u, across = frames[first]
-        turned = _rotate(q[:, first], -b)
-        spread = torch.asin((turned @ across).clamp(-1, 1))
-        bend = torch.atan2(-(turned @ u), -(turned @ b))
+        rotated = _rotate(q[:, first], -b)
+        spread = torch.asin((rotated @ across).clamp(-1, 1))
+        bend = torch.atan2(-(rotated @ u), -(rotated @ b))
         columns += [bend, spread, hinge[:, first + 1], hinge[:, first + 2]]
     b, u, across = frames[12]
     from_b, from_u, from_l = (_rotate(q[:, 12], axis) for axis in (b, u, across))
@@ -187,7 +230,7 @@ def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 
 
 def mirror_pose(vectors: torch.Tensor) -> torch.Tensor:
-    """Axis-angle vectors (B, 3 n) of the other hand: the same gesture seen in a mirror across x."""
+    """Axis-angle vectors (B, 3 n), radians, of the other hand: the same gesture seen in a mirror across x."""
     return (vectors.view(len(vectors), -1, 3) * vectors.new_tensor([1.0, -1.0, -1.0])).view(vectors.shape)
 
 
@@ -196,26 +239,40 @@ SQUEEZE: Final = (2.0, 1.4)
 
 
 def squeeze(hand: HandModel, hand_pose: torch.Tensor, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
-    """(N, 45) poses with more flexion: degrees[0] at the five MCPs, degrees[1] at four PIPs and the thumb's IP.
+    """Poses with more flexion, added before the pose's own rotation, so that what is no flexion stays as it is.
 
-    Flexion is added before the pose's own rotation, so that what is no flexion stays as it is.
+    Args:
+        hand: the hand, of either side.
+        hand_pose: (N, 45) axis-angle radians.
+        degrees: added at the five MCPs, and at the four PIPs and the thumb's IP.
+
+    Returns:
+        (N, 45) axis-angle radians.
     """
     from scipy.spatial.transform import Rotation
 
-    more = flexion(hand, degrees)[None]
-    turn = hand.pose_from_dofs(more.to(hand_pose)).detach().cpu().double().numpy().reshape(15, 3)
+    added = flexion(hand, degrees)[None]
+    added_pose = hand.pose_from_dofs(added.to(hand_pose)).detach().cpu().double().numpy().reshape(15, 3)
     count = len(hand_pose)
     own = Rotation.from_rotvec(hand_pose.detach().cpu().double().numpy().reshape(-1, 3))
-    turned = Rotation.from_rotvec(np.tile(turn, (count, 1))) * own
-    return torch.from_numpy(turned.as_rotvec().reshape(count, 45)).to(hand_pose)
+    squeezed = Rotation.from_rotvec(np.tile(added_pose, (count, 1))) * own
+    return torch.from_numpy(squeezed.as_rotvec().reshape(count, 45)).to(hand_pose)
 
 
 def flexion(hand: HandModel, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
-    """(21,) radians by which the finger angles grow in a squeeze: degrees[0] at the MCPs, degrees[1] at PIPs and IP."""
-    more = torch.zeros(len(hand.dof_names))
+    """By how much the degrees of freedom grow in a squeeze.
+
+    Args:
+        hand: the hand.
+        degrees: added at the five MCPs, and at the four PIPs and the thumb's IP.
+
+    Returns:
+        (21,) radians, in the order of `DOF_NAMES`.
+    """
+    added = torch.zeros(len(hand.dof_names))
     for index, name in enumerate(hand.dof_names):
         if name.endswith("MCP bend"):
-            more[index] = np.deg2rad(degrees[0])
+            added[index] = np.deg2rad(degrees[0])
         elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
-            more[index] = np.deg2rad(degrees[1])
-    return more
+            added[index] = np.deg2rad(degrees[1])
+    return added

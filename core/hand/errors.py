@@ -1,4 +1,4 @@
-"""What goes wrong with a hand file, in a sentence."""
+"""What can be wrong with a hand file, in a sentence."""
 
 
 class HandError(ValueError):

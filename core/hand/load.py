@@ -1,4 +1,4 @@
-"""The one door for hands: the embedded one, or the user's own MANO file."""
+"""Loads a hand: the embedded one, or the user's own MANO file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ NEEDED: Final = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights"
 
 
 def load_hand(source: str | Path | None = None, side: str = "right", device: str = "cpu") -> HandModel:
-    """The embedded hand, or a user's MANO_RIGHT/MANO_LEFT (.pkl, read without running it, or .npz).
+    """The embedded hand, or a user's MANO_RIGHT/MANO_LEFT.
+
+    Args:
+        source: a .pkl (read without running it) or .npz file in MANO's form, of either side; None: the embedded hand.
+        side: "right" or "left".
+        device: of the hand's tensors.
 
     Raises:
         HandError: a sentence for the animator: the file is missing, damaged, not MANO's, or tries to run code.
@@ -40,12 +45,22 @@ def load_hand(source: str | Path | None = None, side: str = "right", device: str
     else:
         raise HandError(f"{path.name} is neither a .pkl nor an .npz file; a hand file is MANO_RIGHT or MANO_LEFT.")
     arrays = _checked(arrays, path.name)
-    own = "left" if arrays["v_template"][np.argmax(np.abs(arrays["v_template"][:, 0])), 0] > 0 else "right"
-    return HandModel(_mirrored(arrays) if own != side else arrays, side, "mano").to(device)
+    template = arrays["v_template"]
+    side_of_file = "left" if template[np.argmax(np.abs(template[:, 0])), 0] > 0 else "right"
+    return HandModel(_mirrored(arrays) if side_of_file != side else arrays, side, "mano").to(device)
 
 
 def hand_from_arrays(arrays: dict[str, np.ndarray], side: str = "right", name: str = "embedded") -> HandModel:
-    """A hand of the given side from MANO's arrays, checked and closed; HandError when they do not fit."""
+    """A hand from MANO's arrays, checked, its wrist closed.
+
+    Args:
+        arrays: name to array, of a hand of that side: at least `NEEDED`.
+        side: "right" or "left".
+        name: of the hand, for its attribute and for error messages.
+
+    Raises:
+        HandError: the arrays do not fit; the sentence says which.
+    """
     return HandModel(_checked(arrays, name), side, name)
 
 
@@ -66,7 +81,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """The arrays a hand needs, in their shapes, the wrist closed."""
+    """The arrays a hand needs, their shapes checked, the wrist closed."""
     missing = [key for key in NEEDED if key not in arrays]
     if missing:
         raise HandError(f"{name} is not a hand in MANO's form: it has no {', '.join(missing)}.")
@@ -106,7 +121,7 @@ def _checked(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.size == 0 or faces.min() < 0 or faces.max() >= count:
         raise HandError(f"{name}: its faces do not fit its {count} vertices.")
     if "cap_faces" not in out:
-        faces, out["cap_faces"] = _close(faces)
+        faces, out["cap_faces"] = _close_wrist(faces)
     out["f"] = faces
     return out
 
@@ -118,7 +133,7 @@ def _indices(values: np.ndarray, name: str, key: str) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _close(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _close_wrist(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Faces with every open loop closed by a fan (MANO's wrist), and that fan."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     known = {tuple(edge) for edge in edges.tolist()}

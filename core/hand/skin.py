@@ -1,4 +1,4 @@
-"""Some of the hand's skin, posed without the rest: points and normals for losses that are asked thousands of times."""
+"""Some of the hand's vertices, posed without the rest, for losses that are evaluated thousands of times."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from core.rotations import axis_angle_to_matrix
 if TYPE_CHECKING:
     from core.hand.model import HandModel
 
-#: Every so many vertices of the skin, and of the contact regions.
-STRIDE, REGION_STRIDE = 10, 2
-COUNT: Final = 230  # points of the embedded hand's skin
+#: a sample has every so many vertices of the hand
+STRIDE: Final = 10
+#: and of its contact regions
+REGION_STRIDE: Final = 2
+#: vertices of a sample of the embedded hand with these strides
+COUNT: Final = 230
 
 
 @dataclass(frozen=True)
 class Skin:
-    """Some of N hands' skin.
+    """Some vertices of N posed hands.
 
     Attributes:
-        points: (N, V, 3) metres. normals: (N, V, 3) outward, unit. priors: (H,) rows of the contact regions.
+        points: (N, V, 3) metres.
+        normals: (N, V, 3) outward, unit.
+        priors: (H,) those of the V that are in the hand's contact regions, where contact is likely beforehand.
     """
 
     points: torch.Tensor
@@ -32,14 +37,16 @@ class Skin:
 
 
 class SkinSample(nn.Module):
-    """Points spread over a hand's skin, denser in its contact regions.
+    """Vertices spread over a hand, denser in its contact regions.
 
     Args:
-        hand: whose skin; points are where `hand` puts those vertices, within rounding.
-        stride: every so many vertices of the skin.
+        hand: the hand; the points are where `hand` puts those vertices, within rounding.
+        stride: a sample has every so many vertices.
         anchored: with the vertices that the hand's anchors lie between.
 
     Attributes:
+        rows: (V,) the hand's vertices that are in the sample.
+        priors: (H,) those of the V that are in the hand's contact regions.
         area: (V,) cm2 of skin nearer to each point than to any other, the hand at rest.
     """
 
@@ -52,10 +59,7 @@ class SkinSample(nn.Module):
         rows = torch.cat([spread, regions, corners]).unique()
         self.rows, self.priors = rows, torch.isin(rows, regions).nonzero()[:, 0]
         self.corners = torch.searchsorted(rows, hand.anchor_faces) if anchored else None
-        corners = hand.v_template[hand.faces]
-        across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normal = torch.zeros_like(hand.v_template).index_add_(0, hand.faces.reshape(-1), across.repeat_interleave(3, 0))
-        self.rest_normals = nn.functional.normalize(normal[rows], dim=1)
+        self.rest_normals = vertex_normals(hand.v_template, hand.faces)[rows]
         self.template, self.weights = hand.v_template[rows], hand.lbs_weights[rows]
         nearest = torch.cdist(hand.v_template, self.template).argmin(1)
         self.area = torch.zeros(len(rows), device=rows.device).index_add_(0, nearest, vertex_area(hand))
@@ -64,9 +68,15 @@ class SkinSample(nn.Module):
 
     def forward(self, rotation: torch.Tensor, hand_pose: torch.Tensor, transl: torch.Tensor,
                 betas: torch.Tensor) -> Skin:
-        """Poses N hands, as `HandModel.forward` does, but for wrists given as matrices (N, 3, 3).
+        """Poses N hands, as `HandModel.forward` does, but for wrists given as matrices.
 
-        An axis-angle of a wrist near half a turn has no gradient worth the name. Normals are turned with the bones.
+        The gradient of an axis-angle vector near half a turn is useless. Normals are rotated with the bones.
+
+        Args:
+            rotation: (N, 3, 3) of the wrist.
+            hand_pose: (N, 45) axis-angle radians.
+            transl: (N, 3) metres.
+            betas: (N, 10) shape.
         """
         count = len(hand_pose)
         fingers = axis_angle_to_matrix(hand_pose.reshape(count, 15, 3))
@@ -84,7 +94,11 @@ class SkinSample(nn.Module):
         return Skin(points.transpose(1, 2), (normals / length).transpose(1, 2), self.priors)
 
     def anchors(self, skin: Skin) -> torch.Tensor:
-        """(N, 32, 3) the hands' anchors, of an `anchored` sample."""
+        """(N, 32, 3) the hands' anchors, metres.
+
+        Raises:
+            ValueError: the sample is not `anchored`.
+        """
         if self.corners is None:
             raise ValueError("this sample of the skin is without the anchors' vertices")
         return (skin.points[:, self.corners] * self.hand.anchor_weights[..., None]).sum(2)
@@ -92,11 +106,14 @@ class SkinSample(nn.Module):
 
 @dataclass(frozen=True)
 class SkinRows:
-    """Vertices of one hand shape's skin, posed from the transforms of its bones.
+    """Some vertices of one hand shape, posed from the transforms of its bones.
 
     Attributes:
-        rest: (V, 3) at rest, metres. weights: (V, 16) of skinning. correctives: (135, 3 V).
-        normals: (V, 3) outward at rest. area: (V,) cm2 that each stands for.
+        rest: (V, 3) at rest, metres.
+        weights: (V, 16) of skinning.
+        correctives: (135, 3 V) metres, the pose correctives.
+        normals: (V, 3) outward at rest, unit.
+        area: (V,) cm2 of skin that each stands for.
     """
 
     rest: torch.Tensor
@@ -106,16 +123,21 @@ class SkinRows:
     area: torch.Tensor
 
     def __getitem__(self, rows: torch.Tensor) -> SkinRows:
-        few = self.correctives.unflatten(1, (-1, 3))[:, rows].flatten(1)
-        return SkinRows(self.rest[rows], self.weights[rows], few, self.normals[rows], self.area[rows])
+        correctives = self.correctives.unflatten(1, (-1, 3))[:, rows].flatten(1)
+        return SkinRows(self.rest[rows], self.weights[rows], correctives, self.normals[rows], self.area[rows])
 
     def to(self, device: torch.device | str) -> SkinRows:
         return SkinRows(*(getattr(self, field.name).to(device) for field in fields(SkinRows)))
 
     def points(self, rotations: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
-        """(B, V, 3) of (B, 16, 3, 3) rotations of the bones, each against its parent's, and (B, 16, 4, 4) transforms.
+        """The posed points. The gradient is that of the bones alone: correctives are small, and half of the cost.
 
-        The gradient is that of the bones alone: correctives are small, and half of the cost.
+        Args:
+            rotations: (B, 16, 3, 3) of the bones, each against its parent's.
+            transforms: (B, 16, 4, 4) of `HandModel.chain`.
+
+        Returns:
+            (B, V, 3) metres.
         """
         rest = torch.cat([self.rest, torch.ones_like(self.rest[:, :1])], 1)
         return blended(self.weights, rest, transforms[:, :, :3]) + self._moved_correctives(rotations, transforms)
@@ -124,20 +146,26 @@ class SkinRows:
     def _moved_correctives(self, rotations: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
         count = len(rotations)
         feature = (rotations[:, 1:] - torch.eye(3).to(rotations)).reshape(count, 135)
-        off = (feature @ self.correctives).unflatten(1, (-1, 3)).transpose(1, 2)
-        turns = transforms[:, :, :3, :3].reshape(count, 16, 9).transpose(1, 2) @ self.weights.T
-        return (turns.unflatten(1, (3, 3)) * off[:, None]).sum(2).transpose(1, 2)
+        offsets = (feature @ self.correctives).unflatten(1, (-1, 3)).transpose(1, 2)
+        blended_rotations = transforms[:, :, :3, :3].reshape(count, 16, 9).transpose(1, 2) @ self.weights.T
+        return (blended_rotations.unflatten(1, (3, 3)) * offsets[:, None]).sum(2).transpose(1, 2)
 
     @torch.no_grad()
     def normals_under(self, transforms: torch.Tensor) -> torch.Tensor:
-        """(B, V, 3) normals, turned with the bones."""
+        """(B, V, 3) normals, rotated with the bones, of transforms (B, 16, 4, 4)."""
         return blended(self.weights, self.normals, transforms[:, :, :3, :3])
 
 
 def blended(weights: torch.Tensor, points: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
-    """(B, P, 3) of points (P, D), the mean of what moves (B, 16, 3, D) make of each, weighted (P, 16).
+    """Linear blend skinning, as one product of matrices: blending the maps first takes several times as long.
 
-    As one product of matrices: a mean of maps and then as many small products take several times as long.
+    Args:
+        weights: (P, 16) of skinning.
+        points: (P, D) at rest: D is 4 for homogeneous points, 3 for directions.
+        moves: (B, 16, 3, D) linear maps of the bones.
+
+    Returns:
+        (B, P, 3) the weighted mean of what the maps make of each point.
     """
     rows = (weights[:, :, None] * points[:, None]).flatten(1)
     return (moves.transpose(1, 2).flatten(2) @ rows.T).transpose(1, 2)
@@ -152,7 +180,7 @@ def vertex_area(hand: HandModel) -> torch.Tensor:
 
 
 def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
-    """(V, 3) area-weighted unit normals of (V, 3) vertices."""
+    """(V, 3) area-weighted unit normals of a mesh's vertices (V, 3), its triangles (F, 3) outward."""
     corners = vertices[faces]
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     total = torch.zeros_like(vertices).index_add_(0, faces.reshape(-1), normal.repeat_interleave(3, 0))

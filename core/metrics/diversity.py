@@ -1,4 +1,4 @@
-"""How varied grasps are: entropy and cluster size of k-means clusters, as the papers report them, and neighbours."""
+"""How diverse grasps are: entropy and cluster size of k-means clusters, as the papers report them, and neighbours."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ from typing import Final
 import numpy as np
 import torch
 
+#: of k-means, as in the papers
 CLUSTERS: Final = 20
-#: of k-means, whose mean is told: by one the entropy of the same grasps is off by .03 to .07, as much as methods differ
-STARTS: Final = 16
+#: runs of k-means that are averaged: a single run's entropy of the same grasps varies as much as methods differ
+RUNS: Final = 16
 FEATURES: Final = ("whitened_joints", "canonical_joints_cm", "parameters")
 
 
 def features(name: str, joints: torch.Tensor, parameters: torch.Tensor | None = None) -> np.ndarray:
-    """(N, D) what is clustered.
+    """What is clustered.
 
     Args:
-        name: whitened_joints (FastGrasp: 21 joints, each coordinate divided by its deviation), canonical_joints_cm
-            (HALO: wrist at the origin, palm turned to one frame, centimetres) or parameters (D-VQVAE, as they are).
-        joints: (N, 21, 3) metres. parameters: (N, P), for the last.
+        name: whitened_joints (FastGrasp: 21 joints, each coordinate divided by its standard deviation),
+            canonical_joints_cm (HALO: wrist at the origin, palm rotated to one frame, centimetres) or parameters
+            (D-VQVAE, as they are).
+        joints: (N, 21, 3) metres.
+        parameters: (N, P), for the last.
+
+    Returns:
+        (N, D) float64.
+
+    Raises:
+        ValueError: there are no features of that name, or the parameters are missing.
     """
     if name == "whitened_joints":
         flat = joints.double().reshape(len(joints), -1).numpy()
@@ -34,22 +43,28 @@ def features(name: str, joints: torch.Tensor, parameters: torch.Tensor | None = 
 
 def canonical(joints: torch.Tensor) -> torch.Tensor:
     """(N, 21, 3) joints with the wrist at the origin, the middle knuckle along x, the palm's plane in x and y."""
-    moved = joints - joints[:, :1]
-    x = torch.nn.functional.normalize(moved[:, 4], dim=1)
-    side = moved[:, 1] - moved[:, 7]
+    relative = joints - joints[:, :1]
+    x = torch.nn.functional.normalize(relative[:, 4], dim=1)
+    side = relative[:, 1] - relative[:, 7]
     z = torch.nn.functional.normalize(torch.linalg.cross(x, side), dim=1)
     frame = torch.stack([x, torch.linalg.cross(z, x), z], 1)
-    return moved @ frame.transpose(1, 2)
+    return relative @ frame.transpose(1, 2)
 
 
 def clustered(values: np.ndarray, seed: int = 0, clusters: int = CLUSTERS) -> tuple[float, float]:
-    """Entropy (natural log, at most ln 20 = 2.996) and mean distance to the nearest of k-means' 20 centres.
+    """The papers' two measures of diversity, by one run of k-means.
 
     Args:
-        values: (N, D) features of more grasps than clusters. seed: of the first centres.
+        values: (N, D) features of more grasps than clusters.
+        seed: of the first centres (k-means++).
+        clusters: how many there are.
+
+    Returns:
+        The entropy of the clusters' shares (natural logarithm: at most ln 20 = 2.996), and the mean distance to the
+        nearest cluster's centre, in the features' unit.
 
     Raises:
-        ValueError: there are no more grasps than clusters, where both figures say nothing but how many there are.
+        ValueError: there are no more grasps than clusters, where both values say nothing but how many there are.
     """
     from scipy.cluster.vq import kmeans2, vq
 

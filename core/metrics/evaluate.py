@@ -1,4 +1,4 @@
-"""Both rulers laid on a set of grasps: per-grasp values and the means that go into a table."""
+"""Both protocols over a set of grasps: per-grasp values and the means that go into a table."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.metrics.diversity import CLUSTERS, FEATURES, STARTS, clustered, features
+from core.metrics.diversity import CLUSTERS, FEATURES, RUNS, clustered, features
 from core.metrics.paper import paper_measures
 from core.metrics.strict import strict_measures
 from core.metrics.truth import truth_measures
+from core.progress import Progress
 from core.quality.hold import hold_test
 from core.quality.symmetry import find_symmetry, most_different
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
 PROTOCOLS: Final = ("paper", "strict", "both")
+#: coefficients beside the strict protocol's own with which the hold test is run
 OTHER_FRICTIONS: Final = (0.5, 0.7)
 
 
@@ -32,9 +32,12 @@ class Evaluation:
 
     Attributes:
         count: of the grasps.
-        paper, strict, truth: name -> mean over them, units in the names; empty where not asked for.
-        each: "paper", "strict", "truth" -> name -> (N,) value of each grasp; strict's parts are (N, 6).
-        joints: (N, 21, 3) metres, object frame, for diversity over several objects. parameters: (N, 61).
+        paper: name to mean by the papers' protocol, units in the names; empty where not asked for.
+        strict: likewise by the strict protocol.
+        truth: likewise against the true grasps.
+        each: "paper", "strict", "truth" to name to the (N,) values of the grasps; strict's parts are (N, 6).
+        joints: (N, 21, 3) metres, object frame, for diversity over several objects.
+        parameters: (N, 61) likewise: wrist rotation, pose, translation and shape.
     """
 
     count: int
@@ -47,12 +50,15 @@ class Evaluation:
 
 
 def evaluate(obj: GraspObject, hand: HandModel, grasps: Grasps, protocol: str = "both",
-             progress: Callable[[float, str], object] | None = None, truth: Grasps | None = None) -> Evaluation:
+             progress: Progress | None = None, truth: Grasps | None = None) -> Evaluation:
     """Measures all grasps as they come; none is rejected, drawn again or left out.
 
     Args:
-        obj: the object. hand: of the grasps' side. grasps: in the object's frame. protocol: one of `PROTOCOLS`.
-        progress: called with a fraction and a stage's name, several times a second; ends the work by raising.
+        obj: the object.
+        hand: of the grasps' side.
+        grasps: in the object's frame.
+        protocol: one of `PROTOCOLS`.
+        progress: told what is being done; None hears nothing.
         truth: for each grasp the true one, of the same hand and object.
 
     Raises:
@@ -63,40 +69,44 @@ def evaluate(obj: GraspObject, hand: HandModel, grasps: Grasps, protocol: str = 
     check_grasps(hand, grasps)
     if truth is not None:
         check_truth(hand, grasps, truth)
-    say = progress or (lambda fraction, stage: None)
-
-    def steps(first: float, last: float, stage: str) -> Callable[[float], object]:
-        say(first, stage)
-        return lambda share: say(first + (last - first) * share, stage)
-
+    progress = progress or Progress()
     with torch.no_grad():
         joints = hand(**grasps.to(hand.v_template.device).parameters()).joints.cpu()
     parameters = torch.cat([value.cpu() for value in grasps.parameters().values()], 1)
-    paper: dict[str, float] = {}
-    strict: dict[str, float] = {}
-    true: dict[str, float] = {}
+    paper_means: dict[str, float] = {}
+    strict_means: dict[str, float] = {}
+    truth_means: dict[str, float] = {}
     each: dict[str, dict[str, torch.Tensor]] = {}
     if protocol != "strict":
-        each["paper"] = paper_measures(obj, hand, grasps, tell=steps(0.0, 0.35, "The papers' protocol"))
-        paper = means(each["paper"]) | diversity([joints], [parameters])
+        each["paper"] = paper_measures(obj, hand, grasps, progress=progress.sub(0.0, 0.35, "The papers' protocol"))
+        paper_means = means(each["paper"]) | diversity([joints], [parameters])
     if protocol != "paper":
-        each["strict"] = strict_measures(obj, hand, grasps, tell=steps(0.35, 0.7, "The strict protocol"))
+        each["strict"] = strict_measures(obj, hand, grasps, progress=progress.sub(0.35, 0.7, "The strict protocol"))
         for place, friction in enumerate(OTHER_FRICTIONS):
             begin = 0.7 + 0.1 * place
-            again = steps(begin, begin + 0.1, f"Holding with friction {friction}")
-            each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, tell=again).held
-        strict = means({name: value for name, value in each["strict"].items() if name != "parts"})
-        strict["parts"] = float(each["strict"]["parts"].sum(1).float().mean())
-        strict["different"] = float(len(most_different(joints, find_symmetry(obj))))
+            part = progress.sub(begin, begin + 0.1, f"Holding with friction {friction}")
+            each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, tell=part).held
+        strict_means = means({name: value for name, value in each["strict"].items() if name != "parts"})
+        strict_means["parts"] = float(each["strict"]["parts"].sum(1).float().mean())
+        strict_means["different"] = float(len(most_different(joints, find_symmetry(obj))))
     if truth is not None:
-        each["truth"] = truth_measures(obj, hand, grasps, truth, steps(0.9, 1.0, "Against the truth"))
-        true = means(each["truth"])
-    say(1.0, "Done")
-    return Evaluation(len(grasps), paper, strict, true, each, joints, parameters)
+        each["truth"] = truth_measures(obj, hand, grasps, truth, progress.sub(0.9, 1.0, "Against the truth"))
+        truth_means = means(each["truth"])
+    progress(1.0, "Done")
+    return Evaluation(len(grasps), paper_means, strict_means, truth_means, each, joints, parameters)
 
 
 def check_grasps(hand: HandModel, grasps: Grasps, what: str = "grasps") -> None:
-    """ValueError with a sentence where there are none, or they are another hand's, or hold what is no number."""
+    """Checks that grasps can be measured.
+
+    Args:
+        hand: the hand that they should be of.
+        grasps: the grasps.
+        what: what to call them in the message.
+
+    Raises:
+        ValueError: there are none, they are of the other hand, or they hold numbers that no grasp has; a sentence.
+    """
     if not len(grasps):
         raise ValueError(f"There are no {what} to evaluate.")
     if grasps.hand != hand.side:
@@ -109,7 +119,11 @@ def check_grasps(hand: HandModel, grasps: Grasps, what: str = "grasps") -> None:
 
 
 def check_truth(hand: HandModel, grasps: Grasps, truth: Grasps) -> None:
-    """ValueError with a sentence where true grasps do not fit the grasps."""
+    """Checks that there is one true grasp for each grasp.
+
+    Raises:
+        ValueError: there is not, or they cannot be measured; a sentence.
+    """
     check_grasps(hand, truth, "true grasps")
     if len(truth) != len(grasps):
         raise ValueError(f"There are {len(grasps)} grasps and {len(truth)} true ones: the truth holds one for each "
@@ -117,18 +131,24 @@ def check_truth(hand: HandModel, grasps: Grasps, truth: Grasps) -> None:
 
 
 def means(measures: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Name to the mean over all grasps."""
     return {name: float(value.float().mean()) for name, value in measures.items()}
 
 
 def diversity(joints: list[torch.Tensor], parameters: list[torch.Tensor]) -> dict[str, float]:
     """Entropy and cluster size over the grasps of one object or of several, by each paper's features.
 
-    Empty for no more grasps than clusters, where they would say nothing.
+    Args:
+        joints: (N, 21, 3) metres, of each object's grasps.
+        parameters: (N, P), likewise.
+
+    Returns:
+        Name to value; empty for no more grasps than clusters, where they would say nothing.
     """
-    every, raw = torch.cat(joints), torch.cat(parameters)
-    found = {}
-    for name in FEATURES if len(every) > CLUSTERS else ():
-        values = features(name, every, raw)
-        entropy, size = np.mean([clustered(values, seed) for seed in range(STARTS)], 0).tolist()
+    all_joints, all_parameters = torch.cat(joints), torch.cat(parameters)
+    found: dict[str, float] = {}
+    for name in FEATURES if len(all_joints) > CLUSTERS else ():
+        values = features(name, all_joints, all_parameters)
+        entropy, size = np.mean([clustered(values, seed) for seed in range(RUNS)], 0).tolist()
         found |= {f"entropy_{name}": entropy, f"cluster_{name}": size}
     return found

@@ -1,8 +1,8 @@
 """Frechet distances between sets of grasps, in joint-angle and in contact space.
 
-JHOD reports a FID over renders, which needs an Inception network that cannot be had here. These are the same distance
-between Gaussians, of features that say what a hand does; they do not compare with a published FID. Like that one they
-come out larger for few grasps: only sets of like size compare.
+JHOD reports a FID over renders, which needs an Inception network that is not among this project's weights. These are
+the same distance between Gaussians, of features that describe the hand; they do not compare with a published FID. Like
+that one they come out larger for few grasps: only sets of like size compare.
 """
 
 from __future__ import annotations
@@ -15,41 +15,43 @@ import numpy as np
 import torch
 
 from core.files import digest_of, save_arrays, user_cache
+from core.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
 
-REACH: Final = 0.03  # metres: an anchor farther than this from the object is away
+#: metres: distances of the hand's anchors from the object are clamped to this
+REACH: Final = 0.03
 SPACES: Final = ("angles", "contact")
+#: how training grasps may be held out
 SPLITS: Final = ("shape", "family")
-VERSION: Final = 1  # of the features
+#: of the features; part of the cache files' names
+VERSION: Final = 1
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of the Gaussians of (N, D) and (M, D) features.
 
-    Dowson and Landau (1982), equation 16. The trace of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2), which exists
-    where features do not vary, too.
+    Dowson and Landau, "The Frechet Distance between Multivariate Normal Distributions" (1982), equation 16. The trace
+    of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2), which also exists where features do not vary.
     """
     difference = first.mean(0) - second.mean(0)
-    one, two = (np.atleast_2d(np.cov(values, rowvar=False)) for values in (first, second))
-    values, axes = np.linalg.eigh(one)
+    c1, c2 = (np.atleast_2d(np.cov(values, rowvar=False)) for values in (first, second))
+    values, axes = np.linalg.eigh(c1)
     root = axes * np.sqrt(np.maximum(values, 0)) @ axes.T
-    common = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ two @ root), 0)).sum()
-    return max(0.0, float(difference @ difference + np.trace(one) + np.trace(two) - 2 * common))
+    common = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ c2 @ root), 0)).sum()
+    return max(0.0, float(difference @ difference + np.trace(c1) + np.trace(c2) - 2 * common))
 
 
 def angle_features(hand: HandModel, hand_pose: torch.Tensor) -> np.ndarray:
-    """(N, 21) the finger angles in radians."""
+    """(N, 21) the joint angles, radians, of hand poses (N, 45)."""
     return hand.dofs_from_pose(hand_pose).detach().cpu().double().numpy()
 
 
 def contact_features(obj: GraspObject, hand: HandModel, vertices: torch.Tensor) -> np.ndarray:
-    """(N, 32) centimetres from the hand's anchors to the object's surface, at most 3, of vertices (N, V, 3)."""
+    """(N, 32) signed centimetres from the object's surface to the hands' anchors, clamped, of vertices (N, V, 3)."""
     distance, _ = obj.grid.query(hand.anchors(vertices.to(hand.v_template.device)).detach().cpu())
     return 100 * distance.clamp(-REACH, REACH).cpu().double().numpy()
 
@@ -62,15 +64,19 @@ def grasp_features(obj: GraspObject, hand: HandModel, grasps: Grasps) -> dict[st
 
 
 def held_out_features(training: str | Path, split: str, hand: HandModel, folder: str | Path | None = None,
-                      objects: str | Path | None = None,
-                      tell: Callable[[float], object] | None = None) -> dict[str, np.ndarray]:
+                      objects: str | Path | None = None, progress: Progress | None = None) -> dict[str, np.ndarray]:
     """The features of the training grasps that are held out, on their own objects.
 
     Args:
-        training: the file of training grasps. split: "shape" or "family". hand: the right hand.
+        training: the file of training grasps.
+        split: one of `SPLITS`.
+        hand: the right hand.
         folder: where the features are kept, by the content of file and hand; None is the user's cache folder.
         objects: a folder for prepared objects (`core.dataset.training_grasps.training_object`).
-        tell: called with the share that is done, after each object.
+        progress: told after each object; None hears nothing.
+
+    Returns:
+        Space to features, as `grasp_features` gives them.
 
     Raises:
         ValueError: nothing is held out in that split.
@@ -88,12 +94,12 @@ def held_out_features(training: str | Path, split: str, hand: HandModel, folder:
     numbers = np.unique(held.object)
     if not len(numbers):
         raise ValueError(f"{Path(training).name} holds no grasps that are held out by {split}.")
+    progress = progress or Progress()
     found: list[dict[str, np.ndarray]] = []
     for number in numbers:
         obj = training_object(held.objects[number], objects)
         found.append(grasp_features(obj, hand, held[held.object == number].grasps(hand)))
-        if tell is not None:
-            tell(len(found) / len(numbers))
+        progress(len(found) / len(numbers))
     features = {space: np.concatenate([one[space] for one in found]) for space in SPACES}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +110,7 @@ def held_out_features(training: str | Path, split: str, hand: HandModel, folder:
 
 
 def frechet_distances(features: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
-    """Space -> distance (rad2 of angles, cm2 of contact) of two sets of grasps.
+    """Space to the distance (rad2 of angles, cm2 of contact) between two sets of grasps.
 
     A space is left out where either set has no more grasps than features, whose Gaussian would be flat.
     """

@@ -1,4 +1,4 @@
-"""Meshes in, cleaned; points, distances and places to grasp."""
+"""Objects: meshes loaded, cleaned and measured; distances to them, and places on them that hands grasp."""
 
 from __future__ import annotations
 

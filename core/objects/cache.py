@@ -1,4 +1,4 @@
-"""Prepared objects in the user's cache folder: a mesh that comes again is not measured again."""
+"""Prepared objects in the user's cache folder, so that a mesh that comes again is not prepared again."""
 
 from __future__ import annotations
 
@@ -18,28 +18,33 @@ from core.objects.prepare import check_graspable, prepare_object
 from core.objects.storage import load_object, save_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from core.objects.grasp_object import GraspObject
+    from core.progress import Progress
 
-#: bytes the folder may hold; what was not used for longest goes first
+#: bytes the folder may hold; what was not used for longest is deleted first
 MOST_BYTES: Final = 1 << 30
-#: seconds after which a file that nobody finished is taken away
-FORGOTTEN: Final = 3600
+#: seconds after which an unfinished file is deleted
+ABANDONED_AFTER: Final = 3600
 
 
 def cached_object(vertices: np.ndarray, faces: np.ndarray, any_size: bool = False, folder: str | Path | None = None,
-                progress: Callable[[float, str], object] | None = None) -> GraspObject:
-    """`prepare_object`, from the folder where this mesh was prepared by this program before.
+                  progress: Progress | None = None) -> GraspObject:
+    """`prepare_object`, or its result from the folder where this program kept it.
 
     Two processes may keep the same object at once. A folder that cannot be written to is done without.
 
     Args:
-        vertices, faces, any_size, progress: as for `prepare_object`.
-        folder: where; None is the user's cache folder.
+        vertices: as for `prepare_object`.
+        faces: likewise.
+        any_size: likewise.
+        folder: of the cache; None is the user's cache folder.
+        progress: as for `prepare_object`.
+
+    Raises:
+        ObjectError: as for `prepare_object`.
     """
     vertices, faces = np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.int64)
-    digest = hashlib.sha256(f"{_program()} {vertices.shape} {faces.shape}".encode())
+    digest = hashlib.sha256(f"{program_digest()} {vertices.shape} {faces.shape}".encode())
     digest.update(vertices.data)
     digest.update(faces.data)
     folder = user_cache("objects") if folder is None else Path(folder)
@@ -63,14 +68,19 @@ def cached_object(vertices: np.ndarray, faces: np.ndarray, any_size: bool = Fals
 
 
 def make_room(folder: Path, most: int = MOST_BYTES) -> None:
-    """Takes away what was not used for longest, until at most `most` bytes are left, and what nobody finished."""
+    """Deletes what was not used for longest, until at most `most` bytes are left, and abandoned unfinished files.
+
+    Args:
+        folder: of the cache.
+        most: bytes; the object used last stays, however large it is.
+    """
     found = []
     for path in folder.iterdir():
-        with contextlib.suppress(OSError):  # another process took it away
-            known = path.stat()
+        with contextlib.suppress(OSError):  # another process deleted it
+            stat = path.stat()
             if path.suffix == ".npz":
-                found.append((known.st_mtime, known.st_size, path))
-            elif path.suffix == ".part" and time.time() - known.st_mtime > FORGOTTEN:
+                found.append((stat.st_mtime, stat.st_size, path))
+            elif path.suffix == ".part" and time.time() - stat.st_mtime > ABANDONED_AFTER:
                 path.unlink()
     total = sum(size for _, size, _ in found)
     for _, size, path in sorted(found)[:-1]:
@@ -81,7 +91,7 @@ def make_room(folder: Path, most: int = MOST_BYTES) -> None:
 
 
 @cache
-def _program() -> str:
-    """What stands for the code that prepares: what another version kept is not taken for this one's."""
+def program_digest() -> str:
+    """A hash of the code that prepares objects, so that another version's results are not used."""
     files = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

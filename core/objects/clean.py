@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from core.objects.errors import ObjectError
+from core.objects.mesh_query import face_normals_areas
 from core.objects.simplify import DENSE, simplify_dense
 from core.objects.topology import (
     edge_table,
     face_components,
-    face_normals_areas,
     open_components,
     orient_consistently,
     orient_outward,
     thicken,
 )
 
-WELD = 1e-6
-"""Vertices nearer than this share of the object's size are one vertex."""
-SHEET = 0.0005
-"""Thickness given to a surface that encloses nothing, metres."""
-OPENING = 0.025
-"""A part with an opening wider than this is a sheet, not a solid with a hole, metres."""
+#: share of the object's size: vertices nearer to each other are one vertex
+WELD: Final = 1e-6
+#: metres, thickness given to a surface that encloses nothing
+SHEET: Final = 0.0005
+#: metres: a part with an opening wider than this is a sheet, not a solid with a hole
+OPENING: Final = 0.025
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class CleanMesh:
 
 
 def clean_mesh(vertices: np.ndarray, faces: np.ndarray) -> CleanMesh:
-    """Makes one outward-oriented surface of a triangle soup.
+    """Makes one outward-oriented surface of unordered triangles.
 
     Drops faces with non-finite corners, merges duplicate vertices, drops degenerate and doubled
     faces, makes the winding consistent and outward, and gives a thin wall to parts that are open
@@ -93,6 +94,7 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray) -> CleanMesh:
 
 
 def _checked(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices (V, 3) float64 and those of the faces (F, 3) int64 whose corners are finite."""
     vertices = np.asarray(vertices, dtype=np.float64)
     faces = np.asarray(faces)
     if vertices.ndim != 2 or vertices.shape[1] != 3:
@@ -115,6 +117,7 @@ def _checked(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and faces with the vertices of each small cell merged into one; unused ones are dropped."""
     used = np.unique(faces)
     points = vertices[used]
     low = points.min(0)
@@ -130,6 +133,7 @@ def _weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _without_degenerate(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The faces (F, 3) that are neither lines nor points."""
     a, b, c = faces.T
     faces = faces[(a != b) & (b != c) & (c != a)]
     if not len(faces):
@@ -156,5 +160,6 @@ def _without_doubles(faces: np.ndarray) -> np.ndarray:
 
 
 def _compact(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and faces without unused vertices."""
     used, inverse = np.unique(faces, return_inverse=True)
     return vertices[used], inverse.reshape(faces.shape).astype(np.int64)

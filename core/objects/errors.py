@@ -22,7 +22,7 @@ class UngraspableSizeError(ObjectError):
         self.suggested_scale = suggested_scale
 
 
-class ObjectTooLarge(UngraspableSizeError):  # noqa: N818 - the name callers and the wire know
+class ObjectTooLarge(UngraspableSizeError):  # noqa: N818  the name that callers know
     """No place on the object is narrow enough for a hand."""
 
 

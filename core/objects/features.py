@@ -1,9 +1,9 @@
-"""Places where hands take thin things: the rims of walls, and rods and handles."""
+"""Thin places that hands grasp: the rims of walls, and rods and handles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from core.objects.grasp_object import GraspObject
     from core.objects.mesh_query import ExactSurface
 
-WALL = 0.008
-"""Thicker is no wall, metres."""
-ROD = 0.045
-"""Wider is no rod, metres."""
-SLENDER = 1.8
-"""A rod is longer than this many widths, seen from inside."""
+#: metres, thickness of the thickest wall
+WALL: Final = 0.008
+#: metres, width of the widest rod
+ROD: Final = 0.045
+#: a rod is longer than this many widths, along straight lines inside it
+SLENDER: Final = 1.8
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RodPoints:
         points: (N, 3) the middle of the cross-section.
         axis: (N, 3) unit, along the part (either way).
         radius: (N, 2) smallest and largest half width of the cross-section.
-        length: (N,) how far one sees along the axis inside the part.
+        length: (N,) of the straight line along the axis inside the part.
         inner: (N, 3) unit, perpendicular to the axis, towards another part of the object across free
             space (a handle's hole); zero where there is none.
         gap: (N,) width of that free space; inf where there is none.
@@ -68,10 +68,15 @@ class RodPoints:
 
 
 def rims(obj: GraspObject, count: int, generator: torch.Generator) -> RimPoints:
-    """At most `count` places on the rims of walls thinner than 8 mm, drawn at random.
+    """Places on the rims of walls thinner than 8 mm, drawn at random.
 
     The middles of the wall under the object's points form a sheet; where all neighbours lie on one
     side the sheet ends, and a ray inside the wall finds the edge itself.
+
+    Args:
+        obj: the object.
+        count: how many places at most.
+        generator: of the draw, on the CPU.
     """
     from scipy.spatial import cKDTree
 
@@ -101,7 +106,7 @@ def rims(obj: GraspObject, count: int, generator: torch.Generator) -> RimPoints:
     ends = length < reach
     rows, outward, length = rows[ends], outward[ends], length[ends]
     edge = middle[rows] + outward * length[:, None]
-    free = ~_turns(obj, edge, normal[rows], width[rows], reach)
+    free = ~_leaves_plane(obj, edge, normal[rows], width[rows], reach)
     for step in (0.004, 0.012):
         beyond = torch.from_numpy(edge + outward * step).to(obj.points)
         free &= obj.grid.query(beyond)[0].cpu().numpy() > 0.6 * step
@@ -133,20 +138,28 @@ def _smoothed(
     return rows[kept], mean[kept] / length[kept, None]
 
 
-def _turns(obj: GraspObject, edge: np.ndarray, normal: np.ndarray, width: np.ndarray, reach: float) -> np.ndarray:
-    """Whether at each edge (N, 3) the surface leaves the wall's plane: a cup's foot is a corner, no rim."""
+def _leaves_plane(
+    obj: GraspObject, edge: np.ndarray, normal: np.ndarray, width: np.ndarray, reach: float
+) -> np.ndarray:
+    """(N,) bool: at the edge (N, 3) the surface leaves the wall's plane; a cup's foot is a corner, no rim."""
     from scipy.spatial import cKDTree
 
     points = obj.points.cpu().double().numpy()
-    turns = np.zeros(len(edge), bool)
+    leaves = np.zeros(len(edge), bool)
     for row, near in enumerate(cKDTree(points).query_ball_point(edge, 1.3 * reach) if len(edge) else ()):
         aside = np.abs((points[near] - edge[row]) @ normal[row])
-        turns[row] = (aside > width[row] / 2 + 0.4 * reach).mean() > 0.15 if near else True
-    return turns
+        leaves[row] = (aside > width[row] / 2 + 0.4 * reach).mean() > 0.15 if near else True
+    return leaves
 
 
 def rods(obj: GraspObject, count: int, generator: torch.Generator) -> RodPoints:
-    """At most `count` places inside parts that are narrower than 4.5 cm both ways and longer than wide."""
+    """Places inside parts that are narrower than 4.5 cm in two directions and longer than wide, drawn at random.
+
+    Args:
+        obj: the object.
+        count: how many places at most.
+        generator: of the draw, on the CPU.
+    """
     surface = obj.surface
     width = obj.thickness.cpu().double().numpy()
     narrow = np.flatnonzero(width < ROD)
@@ -163,31 +176,31 @@ def rods(obj: GraspObject, count: int, generator: torch.Generator) -> RodPoints:
         axis = np.linalg.eigh(spread)[1][:, :, -1] if len(centre) else axis
         around = _around(axis, 8)
         ahead, behind = _chords(surface, centre, around)
-        seen = np.isfinite(ahead) & np.isfinite(behind)
-        shift = around * np.where(seen, np.where(seen, ahead, 0) - np.where(seen, behind, 0), 0)[..., None] / 2
+        both = np.isfinite(ahead) & np.isfinite(behind)
+        shift = around * np.where(both, np.where(both, ahead, 0) - np.where(both, behind, 0), 0)[..., None] / 2
         centre = centre + shift.mean(1) * 2
     around = _around(axis, 8)
     ahead, behind = _chords(surface, centre, around)
     across = ahead + behind
     along = np.add(*_chords(surface, centre, axis[:, None]))[:, 0]
-    # Along a bent part the straight view is short; slanted ones see further.
-    good = (
+    # Along a bent part the straight line is short; slanted ones are longer.
+    is_rod = (
         (across.max(1, initial=0) < ROD)
         & (along > SLENDER * across.max(1, initial=0))
         & (along > 0.02)
         & np.isfinite(along)
         & surface.inside(centre)
     )
-    rows = np.flatnonzero(good)
-    rows = rows[_alone(obj, centre[rows], axis[rows], across[rows].max(1, initial=0) / 2)][:count]
+    rows = np.flatnonzero(is_rod)
+    rows = rows[_stands_alone(obj, centre[rows], axis[rows], across[rows].max(1, initial=0) / 2)][:count]
     centre, axis, around = centre[rows], axis[rows], around[rows]
     inner, gap = _inner_side(surface, centre, around, ahead[rows], behind[rows])
     radius = np.stack([across[rows].min(1, initial=np.inf), across[rows].max(1, initial=0)], 1) / 2
     return RodPoints(*_tensors(centre, axis, radius, along[rows], inner, gap, like=obj.points))
 
 
-def _alone(obj: GraspObject, centre: np.ndarray, axis: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Whether the surface around each centre (N, 3) keeps to the axis (N,): a curved wall looks narrow from inside."""
+def _stands_alone(obj: GraspObject, centre: np.ndarray, axis: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """(N,) bool: the surface around centre (N, 3) is all near its axis (N, 3); a curved wall is narrow from inside."""
     from scipy.spatial import cKDTree
 
     points = obj.points.cpu().double().numpy()
@@ -203,18 +216,18 @@ def _alone(obj: GraspObject, centre: np.ndarray, axis: np.ndarray, radius: np.nd
 def _inner_side(
     surface: ExactSurface, centre: np.ndarray, around: np.ndarray, ahead: np.ndarray, behind: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Direction (N, 3) across a finger-wide free space to another part, and its width (N,)."""
+    """Directions (N, 3) across free space of a finger's width to another part, and its width (N,); see `RodPoints`."""
     directions = np.concatenate([around, -around], 1)
     start = np.concatenate([ahead, behind], 1) + 1e-5
     origins = centre[:, None] + directions * start[..., None]
     length, _ = surface.first_hit(origins.reshape(-1, 3), directions.reshape(-1, 3))
     length = length.reshape(start.shape)
-    seen = (length > 0.01) & (length < 0.09)
-    direction = (directions * seen[..., None]).sum(1)
+    facing_part = (length > 0.01) & (length < 0.09)
+    direction = (directions * facing_part[..., None]).sum(1)
     size = np.linalg.norm(direction, axis=1)
-    # Seen all around is a rod in a cage, not a handle.
-    found = (size > 0.5) & (seen.mean(1) < 0.8)
-    gap = np.where(found, np.min(np.where(seen, length, np.inf), axis=1, initial=np.inf), np.inf)
+    # With other parts all around it is a rod in a cage, not a handle.
+    found = (size > 0.5) & (facing_part.mean(1) < 0.8)
+    gap = np.where(found, np.min(np.where(facing_part, length, np.inf), axis=1, initial=np.inf), np.inf)
     return np.where(found[:, None], direction / np.maximum(size, 1e-12)[:, None], 0.0), gap
 
 
@@ -223,7 +236,8 @@ def _chords(surface: ExactSurface, centre: np.ndarray, directions: np.ndarray) -
     shape = directions.shape
     origins = np.broadcast_to(centre[:, None], shape).reshape(-1, 3)
     flat = directions.reshape(-1, 3)
-    return tuple(surface.first_hit(origins, sign * flat)[0].reshape(shape[:2]) for sign in (1.0, -1.0))
+    ahead, behind = (surface.first_hit(origins, sign * flat)[0].reshape(shape[:2]) for sign in (1.0, -1.0))
+    return ahead, behind
 
 
 def _around(axis: np.ndarray, number: int) -> np.ndarray:

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 def with_parts(obj: GraspObject, vertices: np.ndarray, faces: np.ndarray, part: np.ndarray,
                names: tuple[str, ...], types: tuple[str, ...] = ()) -> GraspObject:
-    """The object knowing its parts.
+    """An object with its parts named.
 
     Args:
-        obj: prepared from this mesh. vertices: (V, 3) and faces: (F, 3) as given to `prepare_object`, metres.
-        part: (F,) index into `names`, -1 for no part. types: with which it is used, if known.
+        obj: prepared from this mesh.
+        vertices: (V, 3) as given to `prepare_object`, metres.
+        faces: (F, 3) likewise.
+        part: (F,) index into `names`, -1 for no part.
+        names: of the parts.
+        types: grasp types with which it is used, if known.
     """
     surface = ExactSurface(np.asarray(vertices, np.float64) - obj.centroid, np.asarray(faces, np.int64))
     _, face, _ = surface.closest(obj.points.cpu().double().numpy())
@@ -41,9 +45,11 @@ class GraspObject:
         normals: (4096, 3) their outward unit normals.
         thickness: (4096,) length through the solid from each point against its normal; large where nothing is hit.
         grid: signed distance around the object.
+        area: m2, of the cleaned surface.
         volume: m3, of the cleaned surface.
         watertight: every edge of the cleaned surface has two faces.
         shell: some open surface was given a wall of half a millimetre.
+        digest: sixteen hexadecimal digits that stand for the cleaned mesh.
         parts: named parts, where they are known (`core.objects.grasp_object.with_parts`).
     """
 
@@ -63,16 +69,16 @@ class GraspObject:
 
     @cached_property
     def extent(self) -> torch.Tensor:
-        """(3,) sides of the bounding box."""
+        """(3,) sides of the bounding box, metres."""
         return self.vertices.amax(0) - self.vertices.amin(0)
 
     @cached_property
     def surface(self) -> ExactSurface:
-        """The exact surface (libigl), for checks."""
+        """The exact surface (libigl and Embree); much slower than `grid`."""
         return ExactSurface(self.vertices.cpu().double().numpy(), self.faces.cpu().numpy())
 
     def signed_distance(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Exact signed distance (N,), positive outside, and closest surface points (N, 3) of points (N, 3)."""
+        """Exact signed distance (N,), positive outside, and closest surface points (N, 3) of points (N, 3), metres."""
         distance, _, closest = self.surface.signed(points.detach().cpu().double().numpy())
         return (
             torch.from_numpy(distance).to(points),
@@ -80,5 +86,6 @@ class GraspObject:
         )
 
     def to(self, device: torch.device | str) -> GraspObject:
+        """The same object with its tensors on `device`."""
         tensors = ("vertices", "faces", "points", "normals", "thickness", "grid")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})

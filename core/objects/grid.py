@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -12,16 +12,31 @@ import torch.nn.functional as functional
 if TYPE_CHECKING:
     from core.objects.mesh_query import ExactSurface
 
-MARGIN = 0.025
-"""How far the grid reaches beyond the object's box, metres."""
-BAND = 0.012
-"""Within this distance of the surface every node holds the exact distance, metres."""
-BASE_CELLS = 64**3
-THIN_BAND = 0.005
-"""The same where thin walls make the cells small."""
-THIN_CELLS = 2_000_000
-FINEST = 0.0006
-"""No cell is smaller, metres."""
+
+@dataclass(frozen=True)
+class GridConfig:
+    """How large and how fine a grid is.
+
+    Attributes:
+        margin: metres by which the grid reaches beyond the object's bounding box.
+        band: metres from the surface within which every node holds the exact distance.
+        cells: how many the grid has.
+        thin_band: metres, instead of `band` where thin walls need small cells.
+        thin_cells: how many cells it has at most where thin walls need them.
+        finest: metres, side of the smallest cell.
+        coarse: nodes from one exact sample to the next far from the surface.
+    """
+
+    margin: float = 0.025
+    band: float = 0.012
+    cells: int = 64**3
+    thin_band: float = 0.005
+    thin_cells: int = 2_000_000
+    finest: float = 0.0006
+    coarse: int = 4
+
+
+CONFIG: Final = GridConfig()
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,8 @@ class DistanceGrid:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Nodes along x, y, z."""
-        return tuple(self.values.shape[:3])
+        x, y, z, _ = self.values.shape
+        return x, y, z
 
     @property
     def channels(self) -> torch.Tensor:
@@ -49,32 +65,34 @@ class DistanceGrid:
         return self.values.permute(3, 0, 1, 2)
 
     def to(self, device: torch.device | str) -> DistanceGrid:
+        """The same grid with its tensors on `device`."""
         return DistanceGrid(self.values.to(device), self.origin.to(device), self.spacing)
 
     @torch.no_grad()
     def query(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signed distance (...) and unit direction away from the surface (..., 3) at points (..., 3).
 
-        Trilinear inside the grid; beyond it the distance to the surface point that the nearest
-        place of the grid knows, so that it keeps growing. Not differentiable: see `distance`.
+        Trilinear inside the grid; beyond it the distance to the surface point that belongs to the nearest
+        point of the grid, so that it keeps growing. Not differentiable: see `distance`.
         """
         return _interpolate(self, points)
 
     @torch.no_grad()
     def nearly(self, points: torch.Tensor) -> torch.Tensor:
-        """Signed distance (...) at points (..., 3) by what the nearest node knows: a third of the time of `query`.
+        """Signed distance (...) at points (..., 3) from the nearest node alone, in a third of the time of `query`.
 
-        A tenth of a millimetre or two away from that where the surface bends, more between two surfaces.
+        It differs by a tenth of a millimetre or two from that where the surface is curved, by more between two
+        surfaces.
         """
-        wanted = (points.reshape(-1, 3) - self.origin) / self.spacing
-        last = torch.tensor(self.shape, device=wanted.device) - 1
-        node = torch.minimum(wanted.round().clamp_min(0.0), last)
+        cell = (points.reshape(-1, 3) - self.origin) / self.spacing
+        last = torch.tensor(self.shape, device=cell.device) - 1
+        node = torch.minimum(cell.round().clamp_min(0.0), last)
         strides = torch.tensor(self.values.stride()[:3], dtype=node.dtype, device=node.device) // 4
         rows = self.values.reshape(-1, 4).index_select(0, (node @ strides).to(torch.int32))
-        (distance, *normal), off = rows.unbind(1), ((wanted - node) * self.spacing).unbind(1)
-        # far away the surface is the point that the node knows of; near by it is that point's plane
-        plane, square = distance, 0.0
-        for along, away in zip(normal, off, strict=True):
+        (distance, *normal), offset = rows.unbind(1), ((cell - node) * self.spacing).unbind(1)
+        # far away the surface is the node's closest point; near by it is the tangent plane there
+        plane, square = distance, torch.zeros_like(distance)
+        for along, away in zip(normal, offset, strict=True):
             plane = plane + along * away
             square = square + (away + distance * along).square()
         far = distance.abs() > 2 * self.spacing
@@ -86,27 +104,30 @@ class DistanceGrid:
 
 
 class _Distance(torch.autograd.Function):
+    """`DistanceGrid.query`'s distance, with its direction as the gradient."""
+
     @staticmethod
-    def forward(ctx, points: torch.Tensor, grid: DistanceGrid) -> torch.Tensor:  # noqa: ANN001
+    def forward(ctx: Any, points: torch.Tensor, grid: DistanceGrid) -> torch.Tensor:
         distance, normal = _interpolate(grid, points)
         ctx.save_for_backward(normal)
         return distance
 
     @staticmethod
-    def backward(ctx, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN001
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
         (normal,) = ctx.saved_tensors
         return upstream[..., None] * normal, None
 
 
 def _interpolate(grid: DistanceGrid, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `DistanceGrid.query` gives."""
     shape = points.shape[:-1]
     flat = points.detach().reshape(-1, 3).to(grid.values.dtype)
     nodes_x, nodes_y, nodes_z = grid.shape
     last = torch.tensor([nodes_x - 1, nodes_y - 1, nodes_z - 1], dtype=flat.dtype, device=flat.device)
-    wanted = (flat - grid.origin) / grid.spacing
-    place = torch.minimum(wanted.clamp_min(0.0), last)
-    low = torch.minimum(place.floor(), last - 1)
-    high_share = place - low
+    unclamped = (flat - grid.origin) / grid.spacing
+    cell = torch.minimum(unclamped.clamp_min(0.0), last)
+    low = torch.minimum(cell.floor(), last - 1)
+    high_share = cell - low
     low = low.to(torch.int32)
     corner = (low[:, 0] * nodes_y + low[:, 1]) * nodes_z + low[:, 2]
     steps = torch.tensor(
@@ -122,10 +143,10 @@ def _interpolate(grid: DistanceGrid, points: torch.Tensor) -> tuple[torch.Tensor
     distance, x, y, z = mixed.unbind(1)
     length = (x * x + y * y + z * z).sqrt().clamp_min(1e-9)  # norm(dim=1) of three takes several times as long
     normal = mixed[:, 1:] / length[:, None]
-    beyond = ((wanted - place) != 0).any(1)
+    beyond = ((unclamped - cell) != 0).any(1)
     if bool(beyond.any()):
         rows = beyond.nonzero()[:, 0]
-        inner = grid.origin + place[rows] * grid.spacing
+        inner = grid.origin + cell[rows] * grid.spacing
         away = flat[rows] - (inner - distance[rows, None] * normal[rows])
         length = away.norm(dim=1)
         distance = distance.index_put((rows,), length)
@@ -134,11 +155,19 @@ def _interpolate(grid: DistanceGrid, points: torch.Tensor) -> tuple[torch.Tensor
 
 
 def choose_spacing(extent: np.ndarray, thin: float) -> float:
-    """Side of a cell, metres: about 64^3 cells for the box, more when walls of width `thin` need them."""
-    box = np.asarray(extent) + 2 * MARGIN
-    base = float((box.prod() / BASE_CELLS) ** (1 / 3))
-    finest = float((box.prod() / THIN_CELLS) ** (1 / 3))
-    return max(finest, FINEST, min(base, thin / 2))
+    """How fine a grid is: about 64^3 cells, more where thin walls need them.
+
+    Args:
+        extent: (3,) metres, sides of the object's bounding box.
+        thin: metres, width of its thinner walls.
+
+    Returns:
+        Metres, side of a cell.
+    """
+    box = np.asarray(extent) + 2 * CONFIG.margin
+    base = float((box.prod() / CONFIG.cells) ** (1 / 3))
+    finest = float((box.prod() / CONFIG.thin_cells) ** (1 / 3))
+    return max(finest, CONFIG.finest, min(base, thin / 2))
 
 
 def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = False) -> DistanceGrid:
@@ -147,19 +176,19 @@ def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = Fals
     Args:
         surface: the object's exact surface, centred.
         thin: the width of its thinner walls, metres; decides how fine the grid is.
-        watertight: the surface has no hole, so that regions it bounds are inside or outside as a whole.
+        watertight: the surface has no hole, so that regions that it bounds are inside or outside as a whole.
     """
     low = surface.vertices.min(0)
     high = surface.vertices.max(0)
     spacing = choose_spacing(high - low, thin)
-    cells = np.ceil((high - low + 2 * MARGIN) / spacing).astype(int)
-    cells += -cells % COARSE
+    cells = np.ceil((high - low + 2 * CONFIG.margin) / spacing).astype(int)
+    cells += -cells % CONFIG.coarse
     origin = (low + high) / 2 - cells * spacing / 2
     nodes = cells + 1
     axes = [origin[i] + spacing * np.arange(nodes[i]) for i in range(3)]
     values = _coarse_field(surface, axes)
     fine = spacing < 0.99 * choose_spacing(high - low, thin=1.0)
-    band = np.abs(values[..., 0]).ravel() < (THIN_BAND if fine else BAND) + 2 * spacing
+    band = np.abs(values[..., 0]).ravel() < (CONFIG.thin_band if fine else CONFIG.band) + 2 * spacing
     index = np.flatnonzero(band)
     points = _node_positions(axes, index)
     distance, face, closest = surface.closest(points)
@@ -177,18 +206,15 @@ def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = Fals
     )
 
 
-COARSE = 4
-"""Nodes between two exact samples far from the surface."""
-
-
 def _node_positions(axes: list[np.ndarray], index: np.ndarray) -> np.ndarray:
+    """(N, 3) positions of nodes, by their flat index (N,) and the grid's coordinates along x, y and z."""
     x, y, z = np.unravel_index(index, [len(axis) for axis in axes])
     return np.stack([axes[0][x], axes[1][y], axes[2][z]], axis=1)
 
 
 def _coarse_field(surface: ExactSurface, axes: list[np.ndarray]) -> np.ndarray:
     """Distance and direction on every fourth node, exactly, and linearly between: (X, Y, Z, 4) float32."""
-    coarse_axes = [axis[::COARSE] for axis in axes]
+    coarse_axes = [axis[::CONFIG.coarse] for axis in axes]
     shape = [len(axis) for axis in coarse_axes]
     points = _node_positions(coarse_axes, np.arange(np.prod(shape)))
     distance, _, closest = surface.closest(points)
@@ -213,10 +239,10 @@ def _inside_nodes(
     distance: np.ndarray,
     spacing: float,
 ) -> np.ndarray:
-    """Whether each node of the band is inside.
+    """Whether each node of the band is inside a surface without holes.
 
     Two neighbours of which one is further than a cell's side from the surface are on the same
-    side of it (without holes), so whole regions share one winding number; only nodes near the surface need their own.
+    side of it, so whole regions share one winding number; only nodes near the surface need their own.
     """
     from scipy import ndimage
 

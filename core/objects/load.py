@@ -36,10 +36,10 @@ def load_mesh(path: str | Path, unit: str = "m") -> tuple[np.ndarray, np.ndarray
     import trimesh
 
     known = sorted(trimesh.available_formats())
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in known:
-        described = f"'.{kind}' files" if kind else "a file without an extension"
-        hint = " (it needs pycollada)" if kind == "dae" else ""
+    extension = path.suffix.lower().lstrip(".")
+    if extension not in known:
+        described = f"'.{extension}' files" if extension else "a file without an extension"
+        hint = " (it needs pycollada)" if extension == "dae" else ""
         raise ObjectError(f"{path.name}: cannot read {described}{hint}. Save the mesh as obj, ply, stl or glb.")
     try:
         scene = trimesh.load_scene(path, process=False)
@@ -50,9 +50,9 @@ def load_mesh(path: str | Path, unit: str = "m") -> tuple[np.ndarray, np.ndarray
         raise ObjectError(f"{path.name} cannot be read as a mesh: {type(error).__name__}: {error}.") from error
     if not parts:
         raise ObjectError(f"{path.name} holds no faces: there is nothing to grasp.")
-    counts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
+    starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     vertices = np.concatenate([np.asarray(part.vertices, dtype=np.float64) for part in parts])
     faces = np.concatenate(
-        [np.asarray(part.faces, dtype=np.int64) + start for part, start in zip(parts, counts, strict=True)]
+        [np.asarray(part.faces, dtype=np.int64) + start for part, start in zip(parts, starts, strict=True)]
     )
     return vertices * UNITS[unit], faces

@@ -1,4 +1,4 @@
-"""Exact distances to a triangle mesh, and its inside, by libigl and Embree."""
+"""Exact distances to a triangle mesh, inside tests and ray casts, by libigl and Embree."""
 
 from __future__ import annotations
 
@@ -11,15 +11,28 @@ if TYPE_CHECKING:
     from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 
+def face_normals_areas(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals (F, 3) and areas (F,) of triangles."""
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1)
+    return cross / np.maximum(length, 1e-30)[:, None], length / 2
+
+
 class ExactSurface:
-    """Distance, inside and rays for one closed or nearly closed, outward-oriented mesh.
+    """Distances, inside tests and ray casts for one closed or nearly closed, outward-oriented mesh.
 
     Inside is where the generalised winding number is above one half: right for nested and
-    overlapping parts, and a small hole is closed by it.
+    overlapping parts, and small holes do not matter.
 
     Args:
         vertices: (V, 3) metres.
-        faces: (F, 3).
+        faces: (F, 3) outward.
+
+    Attributes:
+        vertices: (V, 3) float64.
+        faces: (F, 3) int64.
+        face_normals: (F, 3) outward, unit.
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
@@ -31,9 +44,7 @@ class ExactSurface:
         self._tree.init(self.vertices, self.faces)
         self._winding = igl.FastWindingNumberBVH()
         self._winding.init(self.vertices, self.faces, 2)
-        corners = self.vertices[self.faces]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        self.face_normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+        self.face_normals = face_normals_areas(self.vertices, self.faces)[0]
 
     def closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Unsigned distance (N,), closest face (N,) and closest point (N, 3) of points (N, 3)."""
@@ -56,11 +67,19 @@ class ExactSurface:
         return np.where(self.inside(points), -distance, distance), face, closest
 
     def first_hit(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Length to the first face along rays (N, 3), inf where none, and that face, -1 where none."""
+        """Ray casts.
+
+        Args:
+            origins: (N, 3) metres.
+            directions: (N, 3) unit.
+
+        Returns:
+            (N,) metres to the first face, inf where the ray meets none, and (N,) that face, -1 where it meets none.
+        """
         lengths = np.full(len(origins), np.inf)
         if not len(origins):
             return lengths, np.zeros(0, np.int64)
-        # By Embree: libigl's tree loses two rays in a hundred, whole cones of them on long triangles.
+        # By Embree: libigl's tree misses two rays in a hundred, whole cones of them on long triangles.
         face = np.asarray(self._rays.intersects_first(origins, directions), dtype=np.int64)
         rows = np.flatnonzero(face >= 0)
         normal = self.face_normals[face[rows]]

@@ -9,7 +9,7 @@ import torch
 
 @dataclass(frozen=True)
 class Parts:
-    """Which part each surface point of a prepared object belongs to.
+    """The parts of a prepared object.
 
     Attributes:
         names: of the parts.
@@ -27,5 +27,3 @@ class Parts:
         """(4096,) bool: the points that belong to any part called one of `names`."""
         wanted = torch.tensor([name in names for name in self.names] + [False])
         return wanted[self.of_points]
-
-

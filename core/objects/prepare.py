@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,17 +15,19 @@ from core.objects.grid import build_grid
 from core.objects.mesh_query import ExactSurface
 from core.objects.sampling import sample_surface, thickness
 from core.objects.size import check_size
+from core.progress import Progress
 
-MOST_FACES = 3_000_000
-"""Triangles beyond which a mesh would fill the memory."""
-POINTS = 4096
+#: triangles beyond which a mesh would fill the memory
+MOST_FACES: Final = 3_000_000
+#: drawn on the surface
+POINTS: Final = 4096
 
 
 def prepare_object(
     vertices: np.ndarray,
     faces: np.ndarray,
     seed: int = 0,
-    progress: Callable[[float, str], object] | None = None,
+    progress: Progress | None = None,
     any_size: bool = False,
 ) -> GraspObject:
     """Cleans, centres and measures a mesh.
@@ -34,21 +36,23 @@ def prepare_object(
         vertices: (V, 3) metres, any frame.
         faces: (F, 3).
         seed: of the drawn points.
-        progress: called with a fraction and a stage's name.
+        progress: told what is being done; None hears nothing.
         any_size: accept objects that are too large or too small for a hand.
 
     Raises:
-        ObjectTooLarge, ObjectTooSmall: see `check_graspable`.
+        ObjectTooLarge: see `check_graspable`.
+        ObjectTooSmall: likewise.
         ObjectError: there is nothing to grasp; the sentence says why.
+        core.progress.Stopped: `progress` was asked to stop.
     """
     if len(faces) > MOST_FACES:
         raise ObjectError(
             f"The object has {len(faces):,} triangles; the engine takes up to {MOST_FACES:,}. "
             "Add a Decimate modifier, or lower its subdivision, and try again.")
-    tell = progress or (lambda fraction, stage: None)
-    tell(0.0, "Cleaning the object")
+    progress = progress or Progress()
+    progress(0.0, "Cleaning the object")
     mesh = clean_mesh(vertices, faces)
-    tell(0.2, "Sampling the surface")
+    progress(0.2, "Sampling the surface")
     surface = ExactSurface(mesh.vertices, mesh.faces)
     rng = np.random.default_rng(seed)
     points, face = sample_surface(mesh.vertices, mesh.faces, POINTS, rng)
@@ -59,7 +63,7 @@ def prepare_object(
     area = float(np.linalg.norm(cross, axis=1).sum() / 2)
     if not any_size:
         check_size(np.ptp(mesh.vertices, axis=0), width, area)
-    tell(0.3, "Measuring distances")
+    progress(0.3, "Measuring distances")
     grid = build_grid(surface, thin=float(np.quantile(width, 0.1)), watertight=mesh.watertight)
     single = mesh.vertices.astype(np.float32)
     prepared = GraspObject(
@@ -76,7 +80,7 @@ def prepare_object(
         shell=mesh.shell,
         digest=hashlib.sha256(single.tobytes() + mesh.faces.tobytes()).hexdigest()[:16],
     )
-    tell(1.0, "Object ready")
+    progress(1.0, "Object ready")
     return prepared
 
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from core.objects.mesh_query import ExactSurface
 
-NOTHING = 10.0
-"""Thickness where the ray through the object meets nothing, metres."""
+#: metres, thickness where the ray through the object meets nothing
+NOTHING: Final = 10.0
 
 
 def sample_surface(
     vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws points by area, stratified: (count, 3) and the face (count,) of each."""
+    """Draws points on triangles by area, stratified.
+
+    Args:
+        vertices: (V, 3).
+        faces: (F, 3).
+        count: how many points.
+        rng: of the draws.
+
+    Returns:
+        (count, 3) points, and (count,) the face of each.
+    """
     corners = vertices[faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     cumulative = np.cumsum(areas)
@@ -31,9 +41,15 @@ def sample_surface(
 
 
 def thickness(surface: ExactSurface, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Length (N,) inside the solid from surface points (N, 3) along their inward normal.
+    """Length inside the solid from surface points along their inward normal, through faces hidden inside the solid.
 
-    Passes through faces hidden inside overlapping parts. `NOTHING` where the ray leaves through a hole.
+    Args:
+        surface: the object.
+        points: (N, 3) on it, metres.
+        normals: (N, 3) outward, unit.
+
+    Returns:
+        (N,) metres; `NOTHING` where the ray leaves through a hole.
     """
     step = 1e-6
     total = np.full(len(points), NOTHING)

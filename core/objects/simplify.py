@@ -1,19 +1,29 @@
-"""Meshes far denser than a hand can feel, made lighter."""
+"""Simplifies meshes that are far denser than a grasp needs."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-DENSE = 200_000
-TARGET = 150_000
-"""Faces aimed at."""
+#: faces beyond which a mesh is simplified
+DENSE: Final = 200_000
+#: faces aimed at
+TARGET: Final = 150_000
 
 
 def simplify_dense(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Joins vertices that share a small cell and look the same way, when there are more than `DENSE` faces.
+    """Merges vertices of one small cell whose normals are in one octant, when there are more than `DENSE` faces.
 
-    The two sides of a thin wall are never joined; smooth surfaces move by micrometres, sharp edges by
+    The two sides of a thin wall are never merged; smooth surfaces move by micrometres, sharp edges by
     at most half a cell (0.3 mm on an 8 cm ball).
+
+    Args:
+        vertices: (V, 3).
+        faces: (F, 3).
+
+    Returns:
+        Vertices and faces, some of which may be degenerate.
     """
     if len(faces) <= DENSE:
         return vertices, faces

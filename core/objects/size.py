@@ -1,21 +1,34 @@
-"""Is the object of a size that a hand can take somewhere?"""
+"""Whether an object is of a size that a hand can grasp somewhere."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 
 from core.objects.errors import ObjectTooLarge, ObjectTooSmall
 from core.units import HAND_LENGTH
 
-WIDEST = 0.11
-"""A hand spans no more, metres."""
-SMALLEST = 0.004
-PREFERRED = 0.07
-"""A width every hand takes well, metres."""
+#: metres, the widest that a hand spans
+WIDEST: Final = 0.11
+#: metres, longest side of the smallest object that fingertips can hold
+SMALLEST: Final = 0.004
+#: metres, a width that every hand grasps well
+PREFERRED: Final = 0.07
 
 
 def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
-    """The same, from the box's sides (3,), local widths (N,) drawn by area, and the area in m2."""
+    """Raises unless some place of an object has a width between fingers' and a hand's.
+
+    Args:
+        extent: (3,) sides of its bounding box, metres.
+        thickness: (N,) local widths at points drawn by area, metres.
+        area: m2.
+
+    Raises:
+        ObjectTooLarge: hardly any of its surface is narrower than a hand's span.
+        ObjectTooSmall: all of it is smaller than fingertips can hold.
+    """
     largest = float(np.max(extent))
     if largest < SMALLEST:
         scale = PREFERRED / max(largest, 1e-9)
@@ -24,7 +37,7 @@ def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
             "Set Hand Length for This Object, or scale the object up.",
             largest, scale,
         )
-    # A ray along one normal can leave a closed shape through a crack; the box bounds the width too.
+    # A ray along a normal can leave a closed shape through a crack; the box bounds the width too.
     width = np.minimum(thickness, np.linalg.norm(extent))
     narrow = float((width <= WIDEST).mean())
     enough = narrow * area >= 5e-4 and (narrow >= 0.25 or largest < 3 * HAND_LENGTH)
@@ -38,11 +51,13 @@ def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
 
 
 def _length(metres: float) -> str:
+    """A length in a unit that reads well."""
     if metres >= 1:
         return f"{metres:.3g} m"
     return f"{metres * 100:.3g} cm" if metres >= 0.01 else f"{metres * 1000:.2g} mm"
 
 
 def _hands(metres: float) -> str:
+    """A length in hand lengths."""
     hands = metres / HAND_LENGTH
     return f"{hands:.2g} hand lengths" if hands >= 0.1 else f"1/{1 / hands:.0f} of a hand length"

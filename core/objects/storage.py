@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,12 +15,18 @@ from core.objects.grasp_object import GraspObject
 from core.objects.grid import DistanceGrid
 from core.objects.parts import Parts
 
-TENSORS = ("vertices", "faces", "points", "normals", "thickness")
-PLAIN = {"area": float, "volume": float, "watertight": bool, "shell": bool, "digest": str}
+TENSORS: Final = ("vertices", "faces", "points", "normals", "thickness")
+PLAIN: Final = {"area": float, "volume": float, "watertight": bool, "shell": bool, "digest": str}
 
 
 def save_object(obj: GraspObject, path: str | Path, packed: bool = True) -> None:
-    """Writes a prepared object as npz, whole or not at all; `packed` is smaller and slower."""
+    """Writes a prepared object as npz, whole or not at all.
+
+    Args:
+        obj: the object.
+        path: of the file.
+        packed: compressed, which is smaller and slower.
+    """
     arrays = {name: getattr(obj, name).cpu().numpy() for name in TENSORS}
     arrays |= {name: np.array(getattr(obj, name)) for name in PLAIN}
     arrays["centroid"] = obj.centroid
@@ -53,9 +60,11 @@ def load_object(path: str | Path) -> GraspObject:
                               tuple(stored["part_types"].tolist()),
                               # Objects stored by earlier versions say nothing of it.
                               tuple(stored["part_up"].tolist()) or None if "part_up" in stored else None)
+            tensors: dict[str, Any] = {name: torch.from_numpy(stored[name]) for name in TENSORS}
+            plain: dict[str, Any] = {name: convert(stored[name].item()) for name, convert in PLAIN.items()}
             return GraspObject(
-                **{name: torch.from_numpy(stored[name]) for name in TENSORS},
-                **{name: kind(stored[name].item()) for name, kind in PLAIN.items()},
+                **tensors,
+                **plain,
                 centroid=stored["centroid"],
                 grid=grid,
                 parts=parts,

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from core.objects.mesh_query import ExactSurface
+from core.objects.mesh_query import ExactSurface, face_normals_areas
 
-COVERED_STEP = 0.001
-"""How far past a free edge one looks for the surface that continues there, metres."""
-OPENING_SHARE = 0.25
-"""An opening narrower than this share of its part's size is a hole in a solid (an eye socket, a bottle's neck)."""
-MOST_PARTS = 200
-"""Open parts that are compared with the rest of the object; more are taken as they are."""
-
-
-def face_normals_areas(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit normals (F, 3) and areas (F,)."""
-    corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(cross, axis=1)
-    return cross / np.maximum(length, 1e-30)[:, None], length / 2
+#: metres past a free edge where a surface that continues it is looked for
+COVERED_STEP: Final = 0.001
+#: an opening narrower than this share of its part's size is a hole in a solid (an eye socket, a bottle's neck)
+OPENING_SHARE: Final = 0.25
+#: open parts that are compared with the rest of the object; more are taken as they are
+MOST_PARTS: Final = 200
 
 
 def edge_table(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Undirected edges.
+    """The undirected edges of triangles (F, 3).
 
     Returns:
         The edge (3F,) of each half edge (face 0's ab, bc, ca, face 1's ...), the number of half
@@ -40,17 +34,25 @@ def edge_table(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _neighbours(faces: np.ndarray, manifold_only: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of half edges (P,), (P,) that share an edge, and whether both run the same way (P,)."""
-    edge, counts, way = edge_table(faces)
+    edge, counts, sign = edge_table(faces)
     order = np.argsort(edge, kind="stable")
     same = edge[order[1:]] == edge[order[:-1]]
     if manifold_only:
         same &= counts[edge[order[1:]]] == 2
     first, second = order[:-1][same], order[1:][same]
-    return first, second, way[first] == way[second]
+    return first, second, sign[first] == sign[second]
 
 
 def face_components(faces: np.ndarray, manifold_only: bool = False) -> tuple[np.ndarray, int]:
-    """Component (F,) of each face, joined over shared edges (or only those of exactly two faces), and their number."""
+    """The connected components of triangles.
+
+    Args:
+        faces: (F, 3).
+        manifold_only: faces are connected only over edges of exactly two faces.
+
+    Returns:
+        (F,) the component of each face, and their number.
+    """
     first, second, _ = _neighbours(faces, manifold_only)
     graph = coo_matrix((np.ones(len(first), np.int8), (first // 3, second // 3)), shape=(len(faces), len(faces)))
     count, labels = connected_components(graph, directed=False)
@@ -58,7 +60,7 @@ def face_components(faces: np.ndarray, manifold_only: bool = False) -> tuple[np.
 
 
 def orient_consistently(faces: np.ndarray) -> np.ndarray:
-    """Flips faces so that neighbours over every edge of two faces agree (as far as the patch is orientable)."""
+    """Faces (F, 3) flipped so that neighbours over every edge of two faces agree, as far as the patch is orientable."""
     _, _, clash = _neighbours(faces, manifold_only=True)
     if not clash.any():
         return faces
@@ -68,12 +70,20 @@ def orient_consistently(faces: np.ndarray) -> np.ndarray:
 
 
 def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """Turns each patch so that its normals look away from what it encloses.
+    """Orients each patch so that its normals point away from what it encloses.
 
     A closed patch by its volume; an open one towards the side from which more rays escape.
+
+    Args:
+        vertices: (V, 3).
+        faces: (F, 3), consistent within each patch.
+        patches: (F,) the patch of each face.
+
+    Returns:
+        (F, 3).
     """
-    edge, counts, way = edge_table(faces)
-    balanced = np.bincount(edge, weights=way, minlength=len(counts)) == 0
+    edge, counts, sign = edge_table(faces)
+    balanced = np.bincount(edge, weights=sign, minlength=len(counts)) == 0
     closed_edge = (counts == 2) & balanced
     patch_count = int(patches.max()) + 1
     half_patch = np.repeat(patches, 3)
@@ -86,12 +96,12 @@ def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray)
     )
     flip = closed & (volume < 0)
     if not closed.all():
-        flip |= ~closed & (_escape(vertices, faces, patches, ~closed) < 0)
+        flip |= ~closed & (_escape_difference(vertices, faces, patches, ~closed) < 0)
     return np.where(flip[patches][:, None], faces[:, ::-1], faces)
 
 
-def _escape(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """For each patch in `wanted`: share of rays that escape on the normals' side less that on the other, (P,)."""
+def _escape_difference(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(P,) of each patch in `wanted` (P,): the share of rays that escape on the normals' side less that on the other."""
     rng = np.random.default_rng(0)
     normals, areas = face_normals_areas(vertices, faces)
     rows = np.flatnonzero(wanted[patches])
@@ -127,10 +137,18 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np.ndarray:
-    """Which faces (F,) bool belong to a part with an opening wider than `width` metres and a quarter of its size.
+    """The faces of parts that have a wide opening: wider than `width` and a quarter of their size.
 
     The width of a loop of free edges is four times its area over its length (a circle's diameter, a
     slit's double width). A free edge that another surface continues (a separate lid) is not free.
+
+    Args:
+        vertices: (V, 3) metres.
+        faces: (F, 3).
+        width: metres.
+
+    Returns:
+        (F,) bool.
     """
     edge, counts, _ = edge_table(faces)
     free = np.flatnonzero(counts[edge] == 1)
@@ -142,8 +160,8 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     along = vertices[end] - vertices[start]
     length = np.linalg.norm(along, axis=1)
     past = _unit(np.cross(along, face_normals_areas(vertices, faces[face])[0]))
-    probe = (vertices[start] + vertices[end]) / 2 + COVERED_STEP * past
-    distance, _, _ = ExactSurface(vertices, faces).closest(probe)
+    beyond = (vertices[start] + vertices[end]) / 2 + COVERED_STEP * past
+    distance, _, _ = ExactSurface(vertices, faces).closest(beyond)
     covered = distance < 0.6 * COVERED_STEP
 
     graph = coo_matrix((np.ones(len(start), np.int8), (start, end)), shape=(len(vertices), len(vertices)))
@@ -152,8 +170,8 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     loop = loop.reshape(-1)
     loops = int(loop.max()) + 1
     perimeter = np.bincount(loop, weights=length, minlength=loops)
-    centre = np.stack([np.bincount(loop, weights=vertices[start][:, i]) for i in range(3)], 1)
-    centre /= np.bincount(loop)[:, None]
+    summed = np.stack([np.bincount(loop, weights=vertices[start][:, i]) for i in range(3)], 1)
+    centre = summed / np.bincount(loop)[:, None]
     cross = np.cross(vertices[start] - centre[loop], vertices[end] - centre[loop])
     area = np.linalg.norm(np.stack([np.bincount(loop, weights=cross[:, i]) for i in range(3)], 1), axis=1) / 2
     opening = 4 * area / np.maximum(perimeter, 1e-30)
@@ -163,8 +181,8 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     wide = (opening > width) & (opening > OPENING_SHARE * _sizes(vertices, faces, parts, part_count)[of_loop])
     candidates = np.unique(of_loop[wide])
     normals, _ = face_normals_areas(vertices, faces)
-    spread = _flat(normals, vertices, faces, parts, part_count)
-    for part in np.union1d(candidates, parts[face[spread[parts[face]] & ~covered]])[:MOST_PARTS]:
+    flat = _flat(normals, vertices, faces, parts, part_count)
+    for part in np.union1d(candidates, parts[face[flat[parts[face]] & ~covered]])[:MOST_PARTS]:
         others = parts != part
         rows = np.flatnonzero((parts[face] == part) & ~covered)
         if others.any() and len(rows):
@@ -175,13 +193,13 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     is_open = np.zeros(part_count, bool)
     is_open[parts[face[wide[loop]]]] = True
     # A flat part encloses nothing, however small it is.
-    loose = np.bincount(parts[face], weights=length * ~covered, minlength=part_count)
-    loose /= np.maximum(np.bincount(parts[face], weights=length, minlength=part_count), 1e-30)
-    return (is_open | (spread & (loose > 0.4)))[parts]
+    free_length = np.bincount(parts[face], weights=length * ~covered, minlength=part_count)
+    free_share = free_length / np.maximum(np.bincount(parts[face], weights=length, minlength=part_count), 1e-30)
+    return (is_open | (flat & (free_share > 0.4)))[parts]
 
 
 def _sizes(vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray, count: int) -> np.ndarray:
-    """Longest side (P,) of each part's bounding box."""
+    """(P,) the longest side of each part's bounding box."""
     low = np.full((count, 3), np.inf)
     high = np.full((count, 3), -np.inf)
     np.minimum.at(low, parts, vertices[faces].min(1))
@@ -192,7 +210,7 @@ def _sizes(vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray, count: in
 def _flat(
     normals: np.ndarray, vertices: np.ndarray, faces: np.ndarray, parts: np.ndarray, count: int
 ) -> np.ndarray:
-    """Parts (P,) whose faces all look the same way or its opposite."""
+    """(P,) bool: the part's faces all have one normal or its opposite."""
     _, areas = face_normals_areas(vertices, faces)
     outer = np.einsum("fi,fj->fij", normals, normals) * areas[:, None, None]
     summed = np.stack(
@@ -208,6 +226,15 @@ def thicken(
     """A closed thin solid around a sheet: both sides at half the thickness, joined at free edges.
 
     Each patch gets vertices of its own, so that sheets that meet in one edge overlap instead of failing.
+
+    Args:
+        vertices: (V, 3) metres.
+        faces: (F, 3) of the sheet.
+        patches: (F,) the patch of each face.
+        thickness: metres.
+
+    Returns:
+        (W, 3) vertices and (G, 3) faces, outward.
     """
     key = np.repeat(patches, 3) * len(vertices) + faces.reshape(-1)
     own, local = np.unique(key, return_inverse=True)

@@ -51,14 +51,14 @@ def figures(data: Any) -> str:
     """Counts and shares, as Markdown."""
     from core.dataset.shapes import FAMILIES
     from core.dataset.training_grasps import TYPE_NAMES
-    from core.grasps.intents import INTENTS, USED_SHARE
+    from core.grasps.intents import CONFIG, INTENTS
 
     total, share = len(data), data.held_share.astype(float)
     types, families, of_family = shares(data)
     used = (data.intent == INTENTS.index("use")) & (share > 0)
     over = data.intent == INTENTS.index("handover")
     able = np.unique(data.families[used])  # whose shapes have a part to hold
-    below = used & (share < USED_SHARE)
+    below = used & (share < CONFIG.held_share)
     counts = {intent: {family: int((mask & (data.families == family)).sum()) for family in able}
               for intent, mask in (("use", used), ("handover", over))}
 
@@ -81,7 +81,7 @@ def figures(data: Any) -> str:
         lines += [
             f"- {len(able)} families have a part to hold: in `use` {100 * share[used].mean():.0f} % of the contact is "
             f"on it, and in {100 * (1 - below.sum() / used.sum()):.1f} % of these grasps at least "
-            f"{100 * USED_SHARE:.0f} %{pistols}; {fewest('use')}",
+            f"{100 * CONFIG.held_share:.0f} %{pistols}; {fewest('use')}",
             f"- `handover` leaves it free: {100 * share[over].mean() if over.any() else 0:.1f} % of the contact is on "
             f"it; {fewest('handover')}"]
     return "\n".join(lines)

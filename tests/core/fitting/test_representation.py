@@ -29,11 +29,10 @@ from core.fitting.representation import (
 from core.grasps.heading_frame import frames_of_grasps
 from core.hand import load_hand
 from core.hand.skin import vertex_normals
-from core.metrics.controls import random_rotations
 from core.metrics.truth import joint_error_mm
 from core.objects import prepare_object
 from core.objects.basis_points import basis_lattice
-from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle, random_rotations
 
 
 def test_every_anchor_has_128_points_all_over_the_cube():

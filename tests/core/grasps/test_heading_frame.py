@@ -19,7 +19,7 @@ from core.grasps.heading_frame import (
     random_frames,
     smoothed_normals,
     window_features,
-    window_probes,
+    window_points,
 )
 from core.grasps.request import GraspRequest
 from core.hand import load_hand
@@ -94,10 +94,10 @@ def test_turning_object_and_hand_together_changes_nothing_in_the_frame(hand):
 
 
 def test_probes_fill_the_window():
-    radius = window_probes().norm(dim=1)
+    radius = window_points().norm(dim=1)
     assert radius.max() <= 0.09
     assert radius.min() < 0.035
-    assert window_probes().mean(0).norm() < 0.01
+    assert window_points().mean(0).norm() < 0.01
 
 
 def test_random_frames_are_on_the_surface_and_turn_in_even_steps():

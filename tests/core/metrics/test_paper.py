@@ -11,7 +11,7 @@ import torch
 import trimesh
 
 from core.metrics import paper, simulation
-from core.metrics.controls import of_another, random_rotations, random_wrists
+from core.metrics.controls import of_another, random_wrists
 from core.metrics.diversity import canonical, clustered, features, nearest_neighbour_degrees
 from core.metrics.evaluate import diversity, evaluate
 from core.objects import prepare_object
