@@ -214,6 +214,10 @@ class HandModel(nn.Module):
         blend = torch.einsum("sj,bjkl->bskl", self.sphere_weights, out.transforms[:, :, :3])
         return (blend[..., :3] @ rest[..., None])[..., 0] + blend[..., 3]
 
+    def clamp_dofs(self, dofs: torch.Tensor) -> torch.Tensor:
+        """Joint angles (..., 21) radians, each brought within its limits."""
+        return torch.minimum(torch.maximum(dofs, self.dof_limits[:, 0]), self.dof_limits[:, 1])
+
     def pose_from_dofs(self, dofs: torch.Tensor) -> torch.Tensor:
         """(B, 45) hand pose of (B, 21) joint angles in radians; differentiable."""
         pose = articulation.pose_from_dofs(dofs, self._frames)

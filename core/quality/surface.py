@@ -97,6 +97,11 @@ class SurfaceQuality:
         return SurfaceQuality(*(getattr(whole, field.name).index_put((rows,), getattr(self, field.name))
                                 for field in fields(self)))
 
+    def measures(self) -> dict[str, torch.Tensor]:
+        """What a grasp keeps of it (`Grasps.measures`), each (N,)."""
+        return {"overlap_cm3": self.overlap_cm3, "depth_mm": self.depth_mm, "contacts": self.parts.sum(1).float(),
+                "residual": self.residual.float()}
+
     @staticmethod
     def cat(parts: list[SurfaceQuality]) -> SurfaceQuality:
         """All hands of all `parts`, in order."""
