@@ -26,10 +26,14 @@ ANCHORS: Final = 32
 BLOCK: Final = (2, 4, 4)
 #: Eq. 4: metres within which an object point is touched
 LAMBDA: Final = 0.004
-#: Eq. 5: half the angle of the cone of tolerance. The printed one exceeds pi and excludes nothing.
-KAPPA, KAPPA_PRINTED = math.radians(60), 4 / 3 * math.pi
+#: Eq. 5: radians, half the angle of the cone of tolerance
+KAPPA: Final = math.radians(60)
+#: the printed one: it exceeds pi and excludes nothing
+KAPPA_PRINTED: Final = 4 / 3 * math.pi
 #: object points a square centimetre that contact is counted on
 DENSITY: Final = 100
+#: object points that contact is counted on, at least and at most
+COUNTS: Final = (4096, 400_000)
 #: m2 added to the diagonal of a Gaussian's covariance, so that a flat or a small patch of contact has one
 NUGGET: Final = 2.5e-7
 #: standard deviations from a Gaussian's mean within which skin counts as touching
@@ -63,13 +67,16 @@ class Choir:
 
 @cache
 def assigned_anchors(side: int = SIDE) -> torch.Tensor:
-    """(side^3,) delta_H of Eq. 2: which anchor each basis point belongs to; of 4096, every anchor has 128.
+    """delta_H of Eq. 2: which anchor each basis point belongs to; of 4096, every anchor has 128.
 
     The repeating pattern of the 32 ordered indices, repeated over blocks of 2 x 4 x 4 points. Repeated along the list
     it would put all of an anchor's points into one plane, which does not tell the anchor from its mirror image.
 
     Args:
-        side: of the lattice, a multiple of 4 and at least 8.
+        side: points along a side of the lattice, a multiple of 4 and at least 8.
+
+    Returns:
+        (side^3,) 0 to 31.
     """
     x, y, z = torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij")
     return ((x % BLOCK[0]) * 16 + (y % BLOCK[1]) * 4 + z % BLOCK[2]).reshape(-1)
@@ -77,7 +84,7 @@ def assigned_anchors(side: int = SIDE) -> torch.Tensor:
 
 @cache
 def points_of_anchors(side: int = SIDE) -> torch.Tensor:
-    """(32, K) the basis points of each anchor; 128 of 4096."""
+    """(32, K) the basis points of each anchor, of a lattice of `side`^3; 128 of 4096."""
     return torch.stack([(assigned_anchors(side) == anchor).nonzero()[:, 0] for anchor in range(ANCHORS)])
 
 
@@ -100,7 +107,9 @@ def represent(obj: GraspObject, hand: HandModel, grasps: Grasps, window: Frames 
     """The representation of N grasps, on the processor; differentiable in their parameters except contact's counts.
 
     Args:
-        obj: the object. hand: of the grasps' side. grasps: in the object's frame.
+        obj: the object.
+        hand: the hand model, of the grasps' side.
+        grasps: N grasps in the object's frame.
         window: where the lattice lies; `window_of` when None.
         kappa: radians, of Eq. 5.
     """
@@ -109,9 +118,9 @@ def represent(obj: GraspObject, hand: HandModel, grasps: Grasps, window: Frames 
     anchors = inward(window, hand.anchors(posed.vertices))
     basis = window.outward(basis_lattice())
     weights = contact_weights(obj, posed.vertices.detach(), hand.faces, kappa)
-    skin = inward(window, posed.vertices)
+    vertices = inward(window, posed.vertices)
     return Choir(obj.grid.query(basis)[0].abs(), anchor_distances(anchors),
-                 fit_gaussians(skin, anchors, weights, anchor_regions(hand)), window)
+                 fit_gaussians(vertices, anchors, weights, anchor_regions(hand)), window)
 
 
 def inward(window: Frames, points: torch.Tensor) -> torch.Tensor:
@@ -132,23 +141,34 @@ def anchor_regions(hand: HandModel) -> torch.Tensor:
 
 def contact_weights(obj: GraspObject, vertices: torch.Tensor, faces: torch.Tensor,
                     kappa: float = KAPPA) -> torch.Tensor:
-    """(N, V) Eq. 3-5: object points within `LAMBDA` of each vertex (N, V, 3) and `kappa` of its normal, counted."""
+    """Eq. 3-5: object points within `LAMBDA` of each vertex and `kappa` of its normal, counted.
+
+    Args:
+        obj: the object.
+        vertices: (N, V, 3) of the hands, metres, object frame.
+        faces: (F, 3) of the hand.
+        kappa: radians, of Eq. 5.
+
+    Returns:
+        (N, V) counts.
+    """
     from scipy.spatial import cKDTree
 
     from core.objects.sampling import sample_surface
 
-    number = int(min(400_000, max(4096, obj.area * 1e4 * DENSITY)))
+    least, most = COUNTS
+    number = int(min(most, max(least, obj.area * 1e4 * DENSITY)))
     points, _ = sample_surface(obj.surface.vertices, obj.surface.faces, number, np.random.default_rng(0))
     tree = cKDTree(points)
     weights = torch.zeros(vertices.shape[:2])
     close = (obj.grid.query(vertices)[0].abs() < LAMBDA + obj.grid.spacing).numpy()
     limit = math.cos(min(kappa, math.pi))
-    for row, skin in enumerate(vertices):
-        normals = vertex_normals(skin, faces).double().numpy()
+    for row, of_hand in enumerate(vertices):
+        normals = vertex_normals(of_hand, faces).double().numpy()
         rows = np.flatnonzero(close[row])
-        places = skin.double().numpy()[rows]
-        for vertex, place, near in zip(rows, places, tree.query_ball_point(places, LAMBDA), strict=True):
-            away = points[near] - place
+        positions = of_hand.double().numpy()[rows]
+        for vertex, position, near in zip(rows, positions, tree.query_ball_point(positions, LAMBDA), strict=True):
+            away = points[near] - position
             along = away @ normals[vertex]
             weights[row, vertex] = float((along >= limit * np.linalg.norm(away, axis=1)).sum())
     return weights
@@ -156,10 +176,16 @@ def contact_weights(obj: GraspObject, vertices: torch.Tensor, faces: torch.Tenso
 
 def fit_gaussians(vertices: torch.Tensor, anchors: torch.Tensor, weights: torch.Tensor,
                   region: torch.Tensor) -> torch.Tensor:
-    """(N, 32, 9) Eq. 6-7: the most likely Gaussian of each anchor's multiset of vertices, each w times in it.
+    """Eq. 6-7: the most likely Gaussian of each anchor's multiset of vertices, each w times in it.
 
     Args:
-        vertices: (N, V, 3). anchors: (N, 32, 3), same frame. weights: (N, V) counts. region: (V,).
+        vertices: (N, V, 3) metres.
+        anchors: (N, 32, 3) metres, same frame.
+        weights: (N, V) counts.
+        region: (V,) the anchor of each vertex.
+
+    Returns:
+        (N, 32, 9) as `Choir.gaussians`.
     """
     member = torch.nn.functional.one_hot(region, ANCHORS).to(vertices.dtype)
     total = weights @ member
@@ -184,9 +210,14 @@ def factors(gaussians: torch.Tensor) -> torch.Tensor:
 
 
 def turned_gaussians(gaussians: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """(N, 32, 9) Gaussians as seen along other axes (N or 1, 3, 3), columns in the axes they are given in.
+    """Gaussians along other axes. What is zeros stays zeros.
 
-    Axes may be a mirror's. What is zeros stays zeros.
+    Args:
+        gaussians: (N, 32, 9) as `Choir.gaussians`.
+        axes: (N or 1, 3, 3) the other axes, columns in the axes that the Gaussians are given in; may be a mirror's.
+
+    Returns:
+        (N, 32, 9).
     """
     there = gaussians[..., 3:].abs().amax(-1, keepdim=True) > 0
     axes = axes.double()[:, None]
@@ -199,10 +230,16 @@ def turned_gaussians(gaussians: torch.Tensor, axes: torch.Tensor) -> torch.Tenso
 
 def contact_map(gaussians: torch.Tensor, points: torch.Tensor, anchors: torch.Tensor,
                 region: torch.Tensor) -> torch.Tensor:
-    """(N, V) 0 to 1: the density at each point by its anchor's Gaussian, against the Gaussian's highest.
+    """The density at each point by its anchor's Gaussian, relative to the Gaussian's highest.
 
     Args:
-        gaussians: (N, 32, 9). points: (N, V, 3). anchors: (N, 32, 3), the window's frame. region: (V,).
+        gaussians: (N, 32, 9) as `Choir.gaussians`.
+        points: (N, V, 3) metres, the window's frame.
+        anchors: (N, 32, 3) likewise.
+        region: (V,) the anchor of each point.
+
+    Returns:
+        (N, V) 0 to 1.
     """
     offset = points - anchors[:, region] - gaussians[:, region, :3]
     standard = torch.linalg.solve_triangular(factors(gaussians)[:, region], offset[..., None], upper=False)[..., 0]

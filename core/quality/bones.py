@@ -20,15 +20,18 @@ BONES: Final = (
 )  # fmt: skip
 #: (5, 2) the palm: wrist to every knuckle; through a wall it is as wrong, but the protocol counts fingers alone
 PALM: Final = ((0, 1), (0, 4), (0, 7), (0, 10), (0, 13))
-#: a tip is a point of the skin; its bone ends in the flesh, so that a fingertip pressing head-on is no crossing
-FLESH: Final = 0.002
+#: metres before the tip at which its bone ends: the tip is a point of the skin, the bone lies under it, and a fingertip
+#: that presses head-on is no crossing
+TIP_DEPTH: Final = 0.002
+#: first keypoint that is a tip; those before it are MANO's joints
+FIRST_TIP: Final = 16
 
 
 def bones_crossing(obj: GraspObject, joints: torch.Tensor, palm: bool = False) -> torch.Tensor:
     """How many of a hand's fifteen finger bones cross the object's surface or lie inside the object.
 
-    Bones are the straight lines between consecutive joints of each finger, the last one ending `FLESH` before the
-    tip; each is tested against the triangles themselves (libigl), so a wall of any thinness is seen.
+    Bones are the straight lines between consecutive joints of each finger, the last one ending `TIP_DEPTH` before
+    the tip; each is tested against the triangles themselves (libigl), so a wall of any thinness counts.
 
     Args:
         obj: the object.
@@ -38,19 +41,20 @@ def bones_crossing(obj: GraspObject, joints: torch.Tensor, palm: bool = False) -
     Returns:
         (N,) int64, 0 to 15, or to 20.
     """
-    places = joints.detach().cpu().double().numpy()
+    points = joints.detach().cpu().double().numpy()
     pairs = np.array((*BONES, *PALM) if palm else BONES)
-    start, end = places[:, pairs[:, 0]], places[:, pairs[:, 1]].copy()
+    start, end = points[:, pairs[:, 0]], points[:, pairs[:, 1]].copy()
     along = end - start
     length = np.linalg.norm(along, axis=-1, keepdims=True)
-    last = (pairs[:, 1] >= 16)[None, :, None]
-    end -= np.where(last, np.minimum(FLESH / np.maximum(length, 1e-12), 0.5), 0.0) * along
+    last = (pairs[:, 1] >= FIRST_TIP)[None, :, None]
+    end -= np.where(last, np.minimum(TIP_DEPTH / np.maximum(length, 1e-12), 0.5), 0.0) * along
     start, end = start.reshape(-1, 3), end.reshape(-1, 3)
-    crossing = _hits(obj, start, end) | _hits(obj, end, start) | obj.surface.inside((start + end) / 2)
-    return torch.from_numpy(crossing.reshape(len(places), len(pairs)).sum(1).astype(np.int64))
+    crossing = _crosses(obj, start, end) | _crosses(obj, end, start) | obj.surface.inside((start + end) / 2)
+    return torch.from_numpy(crossing.reshape(len(points), len(pairs)).sum(1).astype(np.int64))
 
 
-def _hits(obj: GraspObject, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+def _crosses(obj: GraspObject, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """(S,) bool: segments from `start` (S, 3) to `end` (S, 3) that meet the surface."""
     along = end - start
     length = np.linalg.norm(along, axis=1)
     reached, _ = obj.surface.first_hit(start, along / np.maximum(length, 1e-12)[:, None])

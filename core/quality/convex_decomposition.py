@@ -1,9 +1,7 @@
 """An object as convex pieces that lie on its surface, for physics; kept in a cache folder.
 
-Measured on the project's objects, general convex decompositions are too coarse for a fingertip: on a bowl with a wall
-of 0.9 mm, vhacdx fills 25 mm of the cavity with 32 hulls, and coacd thickens the wall by 5 mm with 32 hulls (17 s)
-and by 2 mm with 128 (58 s). What touches is only the surface, so here the surface is cut into nearly flat patches,
-each as deep as half the wall under it, at most `DEEPEST`.
+General convex decompositions (V-HACD, CoACD) are too coarse for a fingertip on a thin wall. Only the surface touches,
+so the surface is decomposed into nearly flat patches, each as deep as half the wall under it, up to a limit.
 """
 
 from __future__ import annotations
@@ -26,29 +24,46 @@ if TYPE_CHECKING:
 
     from core.objects import GraspObject
 
-#: height of a patch over its plane, metres: the hulls fill no hollow deeper than this
-FLAT: Final = 0.0015
-#: cosine between a patch's plane and its triangles
-FACING: Final = 0.8
-DEEPEST: Final = 0.005
-#: a patch that lies inside another's body by this is left out
-COVERED: Final = 0.0003
-THINNEST: Final = 0.00025
-_SPREADS: Final = {
+@dataclass(frozen=True)
+class PatchConfig:
+    """How a surface is decomposed; all lengths in metres.
+
+    Attributes:
+        flatness: height of a patch over its plane; the hulls fill no hollow deeper than this.
+        min_cosine: between a patch's normal and those of its triangles.
+        min_depth: of a patch's hull under the surface.
+        max_depth: of a patch's hull under the surface, where the wall is thicker than twice that.
+        covered: a patch that lies inside another's hull by this is left out.
+        margin: gap within which hulls are neighbours; slack of the test for hollows under a patch.
+    """
+
+    flatness: float = 0.0015
+    min_cosine: float = 0.8
+    min_depth: float = 0.00025
+    max_depth: float = 0.005
+    covered: float = 0.0003
+    margin: float = 0.0005
+
+
+CONFIG: Final = PatchConfig()
+#: barycentric coordinates of the points that a triangle is tested at, by how many steps an edge is divided into
+_LATTICES: Final = {
     1: np.full((1, 3), 1 / 3),
     **{n: np.array([(i, j, n - i - j) for i in range(n + 1) for j in range(n + 1 - i)]) / n for n in (3, 8)},
 }
+#: part of a cache file's name: to be raised when the pieces of the same object change
 VERSION: Final = 2
-_CUTTING: Final = threading.Lock()
+_LOCK: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Pieces:
+class ConvexPieces:
     """Convex bodies that together have an object's surface, and the solid's mass properties for one kilogram.
 
     Attributes:
         hulls: each (P, 3) corners of a convex body, metres, object frame.
-        centre: (3,) centre of mass. inertia: (3, 3) about it, m2.
+        centre: (3,) centre of mass, metres, object frame.
+        inertia: (3, 3) about the centre of mass, m2.
     """
 
     hulls: tuple[np.ndarray, ...]
@@ -56,36 +71,36 @@ class Pieces:
     inertia: np.ndarray
 
 
-def convex_pieces(obj: GraspObject, cache: Path | str | None = None) -> Pieces:
-    """The pieces of `obj`, from the cache where they are there.
+def convex_pieces(obj: GraspObject, cache: Path | str | None = None) -> ConvexPieces:
+    """The pieces of `obj`, from the cache where it has them.
 
     Args:
         obj: the object.
-        cache: a folder; None is the user's cache folder. A folder that cannot be written to is done without.
+        cache: a folder; None is the user's cache folder. A folder that cannot be written to is not used.
     """
     folder = user_cache("pieces") if cache is None else Path(cache)
     path = folder / f"{obj.digest}-{VERSION}.npz"
-    kept = _read(path)
-    if kept is None:
-        with _CUTTING:  # hands that are tested side by side wait for one set of pieces
-            kept = _read(path)
-            if kept is None:
-                kept = cut(obj)
-                _write(path, kept)
-    return kept
+    pieces = _read(path)
+    if pieces is None:
+        with _LOCK:  # hands that are tested in parallel wait for one decomposition
+            pieces = _read(path)
+            if pieces is None:
+                pieces = decompose(obj)
+                _write(path, pieces)
+    return pieces
 
 
-def cut(obj: GraspObject) -> Pieces:
-    """The pieces of `obj`, made anew: one hull where the object is convex, patches of its surface elsewhere."""
+def decompose(obj: GraspObject) -> ConvexPieces:
+    """The pieces of `obj`, not from the cache: one hull where it is convex, patches of its surface elsewhere."""
     vertices, faces = obj.surface.vertices, obj.surface.faces
     centre, inertia = mass_properties(obj)
     whole = _hull(vertices)
-    if whole is not None and _bulge(obj, vertices[whole.simplices]) <= FLAT:
-        return Pieces((vertices[whole.vertices],), centre, inertia)
+    if whole is not None and _protrusion(obj, vertices[whole.simplices]) <= CONFIG.flatness:
+        return ConvexPieces((vertices[whole.vertices],), centre, inertia)
     normals = obj.surface.face_normals
-    middles = vertices[faces].mean(1)
-    depth, _ = obj.surface.first_hit(middles - 1e-6 * normals, -normals)
-    depth = np.clip(depth / 2, THINNEST, DEEPEST)
+    centroids = vertices[faces].mean(1)
+    depth, _ = obj.surface.first_hit(centroids - 1e-6 * normals, -normals)
+    depth = np.clip(depth / 2, CONFIG.min_depth, CONFIG.max_depth)
     hulls: list[np.ndarray] = []
     planes, lows, highs = [], [], []
     waiting = flat_patches(vertices, faces, normals)
@@ -94,13 +109,14 @@ def cut(obj: GraspObject) -> Pieces:
         patch = waiting.pop()
         top = vertices[np.unique(faces[patch])]
         low, high = (np.array(sides).reshape(-1, 3) for sides in (lows, highs))
-        around = (low <= top.min(0) + COVERED) & (high >= top.max(0) - COVERED)
-        if any((top @ planes[k][:, :3].T + planes[k][:, 3]).max() < COVERED for k in np.nonzero(around.all(1))[0]):
+        around = (low <= top.min(0) + CONFIG.covered) & (high >= top.max(0) - CONFIG.covered)
+        if any((top @ planes[k][:, :3].T + planes[k][:, 3]).max() < CONFIG.covered
+               for k in np.nonzero(around.all(1))[0]):
             continue
         normal = _plane_normal(vertices, faces[patch])
         flat = top - np.outer((top - top.mean(0)) @ normal, normal)
         if len(patch) > 1 and _spans_a_hollow(obj, flat, normal):
-            waiting += _halves(patch, middles)
+            waiting += _halves(patch, centroids)
             continue
         corners = np.concatenate([top, top - np.quantile(depth[patch], 0.1) * normal])
         hull = _hull(corners)
@@ -109,11 +125,11 @@ def cut(obj: GraspObject) -> Pieces:
             planes.append(hull.equations)
             lows.append(corners.min(0))
             highs.append(corners.max(0))
-    return Pieces(tuple(merge(obj, hulls)), centre, inertia)
+    return ConvexPieces(tuple(merge_hulls(obj, hulls)), centre, inertia)
 
 
-def merge(obj: GraspObject, hulls: list[np.ndarray]) -> list[np.ndarray]:
-    """Joins convex bodies (P, 3) of `obj` as long as their common hull stays within `FLAT` of the solid.
+def merge_hulls(obj: GraspObject, hulls: list[np.ndarray]) -> list[np.ndarray]:
+    """Joins convex bodies (P, 3) of `obj` as long as their common hull stays within `flatness` of the solid.
 
     Small neighbours first. Fewer bodies make the physics faster; a solid without hollows becomes one.
     """
@@ -121,56 +137,58 @@ def merge(obj: GraspObject, hulls: list[np.ndarray]) -> list[np.ndarray]:
     boxes = {name: (hull.min(0), hull.max(0)) for name, hull in bodies.items()}
     waiting: list[tuple[float, int, int]] = []
 
-    def meet(name: int) -> None:
-        """Queues those pairs with `name` that touch, and between whose corners there is no hollow."""
+    def queue_neighbours(name: int) -> None:
+        """Queues the bodies that `name` touches, where there is no hollow between the corners of the two."""
         others = np.array([other for other in bodies if other != name], int)
         if not len(others):
             return
         low, high = boxes[name]
         lows = np.array([boxes[other][0] for other in others])
         highs = np.array([boxes[other][1] for other in others])
-        others = others[((lows <= high + 0.0005) & (highs >= low - 0.0005)).all(1)]
+        others = others[((lows <= high + CONFIG.margin) & (highs >= low - CONFIG.margin)).all(1)]
         others = others[others < name] if name < len(hulls) else others
         if not len(others):
             return
-        mine = _few(bodies[name])
-        between = [((mine[:, None] + _few(bodies[other])[None]) / 2).reshape(-1, 3) for other in others.tolist()]
-        rough = _rough(obj, np.concatenate(between))
-        highest = np.maximum.reduceat(rough, np.cumsum([0, *map(len, between[:-1])]))
-        for other in others[highest <= FLAT + obj.grid.spacing].tolist():
+        corners = _subsample(bodies[name])
+        between = [((corners[:, None] + _subsample(bodies[other])[None]) / 2).reshape(-1, 3)
+                   for other in others.tolist()]
+        outside = _grid_distance(obj, np.concatenate(between))
+        highest = np.maximum.reduceat(outside, np.cumsum([0, *map(len, between[:-1])]))
+        for other in others[highest <= CONFIG.flatness + obj.grid.spacing].tolist():
             size = np.linalg.norm(np.maximum(high, boxes[other][1]) - np.minimum(low, boxes[other][0]))
             heappush(waiting, (float(size), name, other))
 
     for name in list(bodies):
-        meet(name)
-    fresh = len(hulls)
+        queue_neighbours(name)
+    newest = len(hulls)
     while waiting:
         _, one, other = heappop(waiting)
         if one not in bodies or other not in bodies:
             continue
         points = np.concatenate([bodies[one], bodies[other]])
         hull = _hull(points)
-        if hull is None or _bulge(obj, points[hull.simplices]) > FLAT:
+        if hull is None or _protrusion(obj, points[hull.simplices]) > CONFIG.flatness:
             continue
         del bodies[one], bodies[other]
-        bodies[fresh] = points[hull.vertices]
-        boxes[fresh] = (bodies[fresh].min(0), bodies[fresh].max(0))
-        meet(fresh)
-        fresh += 1
+        bodies[newest] = points[hull.vertices]
+        boxes[newest] = (bodies[newest].min(0), bodies[newest].max(0))
+        queue_neighbours(newest)
+        newest += 1
     return list(bodies.values())
 
 
-def _few(points: np.ndarray, most: int = 8) -> np.ndarray:
+def _subsample(points: np.ndarray, most: int = 8) -> np.ndarray:
+    """At most `most` of the points (P, 3), evenly through their order."""
     return points[:: -(-len(points) // most)]
 
 
-def _rough(obj: GraspObject, points: np.ndarray) -> np.ndarray:
+def _grid_distance(obj: GraspObject, points: np.ndarray) -> np.ndarray:
     """Signed distance (P,) of points (P, 3), by the grid."""
     return obj.grid.query(torch.from_numpy(points).float())[0].cpu().numpy()
 
 
 def _spans_a_hollow(obj: GraspObject, flat: np.ndarray, normal: np.ndarray) -> bool:
-    """Whether the convex hull of points in a plane goes over places that are off the surface (a ring, an L)."""
+    """Whether the convex hull of points in a plane covers places that are off the surface (a ring, an L)."""
     from scipy.spatial import ConvexHull, QhullError
 
     across = np.linalg.svd(normal[None])[2][1:]
@@ -181,13 +199,13 @@ def _spans_a_hollow(obj: GraspObject, flat: np.ndarray, normal: np.ndarray) -> b
     middle = border.mean(0)
     edges = np.concatenate([border, (border + np.roll(border, 1, 0)) / 2])
     points = np.concatenate([middle + share * (edges - middle) for share in (0.0, 0.33, 0.67, 1.0)])
-    return bool(obj.surface.closest(points)[0].max() > FLAT + 0.0005)
+    return bool(obj.surface.closest(points)[0].max() > CONFIG.flatness + CONFIG.margin)
 
 
-def _halves(patch: np.ndarray, middles: np.ndarray) -> list[np.ndarray]:
-    """Faces parted across their longest direction."""
-    places = middles[patch] - middles[patch].mean(0)
-    along = places @ np.linalg.svd(places, full_matrices=False)[2][0]
+def _halves(patch: np.ndarray, centroids: np.ndarray) -> list[np.ndarray]:
+    """The faces `patch` (P,) split across their longest direction; centroids (F, 3)."""
+    offsets = centroids[patch] - centroids[patch].mean(0)
+    along = offsets @ np.linalg.svd(offsets, full_matrices=False)[2][0]
     upper = along > np.median(along)
     if not upper.any():
         upper[len(upper) // 2:] = True
@@ -195,9 +213,17 @@ def _halves(patch: np.ndarray, middles: np.ndarray) -> list[np.ndarray]:
 
 
 def flat_patches(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> list[np.ndarray]:
-    """Faces (F, 3) parted into connected patches, each within `FLAT` of a plane; a list of face indices.
+    """Connected patches of a surface, each within `flatness` of a plane.
 
     Patches grow from the largest free face to the nearest neighbours first, so that they become round.
+
+    Args:
+        vertices: (V, 3) metres.
+        faces: (F, 3).
+        normals: (F, 3) unit normals of the faces.
+
+    Returns:
+        The faces of each patch, as indices.
     """
     import igl
 
@@ -209,28 +235,29 @@ def flat_patches(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -
     weighted = normals * area[:, None]
     for _ in range(2):
         weighted = weighted + np.where(neighbours[..., None] >= 0, weighted[neighbours], 0.0).sum(1)
-    calm = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-30)
+    smooth = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-30)
     patches = []
     for seed in np.argsort(-area, kind="stable"):
         if not free[seed]:
             continue
-        normal = calm[seed]
+        normal = smooth[seed]
         heights = (corners - middles[seed]) @ normal
         low, high = heights.min(1), heights.max(1)
-        may = (calm @ normal > FACING) & (high - low < FLAT)
+        may = (smooth @ normal > CONFIG.min_cosine) & (high - low < CONFIG.flatness)
         bottom, top = low[seed], high[seed]
-        patch, waiting, seen = [], [(0.0, int(seed))], {int(seed)}
+        patch: list[int] = []
+        waiting, queued = [(0.0, int(seed))], {int(seed)}
         while waiting:
             _, face = heappop(waiting)
             lower, higher = min(bottom, low[face]), max(top, high[face])
-            if higher - lower > FLAT and patch:
+            if higher - lower > CONFIG.flatness and patch:
                 continue
             bottom, top = lower, higher
             patch.append(face)
             free[face] = False
             for other in neighbours[face]:
-                if other >= 0 and other not in seen and free[other] and may[other]:
-                    seen.add(int(other))
+                if other >= 0 and other not in queued and free[other] and may[other]:
+                    queued.add(int(other))
                     heappush(waiting, (float(np.square(middles[other] - middles[seed]).sum()), int(other)))
         patches.append(np.array(patch))
     return patches
@@ -252,7 +279,10 @@ def mass_properties(obj: GraspObject) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moments(weights: np.ndarray, corners: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of simplices (N, K, 3) with masses in proportion to `weights`; second moments have the denominator `factor`."""
+    """Centre (3,) and inertia (3, 3) of simplices (N, K, 3) with masses in proportion to `weights` (N,).
+
+    `factor` is the denominator of a simplex's second moments: 20 for tetrahedra, 12 for triangles.
+    """
     share = weights / weights.sum()
     centre = share @ corners.mean(1)
     moved = corners - centre
@@ -262,11 +292,13 @@ def _moments(weights: np.ndarray, corners: np.ndarray, factor: int) -> tuple[np.
 
 
 def _is_possible(centre: np.ndarray, inertia: np.ndarray) -> bool:
+    """Whether a solid may have this centre and inertia: finite, positive, and within the triangle inequality."""
     values = np.linalg.eigvalsh(inertia)
     return bool(np.isfinite(centre).all() and values[0] > 0 and values[0] + values[1] >= values[2])
 
 
 def _plane_normal(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(3,) the area-weighted mean normal of faces."""
     corners = vertices[faces]
     total = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).sum(0)
     return total / max(np.linalg.norm(total), 1e-30)
@@ -282,31 +314,31 @@ def _hull(points: np.ndarray) -> ConvexHull | None:
         return None
 
 
-def _bulge(obj: GraspObject, triangles: np.ndarray) -> float:
-    """The largest distance of a hull's triangles (T, 3, 3) outside the object, metres; 0 stands for at most `FLAT`."""
+def _protrusion(obj: GraspObject, triangles: np.ndarray) -> float:
+    """The largest distance of a hull's triangles (T, 3, 3) outside the object, metres; 0 is at most `flatness`."""
     longest = np.linalg.norm(triangles - np.roll(triangles, 1, 1), axis=2).max(1)
     points = np.concatenate([
-        (_SPREADS[parts] @ triangles[rows]).reshape(-1, 3)
+        (_LATTICES[parts] @ triangles[rows]).reshape(-1, 3)
         for parts, rows in ((1, longest < 0.004), (3, (longest >= 0.004) & (longest < 0.02)), (8, longest >= 0.02))])
-    rough = _rough(obj, points)
-    if rough.max() > FLAT + obj.grid.spacing:
-        return float(rough.max())
-    doubtful = points[rough > FLAT - obj.grid.spacing]
+    near = _grid_distance(obj, points)
+    if near.max() > CONFIG.flatness + obj.grid.spacing:
+        return float(near.max())
+    doubtful = points[near > CONFIG.flatness - obj.grid.spacing]
     distance = obj.surface.closest(doubtful)[0]
-    far = distance > FLAT
+    far = distance > CONFIG.flatness
     return float(distance[far][~obj.surface.inside(doubtful[far])].max(initial=0.0))
 
 
-def _read(path: Path) -> Pieces | None:
+def _read(path: Path) -> ConvexPieces | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             hulls = np.split(archive["corners"].astype(np.float64), archive["ends"][:-1])
-            return Pieces(tuple(hulls), archive["centre"], archive["inertia"])
+            return ConvexPieces(tuple(hulls), archive["centre"], archive["inertia"])
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
 
 
-def _write(path: Path, pieces: Pieces) -> None:
+def _write(path: Path, pieces: ConvexPieces) -> None:
     with contextlib.suppress(OSError):  # made again the next time
         path.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(path, {

@@ -17,17 +17,56 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
 
 #: metres from the surface within which skin is in contact, as in the strict protocol
-TOUCH: Final = 0.002
-#: a grasp that lies as well as this is left alone: mm, cm3, residual of the wrench test
-FINE_DEPTH, FINE_OVERLAP, FINE_RESIDUAL = 1.5, 0.3, 0.1
-#: cm3 by which a fit may make the overlap larger, where it makes something else better; the strict protocol reads a
-#: little more, and calls 0.3 worse
-MORE_OVERLAP: Final = 0.2
-#: cm3 and mm in the object from which a hand is freed of it as if a bone were
-SUNK_OVERLAP, SUNK_DEPTH = 1.0, 3.0
-#: mm by which it may sink deeper, where it makes something else better, and mm that are never too deep: a hand that
-#: floats is not in the object at all
-MORE_DEPTH, SHALLOW = 0.7, 1.0
+CONTACT_TOLERANCE: Final = 0.002
+#: parts of a hand (`core.hand.tables.PARTS`) of which one must touch, or nothing is held
+THUMB, PALM = 0, 5
+
+
+@dataclass(frozen=True)
+class SurfaceLimits:
+    """From where on a grasp lies well, or badly.
+
+    Attributes:
+        sound_depth_mm: depth up to which a grasp is sound, and left alone.
+        sound_overlap_cm3: overlap up to which it is.
+        sound_residual: residual of the wrench test below which it is.
+        more_overlap_cm3: by which a fit may enlarge the overlap where it improves something else; the strict protocol
+            measures a little more, and calls 0.3 worse.
+        more_depth_mm: by which a fit may sink the hand deeper where it improves something else.
+        shallow_mm: depth that is never worse: a hand that floats has none at all.
+        sunk_overlap_cm3: overlap from which a hand is defective as if a bone were in the object.
+        sunk_depth_mm: depth from which it is.
+    """
+
+    sound_depth_mm: float = 1.5
+    sound_overlap_cm3: float = 0.3
+    sound_residual: float = 0.1
+    more_overlap_cm3: float = 0.2
+    more_depth_mm: float = 0.7
+    shallow_mm: float = 1.0
+    sunk_overlap_cm3: float = 1.0
+    sunk_depth_mm: float = 3.0
+
+
+@dataclass(frozen=True)
+class WallTest:
+    """How skin that came out beyond a wall is found, metres.
+
+    Attributes:
+        nearest: skin nearer to the surface than this is on it.
+        farthest: skin farther from it is not looked at.
+        flesh: depth under the skin from which a ray is sent to it.
+        wall: length of the ray up to which a hit is a wall, and not the surface that the skin is near.
+    """
+
+    nearest: float = 0.0001
+    farthest: float = 0.003
+    flesh: float = 0.004
+    wall: float = 0.0039
+
+
+LIMITS: Final = SurfaceLimits()
+WALLS: Final = WallTest()
 
 
 @dataclass(frozen=True)
@@ -37,7 +76,7 @@ class SurfaceQuality:
     Attributes:
         depth_mm: (N,) depth of the deepest skin in the object.
         overlap_cm3: (N,) skin area times its depth.
-        parts: (N, 6) bool, the parts (`core.hand.tables.PARTS`) within `TOUCH` of the surface.
+        parts: (N, 6) bool, the parts (`core.hand.tables.PARTS`) in contact (`parts_in_contact`).
         residual: (N,) share of a unit weight that the contacts cannot carry (`wrench_residual`).
         bones: (N,) bones that pass through a wall.
         through: (N,) skin points that came out beyond a wall.
@@ -53,13 +92,19 @@ class SurfaceQuality:
     def __getitem__(self, rows: torch.Tensor) -> SurfaceQuality:
         return SurfaceQuality(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def put_into(self, whole: SurfaceQuality, rows: torch.Tensor) -> SurfaceQuality:
+    def scattered_into(self, whole: SurfaceQuality, rows: torch.Tensor) -> SurfaceQuality:
         """`whole` with its rows replaced by these."""
         return SurfaceQuality(*(getattr(whole, field.name).index_put((rows,), getattr(self, field.name))
                                 for field in fields(self)))
 
+    def measures(self) -> dict[str, torch.Tensor]:
+        """What a grasp keeps of it (`Grasps.measures`), each (N,)."""
+        return {"overlap_cm3": self.overlap_cm3, "depth_mm": self.depth_mm, "contacts": self.parts.sum(1).float(),
+                "residual": self.residual.float()}
+
     @staticmethod
     def cat(parts: list[SurfaceQuality]) -> SurfaceQuality:
+        """All hands of all `parts`, in order."""
         return SurfaceQuality(*(torch.cat([getattr(part, field.name) for part in parts])
                                 for field in fields(SurfaceQuality)))
 
@@ -73,84 +118,131 @@ class SurfaceQuality:
         return SurfaceQuality(*picked)
 
 
-def measure_surface(obj: GraspObject, hand: HandModel, skin: torch.Tensor, joints: torch.Tensor) -> SurfaceQuality:
+def measure_surface(obj: GraspObject, hand: HandModel, hand_vertices: torch.Tensor,
+                    joints: torch.Tensor) -> SurfaceQuality:
     """How N posed hands lie on an object's exact surface.
 
     Args:
         obj: the object.
         hand: whose hands they are; its template's skin area weighs the overlap.
-        skin: (N, V, 3) vertices in the object's frame, metres.
-        joints: (N, 21, 3) joints and tips, likewise.
+        hand_vertices: (N, V, 3) metres, object frame.
+        joints: (N, 21, 3) joints and tips, metres, object frame.
     """
-    near, normal = obj.grid.query(skin)
+    near, normal = obj.grid.query(hand_vertices)
     distance = near.clone()
     close = near < 0.005
     if close.any():
-        exact, _ = obj.signed_distance(skin[close])
+        exact, _ = obj.signed_distance(hand_vertices[close])
         distance[close] = torch.as_tensor(exact, dtype=near.dtype)
     depth = (-distance).relu()
-    parts = torch.stack([((distance < TOUCH) & (hand.parts == part)).any(1) for part in range(6)], 1)
+    parts = parts_in_contact(distance, hand.parts)
     overlap = (vertex_area(hand) * depth * 100).sum(1)
-    residual = torch.tensor([wrench_residual(skin[i], distance[i], normal[i], hand.parts) for i in range(len(skin))])
+    residual = torch.tensor([wrench_residual(hand_vertices[i], distance[i], normal[i], hand.parts)
+                             for i in range(len(hand_vertices))])
     return SurfaceQuality(depth.amax(1) * 1000, overlap, parts, residual, bones_crossing(obj, joints, palm=True),
-                   skin_through(obj, hand, skin, distance))
+                          skin_behind_walls(obj, hand, hand_vertices, distance))
 
 
-def score_surface(found: SurfaceQuality, types: tuple[str, ...], unnatural: torch.Tensor) -> torch.Tensor:
-    """(N,) 0 to 100: holding, touching with what the type asks for, lying on the surface, looking relaxed.
+def parts_in_contact(distance: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
+    """Which parts of N hands touch: those with skin nearer to the surface than `CONTACT_TOLERANCE`, or inside.
 
     Args:
-        found: the measures. types: N types, "" where unknown. unnatural: (N,) rms degrees off the posture meant.
+        distance: (N, V) metres of the skin to the surface, negative inside.
+        parts: (V,) of the skin, 0 to 5.
+
+    Returns:
+        (N, 6) bool.
+    """
+    return torch.stack([((distance < CONTACT_TOLERANCE) & (parts == part)).any(1) for part in range(6)], 1)
+
+
+def score_surface(quality: SurfaceQuality, types: tuple[str, ...], unnatural: torch.Tensor) -> torch.Tensor:
+    """A grasp's score: holding, touching with what the type asks for, lying on the surface, looking relaxed.
+
+        100 (0.3 min(parts / wanted, 1) + 0.2 (1 - residual / 0.1) + 0.25 (1 - depth / 3 mm)(1 - overlap / 1 cm3)
+             + 0.25 (1 - unnatural / 30 degrees)),   every difference at least 0
+
+    with 6 parts wanted of a power grasp, 4 of another, 5 where the type is unknown.
+
+    Args:
+        quality: the measures of N grasps.
+        types: N types, "" where unknown.
+        unnatural: (N,) rms degrees off the posture meant.
+
+    Returns:
+        (N,) 0 to 100.
     """
     wanted = torch.tensor([5.0 if name not in BY_NAME else 6.0 if BY_NAME[name].power else 4.0 for name in types])
-    parts = found.parts.sum(1) / wanted
-    hold = 1 - (found.residual / 0.1).clamp(0, 1)
-    surface = (1 - found.depth_mm / 3).clamp(0, 1) * (1 - found.overlap_cm3).clamp(0, 1)
+    parts = quality.parts.sum(1) / wanted
+    hold = 1 - (quality.residual / 0.1).clamp(0, 1)
+    surface = (1 - quality.depth_mm / 3).clamp(0, 1) * (1 - quality.overlap_cm3).clamp(0, 1)
     relaxed = (1 - unnatural / 30).clamp(0, 1)
     return 100 * (0.3 * parts.clamp_max(1) + 0.2 * hold + 0.25 * surface + 0.25 * relaxed)
 
 
-def skin_through(obj: GraspObject, hand: HandModel, skin: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-    """(N,) skin points outside the object with a wall between them and the flesh 4 mm below."""
-    count = torch.zeros(len(skin), dtype=torch.long)
-    near = (distance > 0.0001) & (distance < 0.003)
+def skin_behind_walls(obj: GraspObject, hand: HandModel, hand_vertices: torch.Tensor,
+                      distance: torch.Tensor) -> torch.Tensor:
+    """How much skin is outside the object with a wall between it and the flesh under it.
+
+    Args:
+        obj: the object.
+        hand: whose hands they are.
+        hand_vertices: (N, V, 3) metres, object frame.
+        distance: (N, V) metres to the surface.
+
+    Returns:
+        (N,) counts of vertices.
+    """
+    count = torch.zeros(len(hand_vertices), dtype=torch.long)
+    near = (distance > WALLS.nearest) & (distance < WALLS.farthest)
     if not near.any():
         return count
-    normals = torch.stack([vertex_normals(one, hand.faces) for one in skin])[near]
-    origin = skin[near] - 0.004 * normals
+    normals = torch.stack([vertex_normals(vertices, hand.faces) for vertices in hand_vertices])[near]
+    origin = hand_vertices[near] - WALLS.flesh * normals
     hit, _ = obj.surface.first_hit(origin.double().numpy(), normals.double().numpy())
-    beyond = torch.as_tensor(np.asarray(hit) < 0.0039)
+    beyond = torch.as_tensor(np.asarray(hit) < WALLS.wall)
     return count.index_add_(0, near.nonzero()[:, 0], beyond.long())
 
 
-def wrench_residual(skin: torch.Tensor, distance: torch.Tensor, normal: torch.Tensor, parts: torch.Tensor,
+def wrench_residual(vertices: torch.Tensor, distance: torch.Tensor, normal: torch.Tensor, parts: torch.Tensor,
                     friction: float = 0.6, edges: int = 8) -> float:
-    """How much of a unit weight, in the worst of six directions, the contacts cannot carry (0: all of it).
+    """How much of a unit weight, in the worst of six directions, the contacts cannot carry.
 
-    Forces are sought inside linearised friction cones by non-negative least squares; torques are taken about the
-    contacts' centre and divided by 5 cm.
+    Forces are sought inside linearised friction cones by non-negative least squares, at up to four contacts of each
+    part; torques are taken about the contacts' centre and divided by 5 cm.
+
+    Args:
+        vertices: (V, 3) of one hand, metres.
+        distance: (V,) metres to the surface.
+        normal: (V, 3) the object's normals there.
+        parts: (V,) of the vertices, 0 to 5.
+        friction: coefficient.
+        edges: of each friction cone.
+
+    Returns:
+        0 where the contacts carry all of it, 1 with fewer than two parts in contact.
     """
     from scipy.optimize import nnls
 
     rows: list[torch.Tensor] = []
     for part in range(6):
-        mine = ((parts == part) & (distance < TOUCH)).nonzero()[:, 0]
-        if len(mine):
-            order = mine[distance[mine].argsort()]
+        touching = ((parts == part) & (distance < CONTACT_TOLERANCE)).nonzero()[:, 0]
+        if len(touching):
+            order = touching[distance[touching].argsort()]
             rows.append(order[:: max(1, len(order) // 4)][:4])
     if len(rows) < 2:
         return 1.0
     chosen = torch.cat(rows)
-    place = skin[chosen].double().numpy()
+    arm = vertices[chosen].double().numpy()
     push = -normal[chosen].double().numpy()
-    place = (place - place.mean(0)) / 0.05
+    arm = (arm - arm.mean(0)) / 0.05
     first = np.cross(push, np.where(np.abs(push[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]]))
     first /= np.linalg.norm(first, axis=1, keepdims=True) + 1e-12
     second = np.cross(push, first)
     angle = np.arange(edges) * 2 * np.pi / edges
     sideways = np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None]
     cone = push[:, None] + friction * sideways
-    wrench = np.concatenate([cone, np.cross(place[:, None], cone)], -1).reshape(-1, 6).T
+    wrench = np.concatenate([cone, np.cross(arm[:, None], cone)], -1).reshape(-1, 6).T
     worst = 0.0
     for axis in range(3):
         for sign in (1.0, -1.0):
@@ -160,38 +252,50 @@ def wrench_residual(skin: torch.Tensor, distance: torch.Tensor, normal: torch.Te
     return worst
 
 
-def has_contact(found: SurfaceQuality) -> torch.Tensor:
-    """(N,) bool: in contact, as the strict protocol has it."""
-    return (found.parts.sum(1) >= 2) & (found.parts[:, 0] | found.parts[:, 5])
+def has_contact(quality: SurfaceQuality) -> torch.Tensor:
+    """(N,) bool: two parts in contact or more, one of them the thumb or the palm, as in the strict protocol."""
+    return (quality.parts.sum(1) >= 2) & opposes(quality)
 
 
-def is_sound(found: SurfaceQuality) -> torch.Tensor:
-    """(N,) bool: on the surface, through no wall, touching, and able to hold."""
-    return ((found.bones == 0) & (found.through == 0) & has_contact(found) & (found.depth_mm <= FINE_DEPTH)
-            & (found.overlap_cm3 <= FINE_OVERLAP) & (found.residual < FINE_RESIDUAL))
+def opposes(quality: SurfaceQuality) -> torch.Tensor:
+    """(N,) bool: the thumb or the palm is in contact."""
+    return quality.parts[:, THUMB] | quality.parts[:, PALM]
 
 
-def is_defective(found: SurfaceQuality) -> torch.Tensor:
-    """(N,) bool: with bones in the object, sunk in it, through a wall, or not touching as it must."""
-    sunk = (found.overlap_cm3 > SUNK_OVERLAP) | (found.depth_mm > SUNK_DEPTH)
-    return (found.bones > 0) | sunk | (found.through > 0) | ~has_contact(found)
+def is_sound(quality: SurfaceQuality) -> torch.Tensor:
+    """(N,) bool: on the surface, through no wall, in contact, and able to hold."""
+    return ((quality.bones == 0) & (quality.through == 0) & has_contact(quality)
+            & (quality.depth_mm <= LIMITS.sound_depth_mm) & (quality.overlap_cm3 <= LIMITS.sound_overlap_cm3)
+            & (quality.residual < LIMITS.sound_residual))
 
 
-def is_better(after: SurfaceQuality, before: SurfaceQuality, firmer: torch.Tensor | float = 0.0) -> torch.Tensor:
-    """(N,) bool: the fit made the grasp better, and nothing that counts on the exact surface much worse.
+def is_defective(quality: SurfaceQuality) -> torch.Tensor:
+    """(N,) bool: with bones in the object, sunk in it, through a wall, or not in contact."""
+    sunk = (quality.overlap_cm3 > LIMITS.sunk_overlap_cm3) | (quality.depth_mm > LIMITS.sunk_depth_mm)
+    return (quality.bones > 0) | sunk | (quality.through > 0) | ~has_contact(quality)
+
+
+def is_better(after: SurfaceQuality, before: SurfaceQuality, stiffness_gain: torch.Tensor | float = 0.0,
+              ) -> torch.Tensor:
+    """Which grasps a fit improved without making anything that counts on the exact surface much worse.
 
     Args:
-        firmer: (N,) by how much less a grip lacks now (`stiffness_deficit`).
+        after: N grasps after the fit.
+        before: the same before it.
+        stiffness_gain: (N,) by how much less the stiffness lacks now (`core.quality.stiffness.stiffness_deficit`).
+
+    Returns:
+        (N,) bool.
     """
-    wanting = ~is_sound(before) | (torch.as_tensor(firmer) > 0)
-    return wanting & ~is_worse(after, before) & (defect_cost(after) - firmer < defect_cost(before))
+    wanting = ~is_sound(before) | (torch.as_tensor(stiffness_gain) > 0)
+    return wanting & ~is_worse(after, before) & (defect_cost(after) - stiffness_gain < defect_cost(before))
 
 
 def is_worse(after: SurfaceQuality, before: SurfaceQuality) -> torch.Tensor:
     """(N,) bool: more bones in the object, contact lost (but for bones' sake), much more overlap, or much deeper."""
     return ((after.bones > before.bones) | (has_contact(before) & ~has_contact(after) & ~last_bone_out(after, before))
-            | (after.overlap_cm3 > before.overlap_cm3 + MORE_OVERLAP)
-            | (after.depth_mm > (before.depth_mm + MORE_DEPTH).clamp_min(SHALLOW)))
+            | (after.overlap_cm3 > before.overlap_cm3 + LIMITS.more_overlap_cm3)
+            | (after.depth_mm > (before.depth_mm + LIMITS.more_depth_mm).clamp_min(LIMITS.shallow_mm)))
 
 
 def last_bone_out(after: SurfaceQuality, before: SurfaceQuality) -> torch.Tensor:
@@ -199,7 +303,10 @@ def last_bone_out(after: SurfaceQuality, before: SurfaceQuality) -> torch.Tensor
     return (before.bones > 0) & (after.bones == 0)
 
 
-def defect_cost(found: SurfaceQuality) -> torch.Tensor:
-    """(N,) bones, walls, overlap, depth, no contact and what the contacts cannot carry, in one number."""
-    return (12.0 * found.bones + (found.through > 0) + found.overlap_cm3.clamp_max(10) + 0.3 * found.depth_mm
-            + 4.0 * ~has_contact(found) + 2 * found.residual.clamp_max(0.5)).float()
+def defect_cost(quality: SurfaceQuality) -> torch.Tensor:
+    """(N,) what is wrong with a grasp, in one number:
+
+    12 bones + [through a wall] + min(overlap, 10 cm3) + 0.3 depth in mm + 4 [no contact] + 2 min(residual, 0.5)
+    """
+    return (12.0 * quality.bones + (quality.through > 0) + quality.overlap_cm3.clamp_max(10) + 0.3 * quality.depth_mm
+            + 4.0 * ~has_contact(quality) + 2 * quality.residual.clamp_max(0.5)).float()

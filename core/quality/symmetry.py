@@ -1,4 +1,4 @@
-"""How many grasps are really different, once the object's own symmetry is taken away."""
+"""The rotational symmetry of an object's surface: the turns under which two grasps are one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,35 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from core.objects import GraspObject
 
-#: metres of mean joint distance from which two grasps are different
-DIFFERENT: Final = 0.03
-#: a turned surface is the same when its mean and largest distances are below these shares of the object's size
-SAME_MEAN, SAME_MOST = 0.015, 0.08
-#: turns about an axis that are tried: a whole circle in steps of ten degrees stands for any angle
-STEPS: Final = 36
-FOLDS: Final = (2, 3, 4, 5, 6, 8)
+
+@dataclass(frozen=True)
+class SymmetryConfig:
+    """When a turned surface is the same, and which turns are tried.
+
+    Attributes:
+        mean: share of the object's size below which the mean distance of the turned surface from itself must be.
+        largest: share of it below which the largest distance must be.
+        steps: rotations that stand for any angle about a round axis: one for every ten degrees.
+        folds: of the discrete symmetries tried about an axis.
+        probes: angles, radians, at which an axis is tested for roundness.
+        equal_moments: share of the largest moment within which two moments are equal, so that their axes are arbitrary.
+        largest_group: rotations at which a discrete group is complete.
+    """
+
+    mean: float = 0.015
+    largest: float = 0.08
+    steps: int = 36
+    folds: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
+    probes: tuple[float, ...] = (0.37, 1.0, 2.1)
+    equal_moments: float = 0.06
+    largest_group: int = 60
+
+
+CONFIG: Final = SymmetryConfig()
 
 
 @dataclass(frozen=True)
@@ -36,98 +53,54 @@ class Symmetry:
     rotations: np.ndarray
     kind: str
 
+    @property
+    def trivial(self) -> Symmetry:
+        """The identity alone, about the same centre: a grasp turned about the object is another one."""
+        return Symmetry(self.centre, np.eye(3)[None], "none")
+
+
+#: of an object whose symmetry does not matter
+NO_SYMMETRY: Final = Symmetry(np.zeros(3), np.eye(3)[None], "none")
+
 
 def find_symmetry(obj: GraspObject, points: int = 600) -> Symmetry:
     """Finds the object's rotational symmetry by comparing its surface with itself, turned.
 
     Axes tried are the principal axes through the centroid, of a cube-like object also those of its box; an object
-    with equal moments all round whose surface is one distance from its centre is a sphere.
+    with equal moments all round whose surface is at one distance from its centre is a sphere.
+
+    Args:
+        obj: the object.
+        points: of its surface that are compared.
     """
     sample = obj.points[:points].cpu().double().numpy()
     centre, covariance = _surface_moments(obj)
     values, axes = np.linalg.eigh(covariance)
     size = float(np.linalg.norm(obj.surface.vertices - centre, axis=1).max())
     radius = np.linalg.norm(obj.points.cpu().double().numpy() - centre, axis=1)
-    if radius.std() < 2 * SAME_MEAN * size and np.ptp(radius) < 2 * SAME_MOST * size:
+    if radius.std() < 2 * CONFIG.mean * size and np.ptp(radius) < 2 * CONFIG.largest * size:
         return Symmetry(centre, np.eye(3)[None], "sphere")
-    candidates = _axes(obj, centre, values, axes)
+    candidates = _candidate_axes(obj, centre, values, axes)
     group: list[np.ndarray] = [np.eye(3)]
     kind = "none"
     for axis in candidates:
-        if kind != "axis" and all(_same(obj, sample, centre, _turn(axis, angle), size) for angle in (0.37, 1.0, 2.1)):
-            circle = [_turn(axis, 2 * np.pi * step / STEPS) for step in range(STEPS)]
+        if all(_is_same(obj, sample, centre, _rotation(axis, angle), size) for angle in CONFIG.probes):
+            circle = [_rotation(axis, 2 * np.pi * step / CONFIG.steps) for step in range(CONFIG.steps)]
             group, kind = circle, "axis"
             across = axes[:, np.argmin(np.abs(axis @ axes))]
             across = across - (across @ axis) * axis
-            flip = _turn(across / np.linalg.norm(across), np.pi)
-            if _same(obj, sample, centre, flip, size):
+            flip = _rotation(across / np.linalg.norm(across), np.pi)
+            if _is_same(obj, sample, centre, flip, size):
                 group = group + [turn @ flip for turn in circle]
             break
     if kind == "none":
         generators = [
-            _turn(axis, 2 * np.pi / fold) for axis in candidates for fold in FOLDS
-            if _same(obj, sample, centre, _turn(axis, 2 * np.pi / fold), size)
+            _rotation(axis, 2 * np.pi / fold) for axis in candidates for fold in CONFIG.folds
+            if _is_same(obj, sample, centre, _rotation(axis, 2 * np.pi / fold), size)
         ]
         group = _closure(generators)
         kind = "discrete" if len(group) > 1 else "none"
     return Symmetry(centre, np.stack(group), kind)
-
-
-def different_grasps(joints: torch.Tensor, symmetry: Symmetry, apart: float = DIFFERENT) -> list[int]:
-    """Rows of the grasps that differ from all rows before them, in order.
-
-    Args:
-        joints: (N, 21, 3) metres, object frame.
-        symmetry: of the object: two grasps are compared under the best of its rotations.
-        apart: mean joint distance in metres from which grasps are different.
-    """
-    places = joints.detach().cpu().double().numpy() - symmetry.centre
-    chosen: list[int] = []
-    for row, mine in enumerate(places):
-        if all(_distance(mine, places[other], symmetry) >= apart for other in chosen):
-            chosen.append(row)
-    return chosen
-
-
-def most_different(joints: torch.Tensor, symmetry: Symmetry, apart: float = DIFFERENT,
-                   value: torch.Tensor | None = None) -> list[int]:
-    """Rows of a largest set of grasps of which every two differ; the protocol counts them.
-
-    Unlike `different_grasps` it does not depend on the order: the largest independent set of the graph that joins
-    what is alike, found exactly as an integer programme.
-
-    Args:
-        joints, symmetry, apart: as for `different_grasps`.
-        value: (N,) 0 to 100; among sets of the same size the one of the highest sum is taken.
-    """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import coo_array
-
-    places = joints.detach().cpu().double().numpy() - symmetry.centre
-    count = len(places)
-    alike = [(i, j) for j in range(count) for i in range(j) if _distance(places[j], places[i], symmetry) < apart]
-    if not alike:
-        return list(range(count))
-    row = np.repeat(np.arange(len(alike)), 2)
-    pairs = coo_array((np.ones(2 * len(alike)), (row, np.array(alike).ravel())), shape=(len(alike), count))
-    worth = np.ones(count) if value is None else 1 + value.double().cpu().numpy() / (101 * count)
-    found = milp(-worth, integrality=np.ones(count), bounds=Bounds(0, 1), constraints=LinearConstraint(pairs, ub=1))
-    return np.flatnonzero(found.x > 0.5).tolist()
-
-
-def _distance(first: np.ndarray, second: np.ndarray, symmetry: Symmetry) -> float:
-    rotations = symmetry.rotations
-    if symmetry.kind == "sphere":
-        rotations = _best_turn(first, second)[None]
-    turned = first @ rotations.transpose(0, 2, 1)
-    return float(np.linalg.norm(turned - second, axis=-1).mean(-1).min())
-
-
-def _best_turn(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation about the origin that brings `first` onto `second` (Kabsch)."""
-    left, _, right = np.linalg.svd(first.T @ second)
-    sign = np.sign(np.linalg.det(right.T @ left.T))
-    return right.T @ np.diag([1.0, 1.0, sign]) @ left.T
 
 
 def _surface_moments(obj: GraspObject) -> tuple[np.ndarray, np.ndarray]:
@@ -142,10 +115,10 @@ def _surface_moments(obj: GraspObject) -> tuple[np.ndarray, np.ndarray]:
     return centre, second / 12
 
 
-def _axes(obj: GraspObject, centre: np.ndarray, values: np.ndarray, axes: np.ndarray) -> list[np.ndarray]:
-    """Unit axes worth a try: the principal ones, those lying between two of equal moment, and the mesh's own."""
+def _candidate_axes(obj: GraspObject, centre: np.ndarray, values: np.ndarray, axes: np.ndarray) -> list[np.ndarray]:
+    """Unit axes (3,) to try: the principal ones, those between two of equal moment, and the normals of flat sides."""
     found = [axes[:, i] for i in range(3)]
-    equal = [abs(values[i] - values[j]) < 0.06 * values[2] for i, j in ((0, 1), (1, 2))]
+    equal = [abs(values[i] - values[j]) < CONFIG.equal_moments * values[2] for i, j in ((0, 1), (1, 2))]
     if any(equal):
         # The principal axes of equal moments are arbitrary there: the normals of large flat sides, and
         # what lies between them, are not.
@@ -171,17 +144,18 @@ def _axes(obj: GraspObject, centre: np.ndarray, values: np.ndarray, axes: np.nda
     return unique
 
 
-def _same(obj: GraspObject, sample: np.ndarray, centre: np.ndarray, rotation: np.ndarray, size: float) -> bool:
+def _is_same(obj: GraspObject, sample: np.ndarray, centre: np.ndarray, rotation: np.ndarray, size: float) -> bool:
+    """Whether points (P, 3) of the surface lie on it when turned by `rotation` (3, 3) about `centre` (3,)."""
     turned = (sample - centre) @ rotation.T + centre
     distance = obj.surface.closest(turned)[0]
-    return bool(distance.mean() < SAME_MEAN * size and distance.max() < SAME_MOST * size)
+    return bool(distance.mean() < CONFIG.mean * size and distance.max() < CONFIG.largest * size)
 
 
 def _closure(generators: list[np.ndarray]) -> list[np.ndarray]:
-    """All products of rotations, the identity first; at most 60."""
+    """All products of rotations, the identity first."""
     group = [np.eye(3)]
     pending = list(generators)
-    while pending and len(group) < 60:
+    while pending and len(group) < CONFIG.largest_group:
         new = pending.pop()
         if any(np.abs(new - old).max() < 0.1 for old in group):
             continue
@@ -191,14 +165,12 @@ def _closure(generators: list[np.ndarray]) -> list[np.ndarray]:
 
 
 @lru_cache(maxsize=4096)
-def _cached_turn(axis: tuple[float, ...], angle: float) -> np.ndarray:
+def _cached_rotation(axis: tuple[float, ...], angle: float) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_rotvec(np.array(axis) * angle).as_matrix()
 
 
-def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
-    return _cached_turn(tuple(axis.tolist()), float(angle))
-
-
-DIFFERENT = 0.03  # metres of mean joint distance under which two grasps are the same
+def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    """(3, 3) the rotation by `angle` radians about a unit axis (3,)."""
+    return _cached_rotation(tuple(axis.tolist()), float(angle))

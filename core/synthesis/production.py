@@ -1,4 +1,4 @@
-"""Training grasps in bulk: one object and intent at a time, without the manners that an animator's click needs."""
+"""Training grasps in bulk: one object and intent at a time, without what an animator's request needs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import numpy as np
 import torch
 
 from core.dataset.training_grasps import TYPE_NAMES, TrainingGrasps
-from core.fitting.energy import QUICK, GraspEnergy, Poses
+from core.fitting.descent import QUICK, Stage, minimise
+from core.fitting.energy import GraspEnergy
 from core.fitting.hand_points import HandPoints
+from core.fitting.poses import Poses
 from core.grasps.batch import Grasps
-from core.grasps.intents import INTENTS
+from core.grasps.intents import INTENTS, Purpose
 from core.grasps.request import GraspRequest
+from core.quality.diversity import different_grasps
 from core.quality.hold import passes_hold_test
-from core.quality.symmetry import Symmetry, different_grasps
+from core.quality.surface import parts_in_contact
+from core.quality.symmetry import NO_SYMMETRY
 from core.synthesis.generator import Synthesis
 from core.synthesis.starts import StartSampler
 from core.synthesis.transfer import transfer_grasps
@@ -28,22 +32,41 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
     from core.synthesis.transfer import GraspLibrary
 
-#: Grasps of one object nearer than this, metres of mean joint distance, teach the same thing.
-DIFFERENT: Final = 0.015
-#: Hands closed together: on one core 96 take three quarters of the time of twice 48.
-ROUND: Final = 96
-#: Share of a round's starts that are copies of grasps of other shapes, chosen from so many.
-SEEDED, DRAWN = 1 / 3, 192
-#: Fingers differ from their type's template by so many times `core.synthesis.starts.other_fingers`, those of copies by
-#: three fifths as much: neighbours of a type are half as far apart again, and as many grasps pass.
-VARIETY: Final = 1.25
-#: A slice takes up to so many rounds until it has so many grasps.
-TURNS, ENOUGH = 2, 10
-#: The first held-out shape of a family comes early, so that there is something to test on.
+
+@dataclass(frozen=True)
+class ProductionConfig:
+    """How a slice of training grasps is made.
+
+    Attributes:
+        apart: metres of mean joint distance below which two grasps of one object teach the same.
+        hands: optimised together: on one core 96 take three quarters of the time of twice 48.
+        copied: share of a round's starts that are copies of grasps of other shapes.
+        drawn: copies that those are chosen from.
+        variety: times `core.synthesis.starts.sample_finger_variety` by which fingers differ from their type's
+            template: neighbours of a type are half as far apart again, and as many grasps pass.
+        rounds: at most, until there are enough grasps.
+        enough: grasps of a slice.
+        stages: of the descent.
+        keep: share of each type that goes on to the whole skin.
+    """
+
+    apart: float = 0.015
+    hands: int = 96
+    copied: float = 1 / 3
+    drawn: int = 192
+    variety: float = 1.25
+    rounds: int = 2
+    enough: int = 10
+    stages: tuple[Stage, ...] = QUICK
+    keep: float = 0.75
+
+
+PRODUCTION: Final = ProductionConfig()
+#: the first held-out shape of a family comes early, so that there is something to test on
 HELD_OUT_FIRST: Final = 5
-#: Shapes before this one of a family get more slices, later ones two each: from then on variety comes with shapes.
+#: shapes before this one of a family get more slices, later ones two each: from then on variety comes with shapes
 TWICE: Final = 3
-#: One object in so many is grasped by hands of other shapes.
+#: one object in so many is grasped by hands of other shapes
 OTHER_HANDS: Final = 5
 
 
@@ -52,7 +75,9 @@ class Task:
     """One slice of the work.
 
     Attributes:
-        object: a name of `TrainingGrasps.objects`. intent: what its grasps are for. round: which slice of them.
+        object: a name of `TrainingGrasps.objects`.
+        intent: what its grasps are for.
+        round: which slice of them.
         seeds: digest of the grasps that some of its hands start from, "" for none.
     """
 
@@ -63,6 +88,7 @@ class Task:
 
     @property
     def name(self) -> str:
+        """Of the slice, as `TrainingGrasps.slices` has it."""
         work = f"{self.object.replace('/', '_')}_{self.intent}_{self.round}"
         return f"{work}~{self.seeds}" if self.seeds else work
 
@@ -76,87 +102,118 @@ def work_of(name: str) -> str:
     return re.sub(r"~[0-9a-f]{8}$", "", name)
 
 
-def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, seeds: GraspLibrary | None = None,
-            device: torch.device | str = "cpu") -> TrainingGrasps:
+def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, library: GraspLibrary | None = None,
+            device: torch.device | str = "cpu", config: ProductionConfig = PRODUCTION) -> TrainingGrasps:
     """Grasps of one slice that pass the checks, the wrench test, the intent's rules and the hold test.
 
     An object without the parts that the intent needs gives none.
 
     Args:
-        seeds: what `task.seeds` names: a share of the hands start from copies of those of other shapes of the family.
-        device: where hands are closed. A seed repeats a slice on a device.
+        task: the slice.
+        obj: its object, prepared.
+        hand: the hand model.
+        seed: repeats a slice on a device.
+        library: what `task.seeds` names: a share of the hands start from copies of those of other shapes of the family.
+        device: where hands are closed.
+        config: how the slice is made.
     """
     rng = torch.Generator().manual_seed(task.number(seed))
     betas = torch.zeros(10)
     if zlib.crc32(task.object.encode()) % OTHER_HANDS == 0:
         betas = torch.randn(10, generator=rng).clamp(-2, 2)
-    request = GraspRequest(obj, hand, ROUND, intent=task.intent, betas=betas)
-    closer = GraspEnergy(hand, HandPoints(hand, betas), betas, obj)
-    there = closer.to(device)
+    request = GraspRequest(obj, hand, config.hands, intent=task.intent, betas=betas)
+    energy = GraspEnergy(hand, HandPoints(hand, betas), betas, obj)
+    on_device = energy.to(device)
     held: list[Grasps] = []
     joints: list[torch.Tensor] = []
     try:
-        maker = StartSampler(obj, closer, request, rng, VARIETY)
-        kinds = maker.usable()
-        near = seeds.near(task.object, task.intent, {kind.name for kind in kinds}) if seeds else None
-        for _ in range(TURNS if kinds else 0):
-            poses, _ = there.run(starts(maker, kinds, near, betas, rng).to(device), QUICK, keep=0.75)
-            good = Synthesis().passing(request, closer, poses.to("cpu"), maker.purpose)
-            for one, place in unlike(good, hand, joints):
+        sampler = StartSampler(obj, energy, request, rng, config.variety)
+        types = sampler.usable()
+        near = library.near(task.object, task.intent, {known.name for known in types}) if library else None
+        for _ in range(config.rounds if types else 0):
+            starts = sample_starts(sampler, types, near, betas, rng, config)
+            poses, _ = minimise(on_device, starts.to(device), config.stages, keep=config.keep)
+            good = Synthesis().passing(request, energy, poses.to("cpu"), sampler.purpose)
+            for one, of_one in distinct_from(good, hand, joints, config.apart):
                 if passes_hold_test(request, one):
                     held.append(one)
-                    joints.append(place)
-            if len(held) >= ENOUGH:
+                    joints.append(of_one)
+            if len(held) >= config.enough:
                 break
     except LookupError:
         pass  # no such part, or no place for a hand
     chosen = Grasps.cat(held) if held else Grasps.empty("synthesis")
-    return rows(task, obj, chosen, hand.dofs_from_pose(chosen.hand_pose), hand, closer)
+    return training_rows(task, obj, chosen, hand.dofs_from_pose(chosen.hand_pose), hand, energy)
 
 
-def starts(maker: StartSampler, kinds: list[GraspType], near: TrainingGrasps | None, betas: torch.Tensor,
-           rng: torch.Generator) -> Poses:
-    """The starts of one round: `SEEDED` of them from copies of grasps that passed elsewhere, where there are any."""
+def sample_starts(sampler: StartSampler, types: list[GraspType], near: TrainingGrasps | None, betas: torch.Tensor,
+                  rng: torch.Generator, config: ProductionConfig = PRODUCTION) -> Poses:
+    """The starts of one round: a share of them from copies of grasps that passed elsewhere, where there are any.
+
+    Args:
+        sampler: of the other starts.
+        types: of the taxonomy, usable on the object.
+        near: grasps of other shapes.
+        betas: (10,) the hand's shape.
+        rng: all that is random comes from it.
+        config: how the slice is made.
+    """
     if near is None or len(near) == 0:
-        return maker.make(ROUND, kinds)
+        return sampler.sample(config.hands, types)
     # Every type as often as any other, whatever the file holds most of.
     weight = torch.from_numpy(1 / np.bincount(near.type)[near.type])
-    rows = torch.multinomial(weight, DRAWN, replacement=True, generator=rng).numpy()
-    copies = transfer_grasps(near[rows], maker.obj, maker.closer.hand, betas, rng)
-    copies = maker.chosen(copies, round(SEEDED * ROUND))
-    return Poses.cat([copies, maker.make(ROUND - len(copies), kinds)])
+    rows = torch.multinomial(weight, config.drawn, replacement=True, generator=rng).numpy()
+    copies = transfer_grasps(near[rows], sampler.obj, sampler.energy.hand, betas, rng)
+    copies = sampler.best_of(copies, round(config.copied * config.hands))
+    return Poses.cat([copies, sampler.sample(config.hands - len(copies), types)])
 
 
-def unlike(good: Grasps, hand: HandModel, known: list[torch.Tensor]) -> list[tuple[Grasps, torch.Tensor]]:
-    """Those of `good`, best first, with their joints, that differ from each other and from the `known` joints."""
+def distinct_from(good: Grasps, hand: HandModel, known: list[torch.Tensor],
+                  apart: float) -> list[tuple[Grasps, torch.Tensor]]:
+    """Those of `good`, best first, that differ from each other and from known grasps.
+
+    Args:
+        good: scored grasps.
+        hand: the hand model.
+        known: joints (21, 3) of the known grasps, metres.
+        apart: metres of mean joint distance from which grasps are different.
+
+    Returns:
+        Batches of one, with their joints (21, 3).
+    """
     if len(good) == 0:
         return []
     good = good[good.score.argsort(descending=True)]
     with torch.no_grad():
         joints = hand(**good.parameters()).joints
-    plain = Symmetry(np.zeros(3), np.eye(3)[None], "none")
-    new = different_grasps(torch.stack([*known, *joints]), plain, DIFFERENT)
+    new = different_grasps(torch.stack([*known, *joints]), NO_SYMMETRY, apart)
     return [(good[row - len(known)], joints[row - len(known)]) for row in new if row >= len(known)]
 
 
-def rows(task: Task, obj: GraspObject, grasps: Grasps, dofs: torch.Tensor, hand: HandModel,
-         closer: GraspEnergy) -> TrainingGrasps:
-    """Grasps in the training file's form."""
-    from core.grasps.intents import Purpose
+def training_rows(task: Task, obj: GraspObject, grasps: Grasps, dofs: torch.Tensor, hand: HandModel,
+                  energy: GraspEnergy) -> TrainingGrasps:
+    """Grasps in the training file's form.
 
+    Args:
+        task: the slice that they are of.
+        obj: their object.
+        grasps: N grasps with measures.
+        dofs: (N, 21) their joint angles, radians.
+        hand: the hand model.
+        energy: of the hand on the object.
+    """
     count = len(grasps)
     part = torch.full((count,), -1)
     share = torch.zeros(count)
     touching = torch.zeros(count, dtype=torch.long)
     if count:
         with torch.no_grad():
-            skin = hand(**grasps.parameters()).vertices
-        distance = obj.grid.query(skin)[0]
+            vertices = hand(**grasps.parameters()).vertices
+        distance = obj.grid.query(vertices)[0]
         purpose = Purpose(obj, task.intent)
-        contact = purpose.contact(skin, distance, closer.vertex_area)
+        contact = purpose.contact(vertices, distance, energy.vertex_area)
         share = contact.held
-        near = torch.stack([((distance < 0.002) & (hand.parts == k)).any(1) for k in range(6)], 1)
-        touching = (near * 2 ** torch.arange(6)).sum(1)
+        touching = (parts_in_contact(distance, hand.parts) * 2 ** torch.arange(6)).sum(1)
         if obj.parts is not None:
             of = torch.where(contact.part >= 0, obj.parts.of_points[contact.part.clamp_min(0)], -1)
             part = torch.stack([torch.bincount(row[row >= 0], minlength=1).argmax() if (row >= 0).any()
@@ -186,7 +243,8 @@ def plan(families: dict[str, int], held: set[str]) -> list[Task]:
     """All slices, every family's first shape before any second one.
 
     Args:
-        families: name -> how many shapes. held: those with a part that the hand of a user is on.
+        families: how many shapes of each family, by name.
+        held: families with a part that the hand of a user is on.
     """
     tasks: list[Task] = []
     seeds = range(max(families.values(), default=0))
