@@ -9,40 +9,50 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
 
+from core.progress import Progress, Stopped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Piece = TypeVar("Piece")
-    Done = TypeVar("Done")
+Piece = TypeVar("Piece")
+Done = TypeVar("Done")
 
 #: threads at most: more only wait for each other at Python's lock
 AT_ONCE: Final = 4
 
 
-def parallel_map(pieces: Sequence[Piece], work: Callable[[Piece, Callable[[float], bool]], Done],
-                 go_on: Callable[[float], bool]) -> list[Done | None]:
-    """What `work(piece, tell)` makes of each piece, in their order; None of those not begun when `go_on` said no.
+def parallel_map(pieces: Sequence[Piece], work: Callable[[Piece, Progress], Done], progress: Progress) -> list[Done]:
+    """What `work` makes of each piece, in their order.
 
     Args:
-        work: done without gradients unless it asks for them; tells the share of its piece that is done, and is answered
-            whether to go on. What it makes must not depend on the others, nor on a generator that they share.
-        go_on: told the share of all that is done, from other threads than the caller's, but by one at a time; once it
-            said no it is not asked again.
+        pieces: of the work.
+        work: makes something of a piece and tells its own progress, that of the piece; done without gradients unless it
+            asks for them. What it makes must not depend on the others, nor on a generator that they share.
+        progress: told the share of all that is done, from other threads than the caller's, but by one at a time.
+
+    Raises:
+        Stopped: `progress` raised it. It is asked once; no piece is begun after it, and those that were begun end as
+            soon as they tell how far they are.
     """
-    lock, shares, going = Lock(), [0.0] * len(pieces), True
+    lock, shares, stopped = Lock(), [0.0] * len(pieces), False
 
-    def told(place: int, share: float) -> bool:
-        nonlocal going
+    def reported(place: int, share: float) -> None:
+        nonlocal stopped
         with lock:
+            if stopped:
+                raise Stopped
             shares[place] = share
-            going = going and go_on(sum(shares) / len(pieces))
-            return going
+            try:
+                progress(sum(shares) / len(pieces))
+            except Stopped:
+                stopped = True
+                raise
 
-    def one(place: int) -> Done | None:
-        if not going:
-            return None
+    def one(place: int) -> Done:
+        if stopped:
+            raise Stopped
         with torch.no_grad():  # a thread begins with gradients on
-            return work(pieces[place], lambda share: told(place, share))
+            return work(pieces[place], Progress(lambda share, stage: reported(place, share)))
 
     many = min(AT_ONCE, os.cpu_count() or 1, len(pieces))
     if many < 2:

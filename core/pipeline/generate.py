@@ -10,12 +10,13 @@ import torch
 
 from core.grasps.taxonomy import grasp_types
 from core.pipeline.selection import best_that_differ
+from core.progress import Progress
 from core.registry import METHODS, make_generator
 
 if TYPE_CHECKING:
-    from core.fitting.representation import Choir
+    from core.fitting.proposal import Proposal
     from core.grasps.batch import Grasps
-    from core.grasps.request import GraspRequest, Progress
+    from core.grasps.request import GraspRequest
 
 #: proposals from which on a request draws no more than it may fit
 MOST_DRAWN: Final = 256
@@ -72,16 +73,9 @@ def proposal_count(method: str, count: int) -> int:
 
 
 def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,
-                device: str = "cpu") -> tuple[Grasps, Choir | None]:
-    """A method's grasps as they come, and the fields that it predicts them by; None where it predicts none."""
+                device: str = "cpu") -> Proposal:
+    """A method's grasps as they come, and the fields that it predicts them by."""
     generator = make_generator(method, device)
     with torch.random.fork_rng():  # what draws from the global generator is repeated too
         torch.manual_seed(seed)
-        rng = torch.Generator().manual_seed(seed)
-        if not METHODS[method].fields:
-            return generator.sample(request, rng, progress), None
-        from core.generators.jointdiffusion import propose as by_fields
-
-        return by_fields(generator, request, rng, progress)
-
-
+        return generator.sample(request, torch.Generator().manual_seed(seed), Progress(progress, progress.accepted))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -12,6 +11,7 @@ from core.fitting.fit import fit
 from core.grasps.batch import Grasps
 from core.grasps.request import Share
 from core.pipeline.selection import lowered, rank_by_stiffness, select_diverse, which_hold
+from core.progress import Progress as NewProgress
 from core.quality.surface import has_contact
 from core.registry import METHODS, make_generator
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -176,15 +176,14 @@ def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "
 
 def refiner_of(method: str, obj: GraspObject, hand: HandModel, device: str = "cpu") -> Refiner | None:
     """What makes better hands and their fields of rough ones by `method`; None where it only proposes."""
-    if method not in METHODS or not METHODS[method].fields:
+    if method not in METHODS or not METHODS[method].refines:
         return None
-    from core.generators.jointdiffusion import refine as refine_by_fields
-
-    return partial(refine_by_fields, make_generator(method, device), obj, hand)
+    generator = make_generator(method, device)
+    return lambda grasps, rng: generator.refine(obj, hand, grasps, rng, NewProgress())
 
 
 def check_refiner(method: str) -> None:
     """ValueError where a method is asked to refine that cannot."""
-    able = [name for name, known in METHODS.items() if known.fields]
+    able = [name for name, known in METHODS.items() if known.refines]
     if method not in ("fit", *able):
         raise ValueError(f"'{method}' refines no hands: use fit or {' or '.join(able)}.")

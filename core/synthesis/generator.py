@@ -17,6 +17,7 @@ import torch
 
 from core.fitting.energy import QUICK, STAGES, GraspEnergy
 from core.fitting.hand_points import HandPoints
+from core.fitting.proposal import Proposal
 from core.grasps.batch import Grasps
 from core.quality.hold import passes_hold_test, prepare_pieces
 from core.quality.surface import score_surface
@@ -54,17 +55,17 @@ class Synthesis:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
 
-    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Grasps:
+    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Proposal:
         """A few more good grasps than asked for, where the object allows, scored; each is shown when it has passed.
 
         Raises:
             LookupError: when no place on the object fits a hand.
         """
         if not progress(0.01, "Reading the hand and the object"):
-            return Grasps.empty(self.name, hand=request.hand.side)
+            return Proposal(Grasps.empty(self.name, hand=request.hand.side))
         with CandidateCollector(request, progress) as offered:
             self._fill(request, rng, progress, offered)
-            return offered.grasps(self.name)
+            return Proposal(offered.grasps(self.name))
 
     def _fill(self, request: GraspRequest, rng: torch.Generator, progress: Progress,
               offered: CandidateCollector) -> None:
