@@ -1,30 +1,37 @@
-"""The methods by name. Each is imported when it is asked for, so that listing them costs nothing."""
+"""The methods by name, and what is trained. Each is imported when it is asked for, so that listing them costs nothing.
+
+An added generator is a file, an entry here and a card: no other module names one.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import torch
 
     from core.generators.base import Generator
     from core.generators.learned import Network
+    from core.generators.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a generator is called and where it is.
+    """What a generator is called, where it is and how it is used.
 
     Attributes:
-        name: the word used in requests. label: what an animator reads. summary: one line.
-        module, cls: where its class is; of a learned one, its network's.
-        learned: whether it has weights to load.
-        fields: whether it predicts CHOIR's fields beside the grasps, which the fit then aims at.
+        name: the word used in requests; of a learned one also the name of its weights.
+        label: what an animator reads.
+        summary: one line.
+        module: where its class is; of a learned one, its network's, and beside it the function `training_config`.
+        cls: the class.
         on_gpu: whether a graphics card helps; others compute on the processor.
         fitted: whether its grasps lie on the surface as they come, so that they need no fit.
+        learned: whether it has weights to load and a training.
+        refines: whether it makes better hands of rough ones (`core.generators.base.RefiningGenerator`).
         drawn: how many are drawn for each that is asked for: as many as cost a fraction of the fit.
     """
 
@@ -36,7 +43,7 @@ class Method:
     on_gpu: bool = True
     fitted: bool = False
     learned: bool = False
-    fields: bool = False
+    refines: bool = False
     drawn: int = 5
 
 
@@ -50,8 +57,14 @@ METHODS: Final = {
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
                "core.generators.grasptta", "GraspTTA", learned=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
-               "core.generators.jointdiffusion", "JointDiffusion", learned=True, fields=True),
+               "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
     )
+}
+#: weights that can be trained -> the module whose `training_config` says how: the scorer of places, which all learned
+#: generators ask, and these
+TRAINED: Final = {
+    "places": "core.generators.place_scorer",
+    **{method.name: method.module for method in METHODS.values() if method.learned},
 }
 
 
@@ -75,3 +88,19 @@ def _loaded(network: type[Network], name: str, device: str) -> Generator:
     from core.generators.learned import Learned
 
     return Learned.load(network(), name, device)
+
+
+def training_config(name: str, scale: float = 1.0, **options: Any) -> TrainingConfig:
+    """How the weights `name` are trained, with an untrained network.
+
+    Args:
+        name: one of `TRAINED`.
+        scale: of the steps of every stage.
+        options: of the module's own `training_config`.
+
+    Raises:
+        ValueError: there are no such weights.
+    """
+    if name not in TRAINED:
+        raise ValueError(f"There is no training of '{name}': use one of {', '.join(TRAINED)}.")
+    return import_module(TRAINED[name]).training_config(scale, **options)

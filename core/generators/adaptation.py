@@ -1,7 +1,7 @@
-"""What proposed hands are moved by at test time: GraspTTA's Eq. 3, and how firmly they would grip what is seen.
+"""Test-time adaptation: what moves the hands that a network proposed.
 
-The stiffness is a term of our own: that of `core.quality.stiffness`, of the points of skin and of surface that the
-losses see, differentiable.
+The loss is GraspTTA's Eq. 3 and a term of our own, the stiffness that the grasp lacks: that of
+`core.quality.stiffness`, of the points of hand and object that the losses see, differentiable.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 
 from core.generators.contact_losses import (
     CM2,
-    behind,
     hand_centric,
+    inside_hand,
     nearest_plane,
-    nearest_skin,
+    nearest_point,
     object_centric,
     penetration,
     prior_distance,
 )
 from core.generators.hand_parameters import POSE
-from core.generators.nearest import Nearest
+from core.generators.nearest import NearestNeighbours
 from core.hand.articulation import flexion
 from core.parallel import parallel_map
 from core.quality.stiffness import CLOSING, STEPS, settled, stiffness_deficit
@@ -35,91 +35,125 @@ if TYPE_CHECKING:
     from core.generators.local_cloud import LocalPointCloud
     from core.hand import HandModel
     from core.hand.skin import Skin, SkinSample
+    from core.progress import Progress
 
-#: Newton's steps to the balance from where it was a step of the hands before
-FEW: Final = 2
-#: steps of the hands for which the way of their closing skin stands
-EVERY: Final = 5
-#: and for which what is nearest to what stands
-LOOK: Final = 2
-#: cm2 of surface in a hand's way beyond which no more is made of it
-MUCH: Final = 4.0
-#: hands moved at once: what is worked out for more falls out of a processor's cache
+#: hands moved at once: what is computed for more falls out of a processor's cache
 CHUNK: Final = 16
 
 
 @dataclass(frozen=True)
-class Clearance:
-    """By how much the surface that hands are laid on stands out of the object's; nothing is the papers.
-
-    Hands some millimetres off then lie beside the object and not in it. One with surface in its way keeps further off
-    than one that lies well already, or has a small thing in its fingertips: these would lose their grip.
+class ReuseConfig:
+    """For how many steps of the hands what changes little from step to step is kept; for speed, chosen here.
 
     Attributes:
-        first: metres, before there is a hand, where there are `large` cm2 of surface or more; for less, less in
-            proportion. more: metres for each cm2 of surface in the hand's way. most: metres, of both.
+        equilibrium_steps: Newton's steps to the balance of the object, from where it was a step of the hands before.
+        closing: steps of the hands for which the way of the closing fingers' skin is kept.
+        neighbours: steps of the hands for which nearest neighbours are kept.
     """
 
-    first: float = 0.0
-    more: float = 0.0
+    equilibrium_steps: int = 2
+    closing: int = 5
+    neighbours: int = 2
+
+
+REUSE: Final = ReuseConfig()
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """By how much the surface that hands are laid on is moved out of the object's; the papers do not move it.
+
+    Hands some millimetres off then lie beside the object and not in it. One with surface inside it keeps further off
+    than one that lies well already, or has a small thing in its fingertips: these would lose their grasp.
+
+    Attributes:
+        initial: metres, before there is a hand, where there are `full_area` cm2 of surface or more; for less, less in
+            proportion.
+        per_cm2: metres for each cm2 of surface inside the hand.
+        most: metres, of both.
+        full_area: cm2.
+    """
+
+    initial: float = 0.0
+    per_cm2: float = 0.0
     most: float = 0.004
-    large: float = 200.0
+    full_area: float = 200.0
 
-    def before(self, seen: LocalPointCloud) -> torch.Tensor:
+    def before(self, cloud: LocalPointCloud) -> torch.Tensor:
         """(N,) metres before there is a hand."""
-        return self.first * (seen.area / self.large).clamp_max(1)
+        return self.initial * (cloud.area / self.full_area).clamp_max(1)
 
-    def further(self, seen: LocalPointCloud, way: torch.Tensor) -> torch.Tensor:
-        """(N,) metres more for hands with `way` (N,) cm2 in theirs, where surfaces stand out by `before` already."""
-        return torch.minimum(self.more * way, self.most - self.before(seen))
+    def further(self, cloud: LocalPointCloud, overlap: torch.Tensor) -> torch.Tensor:
+        """(N,) metres more for hands with `overlap` (N,) cm2 inside them, of surfaces moved by `before` already."""
+        return torch.minimum(self.per_cm2 * overlap, self.most - self.before(cloud))
 
 
 @torch.no_grad()
-def in_the_way(seen: LocalPointCloud, skin: Skin) -> torch.Tensor:
-    """(N,) cm2 of the surface, as it is seen, that is in a hand."""
-    inside = behind(seen.cloud, seen.facing, skin, nearest_skin(seen.cloud, skin.points))
-    return inside.float().mean(1) * seen.area
+def overlap_area(cloud: LocalPointCloud, skin: Skin) -> torch.Tensor:
+    """(N,) cm2 of the object's surface, as it is seen, that is inside each of N hands."""
+    inside = inside_hand(cloud.points, cloud.normals, skin, nearest_point(cloud.points, skin.points))
+    return inside.float().mean(1) * cloud.area
 
 
 @lru_cache(maxsize=4)
 def closed_pose(hand: HandModel) -> torch.Tensor:
-    """(1, 45) what is added to a pose as fingers close by `CLOSING` degrees."""
+    """(1, 45) radians that are added to a pose as fingers close by `CLOSING` degrees."""
     still = torch.zeros(1, len(hand.dof_names), device=hand.v_template.device)
     return hand.pose_from_dofs(still + flexion(hand, CLOSING).to(still)) - hand.pose_from_dofs(still)
 
 
-def in_chunks(hands: torch.Tensor, moved: Callable[[torch.Tensor, Callable[[float], bool]], torch.Tensor],
-              go_on: Callable[[float], bool]) -> torch.Tensor:
-    """N hands (N, D), moved by `moved(rows, go_on)` some at a time, on each core of the processor some.
+def in_chunks(hands: torch.Tensor, moved: Callable[[torch.Tensor, Progress], torch.Tensor],
+              progress: Progress) -> torch.Tensor:
+    """N hands moved `CHUNK` at a time, side by side on the processor's cores; on a graphics card all at once.
 
-    Those not begun when `go_on` says no stay as they are. On a graphics card all go at once.
+    Args:
+        hands: (N, D), of which only the number and the device are read.
+        moved: of rows of the hands and a progress: those hands moved, (rows, D).
+        progress: told how far all are.
+
+    Returns:
+        (N, D).
+
+    Raises:
+        core.progress.Stopped: the work was asked to stop.
     """
     chunks = torch.arange(len(hands)).split(len(hands) if hands.is_cuda else CHUNK)
-    found = parallel_map(chunks, moved, go_on)
-    return torch.cat([hands[rows] if done is None else done for rows, done in zip(chunks, found, strict=True)])
+    return torch.cat(parallel_map(chunks, moved, progress))
 
 
 @dataclass(frozen=True)
 class TouchLoss:
-    """L_TTA of GraspTTA's Eq. 3, and what the grip lacks.
+    """L_TTA of GraspTTA's Eq. 3, and the stiffness that the grasp lacks.
 
     Attributes:
-        consistency, hand_centric, penetration: weights of L_refine, L_H and L_penetr.
-        grip: of what a hand's grip lacks; 0 is the paper.
+        consistency: weight of L_refine.
+        hand_centric: weight of L_H.
+        penetration: weight of L_penetr.
+        stiffness: weight of the stiffness deficit; 0 is the paper.
     """
 
     consistency: float = 25.0
     hand_centric: float = 2.0
     penetration: float = 3.0
-    grip: float = 1.0
+    stiffness: float = 1.0
 
-    def __call__(self, gripping: StiffnessTerm, code: torch.Tensor, skin: Skin, omega: torch.Tensor) -> torch.Tensor:
-        """(N,) of codes (N, 61), whose skin is given, against contact maps (N, P)."""
-        near = gripping.nearest(skin)
-        apart = prior_distance(gripping.cloud, skin, near)
-        loss = self.consistency * object_centric(apart, omega) + self.hand_centric * CM2 * hand_centric(apart)
-        loss = loss + self.penetration * CM2 * penetration(gripping.cloud, gripping.facing, skin, near)
-        return loss + self.grip * gripping.lacking(code, skin, near) if self.grip else loss
+    def __call__(self, term: StiffnessTerm, params: torch.Tensor, skin: Skin, omega: torch.Tensor) -> torch.Tensor:
+        """The loss of each hand.
+
+        Args:
+            term: of the N hands and their object.
+            params: (N, 61).
+            skin: of those hands.
+            omega: (N, P) contact maps of the object that are aimed at.
+
+        Returns:
+            (N,).
+        """
+        neighbours = term.neighbours(skin)
+        distance = prior_distance(term.points, skin, neighbours)
+        loss = self.consistency * object_centric(distance, omega) + self.hand_centric * CM2 * hand_centric(distance)
+        loss = loss + self.penetration * CM2 * penetration(term.points, term.normals, skin, neighbours)
+        return loss + self.stiffness * term.deficit(params, skin, neighbours) if self.stiffness else loss
 
 
 @dataclass(frozen=True)
@@ -127,61 +161,73 @@ class AdaptationConfig:
     """What is done at test time with hands that were proposed; nothing unless told.
 
     Attributes:
-        steps: down `touch`, each hand by itself; 0 leaves hands as they are. stride: how far each step goes, in the
-            method's own measure. longer: share of that more for each cm2 of surface in a hand's way, where steps are of
-            a given length. clearance: from the surface that the hands see, from the first.
+        steps: down `loss`, each hand by itself; 0 leaves hands as they are.
+        step_size: of each step, in the method's own measure.
+        loss: that is minimised.
+        clearance: from the surface that the hands see, from the first.
+        per_cm2: share of the step size more for each cm2 of surface inside a hand, where steps are of a given length.
+        most_overlap: cm2 beyond which that grows no more.
     """
 
     steps: int = 0
-    stride: float = 0.0
-    touch: TouchLoss = TouchLoss()
+    step_size: float = 0.0
+    loss: TouchLoss = TouchLoss()
     clearance: Clearance = Clearance()
-    longer: float = 0.0
+    per_cm2: float = 0.0
+    most_overlap: float = 4.0
 
-    def strides(self, way: torch.Tensor) -> torch.Tensor:
-        """(N,) how far hands go with `way` (N,) cm2 in theirs: one that is deep has further to go."""
-        return self.stride * (1 + self.longer * way.clamp_max(MUCH))
+    def step_sizes(self, overlap: torch.Tensor) -> torch.Tensor:
+        """(N,) step sizes of hands with `overlap` (N,) cm2 inside them: one that is deep has further to go."""
+        return self.step_size * (1 + self.per_cm2 * overlap.clamp_max(self.most_overlap))
 
 
 class StiffnessTerm:
-    """What the grips of N hands lack, asked again as the hands move a little.
+    """The stiffness deficit of N grasps, asked again as the hands move a little.
 
     Args:
-        code: the hands' units. sample: their skin. betas: (N, 10) of the hands.
-        seen: the object, which is pulled at its middle.
+        normalizer: of the hand parameters.
+        sample: the points of the hand's skin.
+        betas: (N, 10) of the hands.
+        cloud: the object, which is pulled at its middle.
+
+    Attributes:
+        points: (N, P, 3) metres, of the object.
+        normals: (N, P, 3) outward, unit.
     """
 
-    def __init__(self, code: HandNormalizer, sample: SkinSample, betas: torch.Tensor, seen: LocalPointCloud) -> None:
-        self._code, self._sample, self._betas = code, sample, betas
-        self.cloud, self.facing, self._middle = seen.cloud, seen.facing, seen.middle[:, None]
-        self._asked = self._looked = 0
+    def __init__(self, normalizer: HandNormalizer, sample: SkinSample, betas: torch.Tensor,
+                 cloud: LocalPointCloud) -> None:
+        self._normalizer, self._sample, self._betas = normalizer, sample, betas
+        self.points, self.normals, self._middle = cloud.points, cloud.normals, cloud.middle[:, None]
+        self._deficits = self._lookups = 0
         self._rest: torch.Tensor | None = None
 
-    def nearest(self, skin: Skin) -> Nearest:
-        """Rows of what is nearest to the skin, or was some steps before: a step of the hands is small."""
-        if self._looked % LOOK == 0:
-            self._near = Nearest.between(self.cloud, skin)
-        self._looked += 1
-        return self._near
+    def neighbours(self, skin: Skin) -> NearestNeighbours:
+        """Nearest neighbours of object and skin, or those of some steps before: a step of the hands is small."""
+        if self._lookups % REUSE.neighbours == 0:
+            self._neighbours = NearestNeighbours.between(self.points, skin)
+        self._lookups += 1
+        return self._neighbours
 
-    def lacking(self, code: torch.Tensor, skin: Skin, near: Nearest | None = None) -> torch.Tensor:
-        """(N,) `stiffness_deficit` of the grips of codes (N, 61), whose skin is given; differentiable.
+    def deficit(self, params: torch.Tensor, skin: Skin, neighbours: NearestNeighbours | None = None) -> torch.Tensor:
+        """(N,) `stiffness_deficit` of the grasps of parameters (N, 61), whose skin is given; differentiable.
 
         How the skin moves when fingers close, and where the object comes to rest then, are taken from the hands
         asked before, which were nearly the same; how the skin moves only for some steps, and as a constant.
         """
-        distance, outward = nearest_plane(self.cloud, self.facing, skin.points, near)
+        distance, outward = nearest_plane(self.points, self.normals, skin.points, neighbours)
         facing = (-(skin.normals * outward).sum(-1)).clamp_min(0)
-        if self._asked % EVERY == 0:
-            self._moved = self.closing(code, skin)
-        self._asked += 1
-        firm, self._rest = settled(skin.points - self._middle, 100 * distance, outward, 100 * self._moved,
-                                   self._sample.area * facing, self._rest, STEPS if self._rest is None else FEW)
-        return stiffness_deficit(firm)
+        if self._deficits % REUSE.closing == 0:
+            self._moved = self.closing(params, skin)
+        self._deficits += 1
+        stiffness, self._rest = settled(skin.points - self._middle, 100 * distance, outward, 100 * self._moved,
+                                        self._sample.area * facing, self._rest,
+                                        STEPS if self._rest is None else REUSE.equilibrium_steps)
+        return stiffness_deficit(stiffness)
 
     @torch.no_grad()
-    def closing(self, code: torch.Tensor, skin: Skin) -> torch.Tensor:
+    def closing(self, params: torch.Tensor, skin: Skin) -> torch.Tensor:
         """(N, V, 3) metres by which the skin moves when fingers close by `CLOSING` degrees."""
-        closed = code.detach().clone()
-        closed[:, POSE] += closed_pose(self._sample.hand).to(code) / self._code.scale[POSE]
-        return self._code.skin(self._sample, closed, self._betas).points - skin.points.detach()
+        closed = params.detach().clone()
+        closed[:, POSE] += closed_pose(self._sample.hand).to(params) / self._normalizer.scale[POSE]
+        return self._normalizer.skin(self._sample, closed, self._betas).points - skin.points.detach()

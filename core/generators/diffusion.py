@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from core.progress import Progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -19,82 +21,99 @@ class NoiseSchedule(nn.Module):
     """x_t = sqrt(alphabar_t) x_0 + sqrt(1 - alphabar_t) eps, t = 1..T; alphabar_0 = 1.
 
     Args:
-        steps: T. first, last: beta_1 and beta_T; linear between.
+        steps: T.
+        first: beta_1; the betas between are linear.
+        last: beta_T.
+
+    Attributes:
+        alphas_cumprod: (T + 1,) alphabar_0 to alphabar_T.
     """
 
-    alphabar: torch.Tensor
+    alphas_cumprod: torch.Tensor
 
     def __init__(self, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> None:
         super().__init__()
         self.steps = steps
         beta = torch.linspace(first, last, steps, dtype=torch.float64)
         alphabar = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta).cumprod(0)])
-        self.register_buffer("alphabar", alphabar.float(), persistent=False)
+        self.register_buffer("alphas_cumprod", alphabar.float(), persistent=False)
 
-    def noised(self, x0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        """x_t of x_0 (B, ...) at steps t (B,)."""
-        bar = self._at(t, x0)
-        return bar.sqrt() * x0 + (1 - bar).sqrt() * eps
+    def add_noise(self, x0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+        """x_t of x_0 (B, ...) at steps t (B,) with noise eps (B, ...)."""
+        alphabar = self._at(t, x0)
+        return alphabar.sqrt() * x0 + (1 - alphabar).sqrt() * eps
 
-    def estimate(self, x_t: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        """x_0 as one call of the denoiser sees it: DDIM's "predicted x_0"."""
-        bar = self._at(t, x_t)
-        return (x_t - (1 - bar).sqrt() * eps) / bar.sqrt()
+    def predict_x0(self, x_t: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+        """DDIM's "predicted x_0" (B, ...): that of x_t (B, ...) at steps t (B,), by the denoiser's eps (B, ...)."""
+        alphabar = self._at(t, x_t)
+        return (x_t - (1 - alphabar).sqrt() * eps) / alphabar.sqrt()
 
     def velocity(self, x0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         """v = sqrt(alphabar_t) eps - sqrt(1 - alphabar_t) x_0 (Salimans and Ho 2022), as large at every t."""
-        bar = self._at(t, x0)
-        return bar.sqrt() * eps - (1 - bar).sqrt() * x0
+        alphabar = self._at(t, x0)
+        return alphabar.sqrt() * eps - (1 - alphabar).sqrt() * x0
 
-    def noise_of(self, x_t: torch.Tensor, t: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
-        """The noise in x_t, of a velocity."""
-        bar = self._at(t, x_t)
-        return (1 - bar).sqrt() * x_t + bar.sqrt() * velocity
+    def predict_noise(self, x_t: torch.Tensor, t: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
+        """The eps (B, ...) in x_t (B, ...) at steps t (B,) that follows from a velocity (B, ...)."""
+        alphabar = self._at(t, x_t)
+        return (1 - alphabar).sqrt() * x_t + alphabar.sqrt() * velocity
 
     def _at(self, t: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        return self.alphabar[t].reshape(-1, *[1] * (like.dim() - 1))
+        return self.alphas_cumprod[t].reshape(-1, *[1] * (like.dim() - 1))
 
-    def times(self, count: int) -> list[int]:
+    def timesteps(self, count: int) -> list[int]:
         """At most `count` + 1 steps from T down to 0, closer together near 0 (Song et al., D.3, "quadratic").
 
         Even steps narrow what is sampled: of a Gaussian, 20 leave 0.86 of the deviation, quadratic ones 0.91.
         """
-        times = (torch.linspace(self.steps**0.5, 0, count + 1) ** 2).round().long().tolist()
-        return list(dict.fromkeys(times))
+        steps = (torch.linspace(self.steps**0.5, 0, count + 1) ** 2).round().long().tolist()
+        return list(dict.fromkeys(steps))
 
     def sample(self, eps: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], shape: Sequence[int],
                rng: torch.Generator, steps: int = 20, eta: float = 0.0, temperature: float = 1.0,
-               go_on: Callable[[float], bool] | None = None) -> torch.Tensor:
+               progress: Progress | None = None) -> torch.Tensor:
         """Samples by DDIM (Song et al., Eq. 12); eta = 1 with all T steps is DDPM.
 
         Args:
-            eps: the denoiser, of x (B, ...) and t (B,). shape: of the samples. rng: on the processor, so that a seed
-                gives the same start on every device.
+            eps: the denoiser, of x (B, ...) and t (B,).
+            shape: of the samples, (B, ...).
+            rng: on the processor, so that a seed gives the same start on every device.
+            steps: of DDIM.
+            eta: share of DDPM's noise that is added in each step.
             temperature: scales all noise; below 1 samples are nearer to the modes.
-            go_on: told the fraction done; False stops.
+            progress: told how far it is after each step.
+
+        Returns:
+            x_0, of the shape.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
         """
-        device = self.alphabar.device
+        device, progress = self.alphas_cumprod.device, progress or Progress()
 
         def noise() -> torch.Tensor:
             return temperature * torch.randn(*shape, generator=rng).to(device)
 
         x = noise()
-        times = self.times(steps)
-        for done, (now, then) in enumerate(itertools.pairwise(times)):
+        for done, (now, then) in enumerate(itertools.pairwise(self.timesteps(steps))):
             t = torch.full((shape[0],), now, device=device, dtype=torch.long)
-            error = eps(x, t)
-            bar, before = self.alphabar[now], self.alphabar[then]
-            sigma = eta * ((1 - before) / (1 - bar) * (1 - bar / before)).sqrt()
-            x = before.sqrt() * self.estimate(x, t, error) + (1 - before - sigma**2).clamp_min(0).sqrt() * error
+            found = eps(x, t)
+            alphabar, before = self.alphas_cumprod[now], self.alphas_cumprod[then]
+            sigma = eta * ((1 - before) / (1 - alphabar) * (1 - alphabar / before)).sqrt()
+            x = before.sqrt() * self.predict_x0(x, t, found) + (1 - before - sigma**2).clamp_min(0).sqrt() * found
             if eta > 0 and then > 0:
                 x = x + sigma * noise()
-            if go_on is not None and not go_on((done + 1) / steps):
-                break
+            progress((done + 1) / steps)
         return x
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoids of t and two layers (Vaswani et al. 2017; DDPM, appendix B)."""
+    """Sinusoids of t and two layers (Vaswani et al. 2017; DDPM, appendix B).
+
+    Args:
+        width: of the embedding.
+        sinusoids: pairs of a sine and a cosine.
+    """
 
     frequency: torch.Tensor
 

@@ -8,86 +8,95 @@ closed form of `core.fitting.pose_fit`; the Gaussians are for `core.fitting.fit`
 Differences from the text and the published code, each an argument here: the basis points lie in the heading frame; the
 ordered assignment repeats over blocks of 2 x 4 x 4 basis points, so a block is one voxel with a channel for each of the
 32 anchors (`folded`), where the U-Net of the paper has to find out which voxel belongs to which anchor; the network
-predicts the velocity, from which the noise follows. Attention over a context of one vector adds the same to every
-voxel, so that vector scales and shifts the blocks as the step does.
+predicts the velocity, from which the noise follows; whether an anchor has a Gaussian is a number of its own. Attention
+over a context of one vector adds the same to every voxel, so that vector scales and shifts the blocks as the step does.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
 from torch import nn
 
-from core.fitting.pose_fit import STEPS, hands_in_field, trilaterate
-from core.fitting.representation import (
-    ANCHORS,
-    BLOCK,
-    Choir,
-    anchor_distances,
-    inward,
-    side_of,
-    turned_gaussians,
-)
-from core.generators.conditioning import TYPE_CONDITIONS, ConditionEmbedding, dropped
+from core.fitting.pose_fit import trilaterate
+from core.fitting.representation import ANCHORS, BLOCK
+from core.generators.conditioning import ConditionEmbedding
 from core.generators.contact_losses import surface_distance
-from core.generators.diffusion import NoiseSchedule, TimeEmbedding
-from core.generators.hand_parameters import MIRROR
-from core.generators.learned import Network, embedded_skin
-from core.generators.local_cloud import window_cloud
-from core.generators.place_scorer import condition_index, sample_grasp_points
+from core.generators.diffusion import TimeEmbedding
+from core.generators.field_diffusion import FieldDiffusion, ResidualLayer
 from core.generators.pointnet import perceptron
-from core.grasps.batch import Grasps
-from core.grasps.heading_frame import LOCAL_RADIUS, Frames, frames_of_grasps, mirrored
-from core.hand.skin import SkinSample
+from core.generators.predicted_field import PredictedField
+from core.generators.training_config import COARSE, Batch, OptimizerConfig, Stage, Terms, TrainingConfig, scaled
+from core.grasps.heading_frame import LOCAL_RADIUS
 from core.objects.basis_points import basis_lattice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from core.hand.skin import SkinSample
 
-    from core.generators.adaptation import AdaptationConfig
-    from core.generators.learned import Learned
-    from core.generators.local_cloud import LocalPointCloud
-    from core.grasps.request import GraspRequest, Progress
-    from core.hand import HandModel
-    from core.objects import GraspObject
-
-#: distances d become exp(-DECAY d), d in metres (published code)
-DECAY: Final = 5.0
-#: metres: a Gaussian's numbers, its mean (3) and its Cholesky factor (6), are told from this and in units of that
-USUAL: Final = (0.0,) * 3 + (0.0025, 0.0, 0.0016, 0.0, 0.0, 0.0013)
-UNIT: Final = (0.004,) * 3 + (0.0018,) * 6
+#: voxels along x, y, z
+Volume: TypeAlias = tuple[int, int, int]
 #: numbers of an anchor's Gaussian: whether there is one (1 or -1), and its nine, zeros where there is none. The
 #: published code has the nine alone, and none where they are small; denoised, they lie between small and usual.
 NUMBERS: Final = 10
 GAUSSIANS: Final = ANCHORS * NUMBERS
-#: the share of the work of proposing that is the sampling; the rest is laying hands into fields, so many at once
-SAMPLING, CHUNK = 0.7, 8
-#: metres: the offsets of the surface from the basis points are told in units of that
-REACH: Final = 0.05
 #: basis points whose distances are made at once: larger tables fall out of the cache
 TILE: Final = 512
 
 
-class Block(nn.Module):
-    """A residual block of two convolutions, scaled and shifted by the condition."""
+@dataclass(frozen=True)
+class UnitConfig:
+    """Units in which what the network sees and predicts is about one. The shipped weights were trained with these.
 
-    def __init__(self, before: int, after: int, volume: tuple[int, ...], condition: int) -> None:
+    Attributes:
+        decay: distances d become exp(-decay d), d in metres (published code).
+        object_mean: that of the object's distances.
+        object_scale: their standard deviation.
+        gaussian_mean: metres, of a Gaussian's nine numbers: its mean (3) and its Cholesky factor (6).
+        gaussian_scale: metres, their standard deviations.
+        offset: metres, of the offsets of the surface from the basis points.
+    """
+
+    decay: float = 5.0
+    object_mean: float = 0.75
+    object_scale: float = 0.15
+    gaussian_mean: tuple[float, ...] = (0.0,) * 3 + (0.0025, 0.0, 0.0016, 0.0, 0.0, 0.0013)
+    gaussian_scale: tuple[float, ...] = (0.004,) * 3 + (0.0018,) * 6
+    offset: float = 0.05
+
+
+UNITS: Final = UnitConfig()
+
+
+class Block(nn.Module):
+    """A residual block of two convolutions, scaled and shifted by the condition.
+
+    Args:
+        before: channels of its input.
+        after: channels of its output.
+        volume: voxels along x, y, z.
+        condition: width, 0 for none.
+    """
+
+    def __init__(self, before: int, after: int, volume: Volume, condition: int) -> None:
         super().__init__()
         # Along an axis of one voxel a wider kernel would see nothing but the padding.
-        kernel = tuple(3 if size > 1 else 1 for size in volume)
-        around = tuple(size // 2 for size in kernel)
-        self.first = nn.Sequential(nn.GroupNorm(8, before), nn.SiLU(), nn.Conv3d(before, after, kernel, padding=around))
-        self.norm, self.second = nn.GroupNorm(8, after), nn.Conv3d(after, after, kernel, padding=around)
+        x, y, z = (3 if size > 1 else 1 for size in volume)
+        kernel, padding = (x, y, z), (x // 2, y // 2, z // 2)
+        self.first = nn.Sequential(nn.GroupNorm(8, before), nn.SiLU(),
+                                   nn.Conv3d(before, after, kernel, padding=padding))
+        self.norm, second = nn.GroupNorm(8, after), nn.Conv3d(after, after, kernel, padding=padding)
+        nn.init.zeros_(second.weight)
+        if second.bias is not None:
+            nn.init.zeros_(second.bias)
+        self.second = second
         self.film = nn.Linear(condition, 2 * after) if condition else None
         self.skip = nn.Conv3d(before, after, 1) if before != after else nn.Identity()
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """(B, after, x, y, z) of (B, before, x, y, z) and (B, condition)."""
         inner = self.norm(self.first(x))
         if self.film is not None:
             scale, shift = self.film(condition)[:, :, None, None, None].chunk(2, 1)
@@ -96,7 +105,12 @@ class Block(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over the voxels, and a layer for each of them (MHSA)."""
+    """Multi-head self-attention over the voxels, and a layer for each of them (MHSA).
+
+    Args:
+        width: channels of a voxel.
+        heads: of the attention.
+    """
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
@@ -105,6 +119,7 @@ class SelfAttention(nn.Module):
                                   nn.Linear(2 * width, width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, width, x, y, z) of the same."""
         voxels = x.flatten(2).transpose(1, 2)
         normed = self.norm(voxels)
         voxels = voxels + self.attend(normed, normed, normed, need_weights=False)[0]
@@ -115,14 +130,21 @@ class Encoder(nn.Module):
     """The way down of the U-Net: a map at each level, the volume halved between them; attention below the first.
 
     Args:
-        channels: of a voxel of fields. widths: of the levels. volume: voxels along x, y, z. condition: width, 0 for
-            none. surface: numbers a voxel is told of the surface, 0 for none.
+        channels: of a voxel of fields.
+        widths: of the levels.
+        volume: voxels along x, y, z.
+        condition: width, 0 for none.
+        surface: numbers a voxel is told of the surface, 0 for none.
+
+    Attributes:
+        volumes: voxels along x, y, z at each level.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int = 0,
+    def __init__(self, channels: int, widths: tuple[int, ...], volume: Volume, condition: int = 0,
                  surface: int = 0) -> None:
         super().__init__()
-        self.volumes = [tuple(size // 2**level for size in volume) for level in range(len(widths))]
+        x, y, z = volume
+        self.volumes: list[Volume] = [(x // 2**level, y // 2**level, z // 2**level) for level in range(len(widths))]
         if min(self.volumes[-1]) < 1:
             raise ValueError(f"{len(widths)} levels are too many for a volume of {volume}: give fewer widths")
         self.stem = nn.Conv3d(channels, widths[0], 3, padding=1)
@@ -135,6 +157,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor | None = None, surface: torch.Tensor | None = None,
                 ) -> list[torch.Tensor]:
+        """The map of each level, finest first, of fields (B, channels, x, y, z) and (B, surface, x, y, z)."""
         x = self.stem(x) + self.place
         if self.surface is not None:
             x = x + self.surface(surface)
@@ -145,9 +168,17 @@ class Encoder(nn.Module):
 
 
 class ContextEncoder(nn.Module):
-    """y as one vector: the U-Net's way down, pooled over space by a shallow fully connected network."""
+    """y as one vector: the U-Net's way down, pooled over space by a shallow fully connected network.
 
-    def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int,
+    Args:
+        channels: of a voxel of fields.
+        widths: of the levels.
+        volume: voxels along x, y, z.
+        condition: width of y.
+        surface: numbers a voxel is told of the surface, 0 for none.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, ...], volume: Volume, condition: int,
                  surface: int = 0) -> None:
         super().__init__()
         self.encoder = Encoder(channels, widths, volume, surface=surface)
@@ -160,30 +191,19 @@ class ContextEncoder(nn.Module):
         return self.pool(torch.cat([*(level.mean((2, 3, 4)) for level in maps), last.flatten(1)], 1))
 
 
-class ResidualLayer(nn.Module):
-    """Two linear layers around a shortcut, scaled and shifted by the condition."""
-
-    def __init__(self, width: int, condition: int) -> None:
-        super().__init__()
-        self.norm, self.film = nn.LayerNorm(width), nn.Linear(condition, 2 * width)
-        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
-
-    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        scale, shift = self.film(condition).chunk(2, 1)
-        return x + self.second(nn.functional.silu(self.first(self.norm(x) * (1 + scale) + shift)))
-
-
 class Denoiser(nn.Module):
     """The backbone (Fig. 4): a 3D U-Net for d_H, and from its bottleneck a residual decoder for c_H.
 
     Args:
-        channels: of a voxel of one field. widths, volume: of the U-Net. condition: width. contacts: of the decoder.
+        channels: of a voxel of one field.
+        widths: of the U-Net's levels.
+        volume: voxels along x, y, z.
+        condition: width.
+        contacts: width of the decoder.
         surface: numbers a voxel is told of the surface.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...], volume: tuple[int, ...], condition: int,
+    def __init__(self, channels: int, widths: tuple[int, ...], volume: Volume, condition: int,
                  contacts: int, surface: int = 0) -> None:
         super().__init__()
         self.time = TimeEmbedding(condition)
@@ -200,11 +220,14 @@ class Denoiser(nn.Module):
 
     def forward(self, hand: torch.Tensor, contacts: torch.Tensor, t: torch.Tensor, obj: torch.Tensor,
                 context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is predicted of the hand's field and of the Gaussians (B, 320), at steps t (B,).
+        """What is predicted of the hand's field (B, channels, x, y, z) and of the Gaussians (B, 320).
 
         Args:
-            hand: (B, channels, x, y, z) the noisy field. obj: (B, channels + surface, x, y, z) the object's and what is
-                told of its surface. context: (B, condition).
+            hand: (B, channels, x, y, z) the noisy field.
+            contacts: (B, 320) the noisy Gaussians.
+            t: (B,) steps.
+            obj: (B, channels + surface, x, y, z) the object's field and what is told of its surface.
+            context: (B, condition).
         """
         condition = nn.functional.silu(self.time(t) + context)
         field, surface = obj[:, :hand.shape[1]], obj[:, hand.shape[1]:]
@@ -221,7 +244,7 @@ class Denoiser(nn.Module):
         return self.out(x), self.contacts(inner)
 
 
-class JointDiffusion(Network):
+class JointDiffusion(FieldDiffusion):
     """The whole of JointDiffusion.
 
     The defaults train on one core. The paper's size is `JointDiffusion(16, (64, 128, 256, 256), (64, 128, 256), 256,
@@ -231,16 +254,18 @@ class JointDiffusion(Network):
         side: of the lattice of basis points; 16 is the paper's. 8 has an eighth of them, 16 for each anchor, which
             tell its place as well, and the noise of the schedule drowns them as late as it should: of 128 distances
             to one point the noise averages out, so that most of its steps would find nothing left to decide.
-        widths: of the U-Net's levels. context: of the context encoders' levels. condition: of the context vector.
+        widths: of the U-Net's levels.
+        context: of the context encoders' levels.
+        condition: of the context vector.
         contacts: width of the Gaussians' decoder.
         folded: a block of basis points is one voxel; if not, each is one, as in the paper.
         oriented: numbers a voxel is told of the surface nearest to its basis points, made of where it lies and how it
             faces; 0 is the paper's, which knows the distances alone.
-        proposing, refining: steps of DDIM and the temperature of the noise that it starts from.
+        proposing: see `FieldDiffusion`.
+        refining: see `FieldDiffusion`.
         weight: of the Gaussians' loss against the field's.
     """
 
-    noisy = 0.5
     field_mean: torch.Tensor
     field_scale: torch.Tensor
 
@@ -248,19 +273,18 @@ class JointDiffusion(Network):
                  condition: int = 160, contacts: int = 224, *, folded: bool = True, oriented: int = 40,
                  proposing: tuple[int, float] = (10, 0.2), refining: tuple[int, float] = (5, 0.3),
                  weight: float = 0.3) -> None:
-        super().__init__()
+        super().__init__(side, proposing, refining)
         if side % 4 or side < 8:
             raise ValueError(f"a lattice of side {side} does not hold whole blocks of the anchors: use 8, 12 or 16")
-        self.side, self.folded, self.weight = side, folded, weight
-        self.sampling = {"propose": proposing, "refine": refining}
-        volume = tuple(side // step for step in BLOCK) if folded else (side, side, side)
+        self.folded, self.weight = folded, weight
+        a, b, c = BLOCK if folded else (1, 1, 1)
+        volume = side // a, side // b, side // c
         channels = ANCHORS if folded else 1
         self.oriented = nn.Sequential(nn.Conv3d(6 * channels, oriented, 1), nn.SiLU()) if oriented else None
         self.object_context = ContextEncoder(channels, context, volume, condition, oriented)
         self.noisy_context = ContextEncoder(2 * channels, context, volume, condition, oriented)
         self.wishes = ConditionEmbedding(condition)
         self.denoiser = Denoiser(channels, widths, volume, condition, contacts, oriented)
-        self.schedule = NoiseSchedule()
         self.register_buffer("field_mean", torch.full((side**3,), 0.6))
         self.register_buffer("field_scale", torch.tensor(0.15))
 
@@ -286,72 +310,65 @@ class JointDiffusion(Network):
         x, y, z = volumes.shape[2:]
         return volumes.reshape(-1, *BLOCK, x, y, z).permute(0, 4, 1, 5, 2, 6, 3).flatten(1)
 
-    def into_units(self, distances: torch.Tensor, gaussians: torch.Tensor) -> torch.Tensor:
-        """(B, side^3 + 320) x_0 of d_H (B, side^3) and c_H (B, 32, 9)."""
-        field = ((-DECAY * distances).exp() - self.field_mean) / self.field_scale
+    def into_units(self, field: PredictedField) -> torch.Tensor:
+        """(B, side^3 + 320) x_0 of B fields."""
+        near = ((-UNITS.decay * field.distances).exp() - self.field_mean) / self.field_scale
+        gaussians = field.gaussians
         there = gaussians[..., 3:].abs().amax(-1, keepdim=True) > 0
-        nine = (gaussians - gaussians.new_tensor(USUAL)) / gaussians.new_tensor(UNIT) * there
-        return torch.cat([field, torch.cat([2.0 * there - 1, nine], -1).flatten(1)], 1)
+        mean, scale = gaussians.new_tensor(UNITS.gaussian_mean), gaussians.new_tensor(UNITS.gaussian_scale)
+        nine = (gaussians - mean) / scale * there
+        return torch.cat([near, torch.cat([2.0 * there - 1, nine], -1).flatten(1)], 1)
 
-    def out_of_units(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """d_H (B, side^3), metres, and c_H (B, 32, 9) of x_0; zeros where there is rather no Gaussian than one."""
+    def out_of_units(self, x: torch.Tensor) -> PredictedField:
+        """The field of x_0 (B, side^3 + 320); Gaussians are zeros where there is rather none than one."""
         field, contacts = x.split([self.side**3, GAUSSIANS], 1)
         near = (field * self.field_scale + self.field_mean).clamp(1e-2, 1.0)
         there, nine = contacts.unflatten(1, (ANCHORS, NUMBERS)).split([1, 9], -1)
-        gaussians = nine * nine.new_tensor(UNIT) + nine.new_tensor(USUAL)
-        return near.log() / -DECAY, gaussians * (there > 0)
+        gaussians = nine * nine.new_tensor(UNITS.gaussian_scale) + nine.new_tensor(UNITS.gaussian_mean)
+        return PredictedField(near.log() / -UNITS.decay, gaussians * (there > 0))
 
     @torch.no_grad()
-    def standardise(self, hand: SkinSample, code: torch.Tensor) -> None:
-        """Takes the mean field and its scale from codes (N, 61) of true hands."""
-        near = (-DECAY * self.hand_distances(hand, code)).exp()
+    def standardise(self, hand: SkinSample, params: torch.Tensor) -> None:
+        """Takes the mean field and its scale from parameters (n, 61) of true hands."""
+        near = (-UNITS.decay * self.hand_distances(hand, params)).exp()
         self.field_mean.copy_(near.mean(0))
         self.field_scale.copy_((near - self.field_mean).square().mean().sqrt())
 
     # The representation of what is given.
 
     @torch.no_grad()
-    def nearest(self, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """X_BPS (B, side^3), metres, of windows (B, P, 6), to their points, and which of them are nearest."""
-        basis = basis_lattice(window.device, self.side).split(TILE)
-        found = [torch.cdist(some, points).min(1) for points in window[..., :3] * LOCAL_RADIUS for some in basis]
-        return tuple(torch.cat(part).unflatten(0, (len(window), -1)) for part in zip(*found, strict=True))
+    def nearest_points(self, cloud: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """X_BPS (B, side^3), metres, to the points of clouds (B, P, 6), and which of them are nearest."""
+        basis = basis_lattice(cloud.device, self.side).split(TILE)
+        found = [torch.cdist(some, points).min(1) for points in cloud[..., :3] * LOCAL_RADIUS for some in basis]
+        distances, which = (torch.cat(part).unflatten(0, (len(cloud), -1)) for part in zip(*found, strict=True))
+        return distances, which
 
-    def object_volume(self, window: torch.Tensor) -> torch.Tensor:
-        """(B, channels + oriented, x, y, z) what the network sees of windows (B, P, 6)."""
-        distances, which = self.nearest(window)
-        volume = self.volumes(((-DECAY * distances).exp() - 0.75) / 0.15)
+    def object_volume(self, cloud: torch.Tensor) -> torch.Tensor:
+        """(B, channels + oriented, x, y, z) what the network sees of clouds (B, P, 6)."""
+        distances, which = self.nearest_points(cloud)
+        volume = self.volumes(((-UNITS.decay * distances).exp() - UNITS.object_mean) / UNITS.object_scale)
         if self.oriented is None:
             return volume
-        near = window.gather(1, which[..., None].expand(-1, -1, 6))
-        offset = (near[..., :3] * LOCAL_RADIUS - basis_lattice(window.device, self.side)) / REACH
-        told = torch.cat([offset, near[..., 3:]], -1).transpose(1, 2)
-        folded = self.volumes(told.flatten(0, 1)).unflatten(0, (len(window), 6)).flatten(1, 2)
+        near = cloud.gather(1, which[..., None].expand(-1, -1, 6))
+        offset = (near[..., :3] * LOCAL_RADIUS - basis_lattice(cloud.device, self.side)) / UNITS.offset
+        surface = torch.cat([offset, near[..., 3:]], -1).transpose(1, 2)
+        folded = self.volumes(surface.flatten(0, 1)).unflatten(0, (len(cloud), 6)).flatten(1, 2)
         return torch.cat([volume, self.oriented(folded)], 1)
 
-    @torch.no_grad()
-    def hand_distances(self, hand: SkinSample, code: torch.Tensor) -> torch.Tensor:
-        """(B, side^3) d_H of codes (B, 61)."""
-        sample = anchored_skin(hand.hand)
-        return anchor_distances(sample.anchors(self.code.skin(sample, code)), self.side)
-
-    def context(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor,
+    def context(self, cloud: torch.Tensor, grasp_type: torch.Tensor, intent: torch.Tensor,
                 noisy: torch.Tensor | None = None, given: torch.Tensor | None = None,
                 ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The object's volume and y (B, condition).
-
-        Args:
-            noisy: (B, side^3) d_H of noisy hands, to refine them. given: (B,) bool, where there is one; all when None.
-        """
-        obj = self.object_volume(window)
+        """The object's volume and y (B, condition); arguments as `FieldDiffusion.context` has them."""
+        obj = self.object_volume(cloud)
         channels = ANCHORS if self.folded else 1
         field, surface = obj[:, :channels], obj[:, channels:]
         y = self.object_context(field, surface)
         if noisy is not None:
-            hand = self.volumes(((-DECAY * noisy).exp() - self.field_mean) / self.field_scale)
+            hand = self.volumes(((-UNITS.decay * noisy).exp() - self.field_mean) / self.field_scale)
             both = self.noisy_context(torch.cat([field, hand], 1), surface)
             y = both if given is None else torch.where(given[:, None], both, y)
-        return obj, y + self.wishes(kind, intent)
+        return obj, y + self.wishes(grasp_type, intent)
 
     def velocity(self, x: torch.Tensor, t: torch.Tensor, obj: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """(B, side^3 + 320) predicted of z_t (B, side^3 + 320)."""
@@ -361,150 +378,66 @@ class JointDiffusion(Network):
 
     # Training.
 
-    def loss(self, hand: SkinSample, batch: dict[str, torch.Tensor], rng: torch.Generator,
-             surface: float = 0.0) -> dict[str, torch.Tensor]:
+    def loss(self, hand: SkinSample, batch: Batch, rng: torch.Generator, surface: float = 0.0) -> Terms:
         """The denoising loss of both parts; synthesis and refinement in one batch where it has noisy hands.
 
         Args:
-            surface: weight of `surface_distance` at the anchors that lie in the field as seen from x_t, the more the
+            hand: points of the embedded right hand.
+            batch: `cloud`, `params`, `contacts`, `grasp_type`, `intent`, perhaps `noisy` and `given`.
+            rng: of noise, steps and the conditions that are dropped.
+            surface: weight of `surface_distance` at the anchors that lie in the field predicted from x_t, the more the
                 less noise there is; not in the paper.
         """
-        window, device = batch["window"], batch["window"].device
-        x0 = self.into_units(self.hand_distances(hand, batch["code"]), batch["contacts"])
-        noisy = given = None
-        if "noisy" in batch:
-            noisy, given = self.hand_distances(hand, batch["noisy"]), batch["given"]
-        obj, y = self.context(window, dropped(batch["kind"], rng), dropped(batch["intent"], rng), noisy, given)
+        cloud, device = batch["cloud"], batch["cloud"].device
+        x0 = self.into_units(PredictedField(self.hand_distances(hand, batch["params"]), batch["contacts"]))
+        obj, y = self.training_context(hand, batch, rng)
         t = torch.randint(1, self.schedule.steps + 1, (len(x0),), generator=rng).to(device)
         noise = torch.randn(x0.shape, generator=rng).to(device)
-        noised = self.schedule.noised(x0, t, noise)
-        found = self.velocity(noised, t, obj, y)
+        noisy = self.schedule.add_noise(x0, t, noise)
+        found = self.velocity(noisy, t, obj, y)
         error = (found - self.schedule.velocity(x0, t, noise)).square()
         terms = {"field": error[:, :-GAUSSIANS].mean(), "gaussians": error[:, -GAUSSIANS:].mean()}
         terms["loss"] = terms["field"] + self.weight * terms["gaussians"]
         if surface:
-            bar = self.schedule.alphabar[t]
-            seen = bar.sqrt()[:, None] * noised - (1 - bar).sqrt()[:, None] * found
-            anchors, truth = (trilaterate(self.out_of_units(x)[0]) for x in (seen, x0))
-            off = surface_distance(LOCAL_RADIUS * window[..., :3], window[..., 3:], anchors, truth)
-            terms["surface"] = (bar * off).mean()
+            alphabar = self.schedule.alphas_cumprod[t]
+            predicted = alphabar.sqrt()[:, None] * noisy - (1 - alphabar).sqrt()[:, None] * found
+            anchors, truth = (trilaterate(self.out_of_units(x).distances) for x in (predicted, x0))
+            off = surface_distance(LOCAL_RADIUS * cloud[..., :3], cloud[..., 3:], anchors, truth)
+            terms["surface"] = (alphabar * off).mean()
             terms["loss"] = terms["loss"] + surface * terms["surface"]
         return terms
 
-    # Sampling.
 
-    @torch.no_grad()
-    def predict(self, window: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor, rng: torch.Generator,
-                go_on: Callable[[float], bool], noisy: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """d_H (N, side^3), metres, and c_H (N, 32, 9) for windows (N, points, 6), by DDIM.
-
-        Args:
-            noisy: (N, side^3) d_H of hands to refine; none of them to propose.
-        """
-        obj, y = self.context(window, kind, intent, noisy)
-        steps, temperature = self.sampling["propose" if noisy is None else "refine"]
-        x = self.schedule.sample(lambda x, t: self.schedule.noise_of(x, t, self.velocity(x, t, obj, y)),
-                                 (len(window), self.size), rng, steps, temperature=temperature, go_on=go_on)
-        return self.out_of_units(x)
-
-    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
-                hand: SkinSample, finish: AdaptationConfig, rng: torch.Generator,
-                go_on: Callable[[float], bool]) -> torch.Tensor:
-        """Synthesis: DDIM, and the hands, mean shape whatever the betas, that lie in the fields it gives."""
-        distances, _ = self.predict(seen.window, kind, intent, rng, lambda done: go_on(SAMPLING * done))
-        return self.codes(hand, distances, lambda done: go_on(SAMPLING + (1 - SAMPLING) * done))
-
-    def codes(self, hand: SkinSample, distances: torch.Tensor,
-              go_on: Callable[[float], bool] = lambda fraction: True) -> torch.Tensor:
-        """(N, 61) of the hands, mean shape, that lie in fields (N, side^3); roughly laid in once `go_on` says no."""
-        count, going, parts = len(distances), True, []
-        for rows in torch.arange(count).split(CHUNK):
-            none, still = torch.zeros(len(rows), 3), torch.eye(3).repeat(len(rows), 1, 1)
-            grasps = Grasps(none, torch.zeros(len(rows), 45), none, torch.zeros(len(rows), 10), none[:, 0])
-            field = Choir(none, distances[rows.to(distances.device)].cpu(), none, Frames(none, still))
-            parts.append(hands_in_field(embedded_skin("cpu").hand, field, grasps, steps=STEPS if going else 0))
-            going = go_on((int(rows[-1]) + 1) / count) and going
-        device = distances.device
-        still = Frames(torch.zeros(count, 3, device=device), torch.eye(3, device=device).repeat(count, 1, 1))
-        return self.code.encode(hand.hand, Grasps.cat(parts).to(device), still)
+#: of the stages after the first, a metre of distance that is wrong against the field's squared error
+SURFACE_WEIGHT: Final = 150.0
 
 
-@lru_cache(maxsize=4)
-def anchored_skin(hand: HandModel) -> SkinSample:
-    """Some of the hand's skin, with its anchors."""
-    return SkinSample(hand, anchored=True)
-
-
-def choir_of(hand: HandModel, obj: GraspObject, distances: torch.Tensor, gaussians: torch.Tensor,
-             frames: Frames) -> Choir:
-    """What was predicted, as `core.fitting.fit` takes it.
+def training_config(scale: float = 1.0, **options: Any) -> TrainingConfig:
+    """JointDiffusion: synthesis and refinement together (App. C.5); at the end with the distance to the surface.
 
     Args:
-        hand: of the side wanted. distances, gaussians: (N, side^3) and (N, 32, 9) of `JointDiffusion.predict`.
-        frames: the heading frames; of a left hand `mirrored`. It comes back with windows that are not.
+        scale: of the steps.
+        options: of the network.
     """
-    side = side_of(distances)
-    if hand.side == "left":
-        distances = anchor_distances(trilaterate(distances) * MIRROR, side)
-        gaussians = turned_gaussians(gaussians, torch.diag(MIRROR)[None])
-        frames = mirrored(frames)
-    seen = obj.grid.query(frames.outward(basis_lattice(side=side)))[0].abs()
-    return Choir(seen, distances, gaussians, frames)
+    network = JointDiffusion(**options)
+    parts = ("object_context", "noisy_context", "wishes", "denoiser", *(("oriented",) if network.oriented else ()))
 
+    def plain(hand: SkinSample, batch: Batch, rng: torch.Generator) -> Terms:
+        return network.loss(hand, batch, rng)
 
-def propose(learned: Learned, request: GraspRequest, rng: torch.Generator,
-            progress: Progress = lambda fraction, stage: True) -> tuple[Grasps, Choir]:
-    """The grasps that `Learned.sample` gives, and the fields that they lie in, for the fit."""
-    network = _joint(learned)
+    def surface(hand: SkinSample, batch: Batch, rng: torch.Generator) -> Terms:
+        return network.loss(hand, batch, rng, SURFACE_WEIGHT)
 
-    def go_on(fraction: float) -> bool:
-        return progress(0.1 + 0.85 * fraction, "Proposing hands")
+    def stage(name: str, steps: int, learning_rate: float, seed: int, points: int | None = COARSE) -> Stage:
+        optimizer = OptimizerConfig(scaled(steps, scale), learning_rate, seed=seed)
+        return Stage(name, parts, surface, optimizer, 32, points=points)
 
-    progress(0.05, "Choosing places on the object")
-    frames, kind = sample_grasp_points(learned.places, request, request.count, rng)
-    window = window_cloud(request.object.points, request.object.normals, frames, network.points, rng)
-    intent = torch.full_like(kind, condition_index(request)[1])
-    distances, gaussians = network.predict(*(value.to(learned.device) for value in (window, kind, intent)), rng,
-                                           lambda fraction: go_on(SAMPLING * fraction))
-    code = network.codes(embedded_skin(str(learned.device)), distances,
-                         lambda fraction: go_on(SAMPLING + (1 - SAMPLING) * fraction)).cpu()
-    grasps = learned.code.grasps(request.hand, code, frames, learned.name, request.betas)
-    return (replace(grasps, type=tuple(TYPE_CONDITIONS[index] for index in kind.tolist())),
-            choir_of(request.hand, request.object, distances.cpu(), gaussians.cpu(), frames))
-
-
-def _joint(learned: Learned) -> JointDiffusion:
-    if not isinstance(learned.network, JointDiffusion):
-        raise TypeError(f"'{learned.name}' predicts no fields: use jointdiffusion")
-    return learned.network
-
-
-def refine(learned: Learned, obj: GraspObject, hand: HandModel, grasps: Grasps, rng: torch.Generator,
-           go_on: Callable[[float], bool] = lambda fraction: True) -> tuple[Grasps, Choir]:
-    """Noisy hands to refined ones (Sec. 3.2, context 1), of the shape they had; and the fields, for the fit.
-
-    Args:
-        learned: a `JointDiffusion` behind the generators' interface. hand: of the grasps' side.
-        grasps: N in the object's frame. go_on: told the fraction done; False stops, and the hands stay as given.
-    """
-    network = _joint(learned)
-    frames = frames_of_grasps(obj, hand, grasps)
-    if hand.side == "left":
-        frames = mirrored(frames)
-    with torch.no_grad():
-        noisy = anchor_distances(inward(frames, hand.anchors(hand(**grasps.parameters()).vertices)), network.side)
-    window = window_cloud(obj.points, obj.normals, frames, network.points, rng)
-    none = torch.zeros(len(grasps), dtype=torch.long, device=learned.device)
-    going = True
-
-    def watched(fraction: float) -> bool:
-        nonlocal going
-        going = go_on(fraction)
-        return going
-
-    distances, gaussians = (value.cpu() for value in network.predict(
-        window.to(learned.device), none, none, rng, watched, noisy.to(learned.device)))
-    choir = choir_of(hand, obj, distances, gaussians, frames)
-    if not going:
-        return grasps, choir
-    return replace(hands_in_field(hand, choir, grasps), method=learned.name), choir
+    return TrainingConfig(network, (
+        Stage("joint", parts, plain, OptimizerConfig(scaled(20000, scale)), 32, network.standardise, COARSE),
+        stage("surface", 6000, 4e-4, 0),
+        stage("longer", 16000, 5e-4, 1),
+        stage("longest", 20000, 5e-4, 2),
+        stage("last", 24000, 5e-4, 3),
+        stage("finer", 16000, 5e-4, 4, None),
+        stage("finest", 16000, 5e-4, 5, None),
+    ))

@@ -1,4 +1,4 @@
-"""What the learned generators do alike: find places, look at the surface there, ask the network, pose the hands."""
+"""What the learned generators do alike: draw places, look at the surface there, ask the network, pose the hands."""
 
 from __future__ import annotations
 
@@ -11,49 +11,80 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from core.fitting.pose_fit import hands_in_field
+from core.fitting.proposal import Proposal
+from core.fitting.representation import inward
 from core.generators.adaptation import AdaptationConfig
-from core.generators.conditioning import TYPE_CONDITIONS
+from core.generators.conditioning import TYPE_CONDITIONS, Conditioning, condition_index
 from core.generators.hand_parameters import HandNormalizer
 from core.generators.local_cloud import POINTS, LocalPointCloud
-from core.generators.place_scorer import PlaceScorer, condition_index, sample_grasp_points
-from core.grasps.batch import Grasps
-from core.grasps.heading_frame import LOCAL_RADIUS, mirrored, object_frames
+from core.generators.place_scorer import PlaceScorer, sample_grasp_points
+from core.grasps.heading_frame import LOCAL_RADIUS, frames_of_grasps, mirrored, object_frames
+from core.hand import load_hand
+from core.hand.skin import SkinSample
+from core.weights import load_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from core.generators.predicted_field import PredictedField, Prediction
+    from core.grasps.batch import Grasps
     from core.grasps.heading_frame import Frames
-    from core.grasps.request import GraspRequest, Progress
-    from core.hand.skin import SkinSample
+    from core.grasps.request import GraspRequest
+    from core.hand import HandModel
+    from core.objects import GraspObject
+    from core.progress import Progress
 
 
 class Network(nn.Module):
-    """A generator's network with what all of them need: the code of the hand.
+    """A generator's network with what all of them need: the units of the hand parameters.
 
-    Subclasses add their own parts, a loss for each stage of their training, and `propose`.
+    Subclasses add their own parts, a loss for each stage of their training, and `propose`. A part's attribute is its
+    name in the weights' files and in checkpoints (`code`, `wishes`, `into` ...), so it stays as it was first called.
 
     Attributes:
-        points: of the window that it looks at.
-        noisy: the share of what it is trained on that are noisy hands to be refined.
-        shown, laid: what is done with proposed hands that are shown as they come, and with those that a fit lays on the
-            surface: a fit needs no hands that keep clear, and loses holds by it.
-        guidance: how far a network goes the way that a type asked for leads, 1 being as it was trained (Ho and Salimans
-            2022, with 1 + their w); a network that has another takes it as `propose`'s `guidance`.
+        code: the hand parameters' units.
+        points: of the local cloud that it looks at.
+        noisy_share: the share of what it is trained on that are noisy hands to be refined.
+        without_fit: what is done at test time with proposed hands that are shown as they come.
+        before_fit: what is done with those that a fit lays on the surface: a fit needs no hands that keep clear, and
+            loses holds by it.
+        guidance: weight of classifier-free guidance where a grasp type is asked for (`Conditioning`).
     """
 
     points = POINTS
-    noisy = 0.0
-    shown = laid = AdaptationConfig()
+    noisy_share = 0.0
+    without_fit = before_fit = AdaptationConfig()
     guidance = 1.0
 
     def __init__(self) -> None:
         super().__init__()
         self.code = HandNormalizer()
 
-    def propose(self, seen: LocalPointCloud, kind: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
-                hand: SkinSample, finish: AdaptationConfig, rng: torch.Generator,
-                go_on: Callable[[float], bool]) -> torch.Tensor:
-        """(N, 61) codes of right hands of shapes (N, 10) for what is seen at N places and wishes (N,)."""
+    def propose(self, conditioning: Conditioning, rng: torch.Generator, progress: Progress) -> Prediction:
+        """Predicts N right hands.
+
+        Args:
+            conditioning: what the N hands are asked under.
+            rng: everything random is drawn from it; on the processor.
+            progress: told how far it is.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
+        raise NotImplementedError
+
+    def refine(self, conditioning: Conditioning, anchors: torch.Tensor, rng: torch.Generator,
+               progress: Progress) -> PredictedField:
+        """Predicts the fields of N hands that are given roughly; only of networks that refine.
+
+        Args:
+            conditioning: what the N hands are asked under.
+            anchors: (N, 32, 3) of the rough right hands, in their heading frames, metres.
+            rng: everything random is drawn from it; on the processor.
+            progress: told how far it is.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
         raise NotImplementedError
 
 
@@ -61,15 +92,17 @@ class Learned:
     """A trained network behind the generators' interface.
 
     Args:
-        network: trained. places: the scorer, the same for all. name: of the method.
+        network: trained.
+        place_scorer: trained, the same for all.
+        name: of the method.
         device: of the network; what is small stays on the processor.
-        object_frame: the network was trained in the papers' frame, and sees the whole object; no places are chosen.
+        object_frame: the network was trained in the papers' frame, and sees the whole object; no places are drawn.
     """
 
-    def __init__(self, network: Network, places: PlaceScorer, name: str, device: torch.device | str = "cpu", *,
+    def __init__(self, network: Network, place_scorer: PlaceScorer, name: str, device: torch.device | str = "cpu", *,
                  object_frame: bool = False) -> None:
-        self.network, self.places, self.name = network.eval().to(device), places.eval(), name
-        self.code = copy.deepcopy(network.code).cpu()
+        self.network, self.place_scorer, self.name = network.eval().to(device), place_scorer.eval(), name
+        self.normalizer = copy.deepcopy(network.code).cpu()
         self.device = torch.device(device)
         self.object_frame = object_frame
 
@@ -80,51 +113,64 @@ class Learned:
         Raises:
             ValueError: the weights are missing, damaged or others than the program expects.
         """
-        from core.weights import load_weights
-
-        places = PlaceScorer()
-        places.load_state_dict(load_weights("places"))
+        place_scorer = PlaceScorer()
+        place_scorer.load_state_dict(load_weights(PlaceScorer.weights))
         network.load_state_dict(load_weights(name))
-        return cls(network, places, name, device)
-
-    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Grasps:
-        """`request.count` grasps as they come, unscored; their types are those that were drawn or asked for."""
-        if not progress(0.05, "Choosing places on the object"):
-            return Grasps.empty(self.name, hand=request.hand.side)
-        frames, kind = self.chosen(request, rng)
-        code = self.codes(request, frames, kind, rng, lambda fraction: progress(
-            0.1 + 0.85 * fraction, "Proposing hands"))
-        return replace(self.code.grasps(request.hand, code, frames, self.name, request.betas),
-                       type=tuple(TYPE_CONDITIONS[index] for index in kind.tolist()))
-
-    def chosen(self, request: GraspRequest, rng: torch.Generator) -> tuple[Frames, torch.Tensor]:
-        """The frames hands are asked for in, and (count,) their types as `TYPE_CONDITIONS` has them."""
-        if not self.object_frame:
-            return sample_grasp_points(self.places, request, request.count, rng)
-        frames = object_frames(request.count, rng)
-        kind = torch.full((request.count,), condition_index(request)[0])
-        return mirrored(frames) if request.hand.side == "left" else frames, kind
+        return cls(network, place_scorer, name, device)
 
     @torch.no_grad()
-    def codes(self, request: GraspRequest, frames: Frames, kind: torch.Tensor, rng: torch.Generator,
-              go_on: Callable[[float], bool]) -> torch.Tensor:
-        """(N, 61) codes of hands at the frames."""
-        obj = request.object
-        reach = math.inf if self.object_frame else LOCAL_RADIUS
-        seen = LocalPointCloud.around(obj, frames, self.network.points, rng, reach).to(self.device)
-        intent = torch.full_like(kind, condition_index(request)[1])
-        asked = request.type != "any" and self.network.guidance != 1
-        options = {"guidance": self.network.guidance} if asked else {}
-        finish = self.network.laid if request.fitted else self.network.shown
-        return self.network.propose(seen.grown(finish.clearance.before(seen)), kind.to(self.device),
-                                    intent.to(self.device), request.shape.to(seen.window).expand(len(kind), -1),
-                                    embedded_skin(str(self.device)), finish, rng, go_on, **options).cpu()
+    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Proposal:
+        """`request.count` grasps as they come, unscored; their types are those that were drawn or asked for.
+
+        See `core.generators.base.Generator.sample`.
+        """
+        progress(0.05, "Choosing places on the object")
+        frames, grasp_type = self.places(request, rng)
+        conditioning = self.conditioning(request, frames, grasp_type, rng)
+        params, field = self.network.propose(conditioning, rng, progress.sub(0.1, 0.95, "Proposing hands"))
+        grasps = self.normalizer.grasps(request.hand, params.cpu(), frames, self.name, request.betas)
+        grasps = replace(grasps, type=tuple(TYPE_CONDITIONS[index] for index in grasp_type.tolist()))
+        return Proposal(grasps, None if field is None else field.choir(request.object, request.hand, frames))
+
+    def places(self, request: GraspRequest, rng: torch.Generator) -> tuple[Frames, torch.Tensor]:
+        """The frames hands are asked for in, and their types (count,) as `TYPE_CONDITIONS` has them."""
+        if not self.object_frame:
+            return sample_grasp_points(self.place_scorer, request, request.count, rng)
+        frames = object_frames(request.count, rng)
+        grasp_type = torch.full((request.count,), condition_index(request)[0])
+        return mirrored(frames) if request.hand.side == "left" else frames, grasp_type
+
+    def conditioning(self, request: GraspRequest, frames: Frames, grasp_type: torch.Tensor,
+                     rng: torch.Generator) -> Conditioning:
+        """What the network is asked under at N frames, for types (N,)."""
+        radius = math.inf if self.object_frame else LOCAL_RADIUS
+        cloud = LocalPointCloud.around(request.object, frames, self.network.points, rng, radius).to(self.device)
+        adaptation = self.network.before_fit if request.fitted else self.network.without_fit
+        intent = torch.full_like(grasp_type, condition_index(request)[1])
+        return Conditioning(
+            cloud.offset(adaptation.clearance.before(cloud)), grasp_type.to(self.device), intent.to(self.device),
+            request.shape.to(cloud.scaled).expand(len(grasp_type), -1), embedded_skin(str(self.device)), adaptation,
+            self.network.guidance if request.type != "any" else 1.0)
+
+    @torch.no_grad()
+    def refine(self, obj: GraspObject, hand: HandModel, grasps: Grasps, rng: torch.Generator,
+               progress: Progress) -> Proposal:
+        """Noisy hands to refined ones, of the shape they had (CHOIR, Sec. 3.2, context 1).
+
+        See `core.generators.base.RefiningGenerator.refine`; only of networks that refine.
+        """
+        frames = frames_of_grasps(obj, hand, grasps)
+        if hand.side == "left":
+            frames = mirrored(frames)
+        anchors = inward(frames, hand.anchors(hand(**grasps.parameters()).vertices))
+        cloud = LocalPointCloud.around(obj, frames, self.network.points, rng).to(self.device)
+        none = torch.zeros(len(grasps), dtype=torch.long, device=self.device)
+        conditioning = Conditioning(cloud, none, none, grasps.betas.to(self.device), embedded_skin(str(self.device)))
+        field = self.network.refine(conditioning, anchors.to(self.device), rng, progress).choir(obj, hand, frames)
+        return Proposal(replace(hands_in_field(hand, field, grasps), method=self.name), field)
 
 
 @lru_cache(maxsize=4)
 def embedded_skin(device: str) -> SkinSample:
-    """The embedded right hand, in whose terms all networks think."""
-    from core.hand import load_hand
-    from core.hand.skin import SkinSample
-
+    """Points of the embedded right hand's skin, in whose terms all networks think."""
     return SkinSample(load_hand(device=device))

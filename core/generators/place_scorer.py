@@ -6,84 +6,129 @@ logit is the log ratio of the two densities, and places drawn by it are drawn as
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from core.generators.conditioning import TYPE_CONDITIONS, ConditionEmbedding, dropped
-from core.generators.local_cloud import FAR_PROBES, place_features
+from core.generators.conditioning import TYPE_CONDITIONS, ConditionEmbedding, condition_index, drop_conditions
+from core.generators.local_cloud import PLACE_FEATURES, place_features
 from core.generators.pointnet import perceptron
+from core.generators.training_config import Batch, OptimizerConfig, Stage, Terms, TrainingConfig, scaled
 from core.grasps.heading_frame import Frames, mirrored, random_frames
-from core.grasps.intents import INTENTS, Purpose
+from core.grasps.intents import Purpose
 
 if TYPE_CHECKING:
     from core.grasps.request import GraspRequest
 
-CANDIDATES, ROLLS = 160, 8
-#: Two places nearer than this, metres, and turned less than this cosine says, are one place.
-APART, TURNED = 0.015, 0.7
-FEATURES: Final = 128 + FAR_PROBES + 3
-#: How freely places are drawn, and the types for them: below 1 the likeliest are preferred. With 0.7 and 1, of 96
-#: points, 67 % of FastGrasp's raw hands on 21 real objects held, and 70 % of JointDiffusion's; with these, of 256, 77
-#: and 75 %, with a quarter and a seventh fewer bones through walls. Of `use`, whose part nobody has named, 0.7 puts 68
-#: and 62 % of the places on it (held-out shapes and families), 0.3 puts 79 and 78 %.
-TEMPERATURE, TYPE_TEMPERATURE = 0.3, 0.5
-#: metres: where known parts are asked for, a hand touches about so much around its place; and how much the share of
-#: those parts in it counts beside the scorer's log ratio. Of raw hands asked to `use`, 64 and 63 % have 60 % of their
-#: contact on the part without it, 70 and 74 % with 8, 82 and 87 % with 40 (held-out shapes and families).
-AROUND, SHARE = 0.06, 40.0
-#: Shapes are soon known by heart: what the scorer is told is blurred, and some of it forgotten. On 836 shapes twice as
-#: much blur and three times as much forgotten is worse on held-out ones (loss 1.27, 1.21; families 1.54, 1.47).
-BLUR, DROPPED = 0.1, 0.1
+#: numbers of `place_features`
+FEATURES: Final = 128 + PLACE_FEATURES.far_probes + 3
+
+
+@dataclass(frozen=True)
+class PlaceConfig:
+    """How the scorer is trained and places are drawn by it.
+
+    What temperatures, part weight, noise and dropout were measured against: docs/results/tried-and-not-kept.md.
+
+    Attributes:
+        candidates: surface points that are scored, at least; twice as many as places are asked for, where that is more.
+        rolls: turns about the normal at each of them, in even steps.
+        nearest: candidates kept where a place is asked for, at least, those nearest to it.
+        same_distance: metres within which two places are one, where they are turned alike.
+        same_cosine: cosine between the lateral axes above which they are.
+        temperature: of the draw of places; below 1 the likeliest are preferred.
+        type_temperature: of the draw of types for them.
+        part_radius: metres around a place that a hand touches about, where known parts are asked for.
+        part_weight: what the share of those parts within that radius counts beside the scorer's log ratio
+           .
+        approach_weight: what the cosine between a place's inward normal and the approach asked for counts.
+        feature_noise: standard deviation of the noise on features in training: shapes are soon known by heart.
+        dropout: share of the hidden numbers that are dropped in training.
+        type_weight: weight of the types' loss against the places'.
+    """
+
+    candidates: int = 160
+    rolls: int = 8
+    nearest: int = 64
+    same_distance: float = 0.015
+    same_cosine: float = 0.7
+    temperature: float = 0.3
+    type_temperature: float = 0.5
+    part_radius: float = 0.06
+    part_weight: float = 40.0
+    approach_weight: float = 4.0
+    feature_noise: float = 0.1
+    dropout: float = 0.1
+    type_weight: float = 0.3
+
+
+PLACES: Final = PlaceConfig()
 
 
 class PlaceScorer(nn.Module):
-    """log p(place | grasped, wishes) / p(place | uniform), up to a constant; and p(type | place, intent)."""
+    """log p(place | grasped, conditions) / p(place | uniform), up to a constant; and p(type | place, intent).
 
-    def __init__(self, width: int = 128) -> None:
+    Args:
+        width: of the hidden layers.
+        config: how it is trained and asked.
+
+    Attributes:
+        weights: the name of its weights.
+        points: of a local cloud that it looks at: none, it is told features.
+    """
+
+    weights = "places"
+    points = 0
+
+    def __init__(self, width: int = 128, config: PlaceConfig = PLACES) -> None:
         super().__init__()
-        self.wishes = ConditionEmbedding(width)
+        self.config = config
+        self.wishes = ConditionEmbedding(width)  # a name in the weights' file
         self.first = nn.Linear(FEATURES, width)
-        self.rest = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Dropout(DROPPED), nn.Linear(width, width),
-                                  nn.LayerNorm(width), nn.SiLU(), nn.Dropout(DROPPED))
+        self.rest = nn.Sequential(
+            nn.LayerNorm(width), nn.SiLU(), nn.Dropout(config.dropout), nn.Linear(width, width),
+            nn.LayerNorm(width), nn.SiLU(), nn.Dropout(config.dropout))
         self.score = perceptron(width, width // 2, 1)
         self.types = perceptron(width, width // 2, len(TYPE_CONDITIONS) - 1)
 
-    def forward(self, features: torch.Tensor, kind: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
-        """(N,) logits of features (N, 195) and wishes (N,)."""
-        return self.score(self.rest(self.first(features) + self.wishes(kind, intent)))[:, 0]
+    def forward(self, features: torch.Tensor, grasp_type: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
+        """(N,) logits of features (N, 195), types and intents (N,)."""
+        return self.score(self.rest(self.first(features) + self.wishes(grasp_type, intent)))[:, 0]
 
     def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """(N,) types for places with `features` (N, 195), none of them 0."""
-        logit = self.type_logits(features, intent) / TYPE_TEMPERATURE
-        return 1 + (logit + gumbel(logit.shape, rng)).argmax(1)
+        """(N,) types for places with features (N, 195) and intents (N,), none of them 0."""
+        logit = self.type_logits(features, intent) / self.config.type_temperature
+        return 1 + (logit + gumbel_noise(logit.shape, rng)).argmax(1)
 
     def type_logits(self, features: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
         """(N, types) logits of the types but "any"."""
         return self.types(self.rest(self.first(features) + self.wishes(0 * intent, intent)))
 
-    def loss(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> dict[str, torch.Tensor]:
-        """`features` (N, 195), `other` (N, K, 195) uniform ones of the same object, `kind`, `intent` (N,)."""
-        kind, intent = dropped(batch["kind"], rng), dropped(batch["intent"], rng)
-        here, other = (value + BLUR * self.training * torch.randn(value.shape, generator=rng).to(value)
-                       for value in (batch["features"], batch["other"]))
-        yes = self(here, kind, intent)
-        count = other.shape[1]
-        no = self(other.flatten(0, 1), kind.repeat_interleave(count), intent.repeat_interleave(count))
+    def loss(self, batch: Batch, rng: torch.Generator) -> Terms:
+        """Binary cross-entropy of places, cross-entropy of types.
+
+        Args:
+            batch: `features` (N, 195) of grasped places, `negatives` (N, K, 195) of uniform ones on the same objects,
+                `grasp_type` and `intent` (N,).
+            rng: of the noise and of the conditions that are dropped.
+        """
+        grasp_type, intent = drop_conditions(batch["grasp_type"], rng), drop_conditions(batch["intent"], rng)
+        noise = self.config.feature_noise * self.training
+        grasped, uniform = (value + noise * torch.randn(value.shape, generator=rng).to(value)
+                            for value in (batch["features"], batch["negatives"]))
+        yes = self(grasped, grasp_type, intent)
+        count = uniform.shape[1]
+        no = self(uniform.flatten(0, 1), grasp_type.repeat_interleave(count), intent.repeat_interleave(count))
         terms = {"place": binary_cross_entropy_with_logits(yes, torch.ones_like(yes))
                  + binary_cross_entropy_with_logits(no, torch.zeros_like(no)),
-                 "type": cross_entropy(self.type_logits(here, intent), batch["kind"] - 1)}
-        return terms | {"loss": terms["place"] + 0.3 * terms["type"]}
+                 "type": cross_entropy(self.type_logits(grasped, intent), batch["grasp_type"] - 1)}
+        return terms | {"loss": terms["place"] + self.config.type_weight * terms["type"]}
 
 
-def condition_index(request: GraspRequest) -> tuple[int, int]:
-    """A request's type and intent as the networks know them."""
-    return TYPE_CONDITIONS.index(request.type), INTENTS.index(request.intent)
-
-
-def allowed(request: GraspRequest) -> torch.Tensor | None:
+def allowed_points(request: GraspRequest) -> torch.Tensor | None:
     """(P,) bool: the object's points that the intent allows, where its parts are known; None where anything goes."""
     if request.intent == "any" or request.object.parts is None:
         return None
@@ -93,58 +138,85 @@ def allowed(request: GraspRequest) -> torch.Tensor | None:
 
 @torch.no_grad()
 def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, rng: torch.Generator,
-                  temperature: float = TEMPERATURE) -> tuple[Frames, torch.Tensor]:
-    """`count` places drawn by the scorer, no two of them the same while there are others, and a type for each.
+                        ) -> tuple[Frames, torch.Tensor]:
+    """Places drawn by the scorer, no two of them the same while there are others, and a type for each.
 
     A type that is not asked for is drawn too, from p(type | place, intent).
 
     Args:
-        temperature: below 1 the likeliest are preferred, above 1 they are spread.
+        scorer: trained.
+        request: object, hand and conditions.
+        count: of places.
+        rng: of the draw.
 
     Returns:
-        the frames, of a left hand `mirrored`, and (count,) indices into `TYPE_CONDITIONS`.
+        The `count` frames, of a left hand `mirrored`, and (count,) indices into `TYPE_CONDITIONS`.
 
     Raises:
         LookupError: the intent allows no place on the object.
     """
-    obj = request.object
-    only = allowed(request)
-    frames = random_frames(obj, max(CANDIDATES, 2 * count), ROLLS, rng, only)
+    obj, config = request.object, scorer.config
+    allowed = allowed_points(request)
+    frames = random_frames(obj, max(config.candidates, 2 * count), config.rolls, rng, allowed)
     if request.hand.side == "left":
         frames = mirrored(frames)
     if request.place is not None:
-        near = (frames.origin - request.place).norm(dim=1).argsort()[: max(8 * ROLLS, 4 * count)]
+        near = (frames.origin - request.place).norm(dim=1).argsort()[: max(config.nearest, 4 * count)]
         frames = frames[near]
-    kind, intent = condition_index(request)
-    here = torch.zeros(len(frames.origin), dtype=torch.long)
-    logit = scorer(place_features(obj, frames), here + kind, here + intent)
-    if only is not None:
-        logit = logit + SHARE * share_around(obj.points, only, frames.origin)
+    grasp_type, intent = condition_index(request)
+    zeros = torch.zeros(len(frames.origin), dtype=torch.long)
+    logit = scorer(place_features(obj, frames), zeros + grasp_type, zeros + intent)
+    if allowed is not None:
+        logit = logit + config.part_weight * share_near(obj.points, allowed, frames.origin, config.part_radius)
     if request.approach is not None:
-        logit = logit + 4 * (frames.axes[:, :, 2] @ -request.approach)
-    order = (logit / temperature + gumbel(logit.shape, rng)).argsort(descending=True)  # draws without repeats
+        logit = logit + config.approach_weight * (frames.axes[:, :, 2] @ -request.approach)
+    order = (logit / config.temperature + gumbel_noise(logit.shape, rng)).argsort(descending=True)  # without repeats
     origin, lateral = frames.origin[order], frames.axes[order][:, :, 1]
     chosen: list[int] = []
     for row in range(len(order)):
         if len(chosen) == count:
             break
-        same = ((origin[chosen] - origin[row]).norm(dim=1) < APART) & (lateral[chosen] @ lateral[row] > TURNED)
+        same = (((origin[chosen] - origin[row]).norm(dim=1) < config.same_distance)
+                & (lateral[chosen] @ lateral[row] > config.same_cosine))
         if not same.any():
             chosen.append(row)
     chosen += [row for row in range(len(order)) if row not in set(chosen)][: count - len(chosen)]
     rows = order[torch.tensor(chosen)]
-    found = frames[rows.repeat(-(-count // len(rows)))[:count]]
-    here = torch.full((count,), kind)
-    return found, here if kind else scorer.draw_types(place_features(obj, found), here + intent, rng)
+    places = frames[rows.repeat(-(-count // len(rows)))[:count]]
+    types = torch.full((count,), grasp_type)
+    return places, types if grasp_type else scorer.draw_types(place_features(obj, places), types + intent, rng)
 
 
-def share_around(points: torch.Tensor, wanted: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """(N,) share of those of points (P, 3) within `AROUND` of places (N, 3) that are `wanted` (P,)."""
-    near = (torch.cdist(places, points) < AROUND).float()
+def share_near(points: torch.Tensor, wanted: torch.Tensor, places: torch.Tensor, radius: float) -> torch.Tensor:
+    """The share of the points around places that are wanted.
+
+    Args:
+        points: (P, 3) metres.
+        wanted: (P,) bool.
+        places: (N, 3) metres.
+        radius: metres.
+
+    Returns:
+        (N,) 0 to 1.
+    """
+    near = (torch.cdist(places, points) < radius).float()
     return near @ wanted.float() / near.sum(1).clamp_min(1)
 
 
-def gumbel(shape: torch.Size | tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
-    """Noise that makes the largest of log probabilities a draw."""
+def gumbel_noise(shape: torch.Size | tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+    """Noise of a shape that makes the largest of log probabilities a draw by them (Gumbel)."""
     uniform = torch.rand(shape, generator=rng).clamp(1e-9, 1 - 1e-7)
     return -(-uniform.log()).log()
+
+
+def training_config(scale: float = 1.0) -> TrainingConfig:
+    """The training of the scorer.
+
+    Args:
+        scale: of the steps.
+    """
+    network = PlaceScorer()
+    return TrainingConfig(network, (
+        Stage("places", ("wishes", "first", "rest", "score", "types"),
+              lambda hand, batch, rng: network.loss(batch, rng),
+              OptimizerConfig(scaled(2800, scale), weight_decay=0.05, log_every=70), 256),))

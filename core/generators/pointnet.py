@@ -16,16 +16,22 @@ TILE: Final = 4096
 
 
 class Transform(nn.Module):
-    """T-Net: a (size, size) matrix for each cloud, the identity at first (Sec. 4.2)."""
+    """T-Net: a (size, size) matrix for each cloud, the identity at first (Sec. 4.2).
+
+    Args:
+        channels: of a point.
+        size: of the matrix.
+        widths: of the per-point layers.
+    """
 
     def __init__(self, channels: int, size: int, widths: Sequence[int] = (64, 128, 256)) -> None:
         super().__init__()
         self.size = size
         self.points = pointwise((channels, *widths))
-        self.head = nn.Sequential(nn.Linear(widths[-1], widths[-1] // 2), nn.ReLU(),
-                                  nn.Linear(widths[-1] // 2, size * size))
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        first, last = nn.Linear(widths[-1], widths[-1] // 2), nn.Linear(widths[-1] // 2, size * size)
+        self.head = nn.Sequential(first, nn.ReLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         """(B, size, size), to be multiplied on the right of points (B, K, size)."""
@@ -36,6 +42,9 @@ class Transform(nn.Module):
 class PointNet(nn.Module):
     """Per-point layers, then the maximum over the points.
 
+    The heading frame aligns clouds already, so our own networks do without transforms. The last layer has no
+    activation: global features may be negative.
+
     Args:
         channels: of a point, the coordinates first.
         widths: of the per-point layers; the last is the width of the global feature.
@@ -44,8 +53,8 @@ class PointNet(nn.Module):
         mean: the mean over the points beside the maximum, twice the width: what is linear in a cloud, such as where it
             lies and how it is turned, is there at once.
 
-    The heading frame aligns clouds already, so our own networks do without transforms. The last layer has no
-    activation: global features may be negative.
+    Attributes:
+        width: of the global feature.
     """
 
     def __init__(self, channels: int, widths: Sequence[int] = (64, 128, 512), *, align: bool = False,
@@ -69,19 +78,19 @@ class PointNet(nn.Module):
     def pooled(self, local: torch.Tensor) -> torch.Tensor:
         """(B, width) the global feature of local ones (B, K, widths[0])."""
         if torch.is_grad_enabled():
-            return self._joined(*self._tile(local), local.shape[1])
+            return self._global(*self._reduced(local), local.shape[1])
         clouds = max(1, TILE // max(1, local.shape[1]))
-        return torch.cat([self._clouds(some) for some in local.split(clouds)])
+        return torch.cat([self._tiled(some) for some in local.split(clouds)])
 
-    def _clouds(self, local: torch.Tensor) -> torch.Tensor:
-        most, total = zip(*(self._tile(tile) for tile in local.split(TILE, 1)), strict=True)
-        return self._joined(torch.stack(most).amax(0), torch.stack(total).sum(0), local.shape[1])
+    def _tiled(self, local: torch.Tensor) -> torch.Tensor:
+        most, total = zip(*(self._reduced(tile) for tile in local.split(TILE, 1)), strict=True)
+        return self._global(torch.stack(most).amax(0), torch.stack(total).sum(0), local.shape[1])
 
-    def _tile(self, local: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _reduced(self, local: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         wide = self.last(self.middle(local))
         return wide.amax(1), wide.sum(1) if self.mean else wide[:, 0]
 
-    def _joined(self, most: torch.Tensor, total: torch.Tensor, count: int) -> torch.Tensor:
+    def _global(self, most: torch.Tensor, total: torch.Tensor, count: int) -> torch.Tensor:
         most = self.norm(most)
         return torch.cat([most, total / count], 1) if self.mean else most
 
@@ -99,10 +108,15 @@ def pointwise(widths: Sequence[int]) -> nn.Sequential:
 
 
 class Shortcut(nn.Module):
-    """A perceptron beside a linear layer: a map that is nearly linear, as of a skin to its pose, is found at once."""
+    """A perceptron beside a linear layer: a map that is nearly linear, as of vertices to a pose, is found at once.
+
+    Args:
+        widths: of the perceptron's layers, from input to output.
+    """
 
     def __init__(self, *widths: int) -> None:
         super().__init__()
+        # Names in the weights' files.
         self.straight, self.bent = nn.Linear(widths[0], widths[-1]), perceptron(*widths)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,13 @@
 """Retrieval, the baseline that every learned generator must beat: the training grasp whose surroundings are most alike.
 
-A window of the object, in the heading frame, is compared with the windows of the training grasps; the nearest one's
-grasp is laid there as it is. Nothing is learnt and nothing is fitted.
+What the object is like around a place, in the heading frame, is compared with what it is like around the training
+grasps; the nearest one's grasp is laid there as it is. Nothing is learnt and nothing is fitted.
 """
 
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,23 +16,25 @@ import torch
 
 from core.dataset.training_grasps import TYPE_NAMES, load_training, training_object
 from core.files import digest_of, save_arrays
-from core.grasps.batch import Grasps
+from core.fitting.proposal import Proposal
 from core.grasps.heading_frame import frames_of_grasps, into_frames, out_of_frames, random_frames, window_features
+from core.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from core.dataset.training_grasps import TrainingGrasps
-    from core.grasps.request import GraspRequest, Progress
+    from core.grasps.request import GraspRequest
     from core.hand import HandModel
 
+#: surface points that are compared, and turns about the normal at each, in even steps
 POINTS, ROLLS = 256, 8
-APART: Final = 0.02  # metres between two wrists that are both offered
+#: metres between two wrists that are both offered
+WRISTS_APART: Final = 0.02
+#: of the index
 ARRAYS: Final = ("window", "rotation", "wrist", "hand_pose", "type")
 
 
 class Retrieval:
-    """Nearest neighbours over an index of training windows.
+    """Nearest neighbours over an index of the training grasps.
 
     Args:
         index: as `build_index` makes it.
@@ -46,8 +49,8 @@ class Retrieval:
         self.hand_pose = torch.from_numpy(index["hand_pose"].astype(np.float32))
         self.type = index["type"]
 
-    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Grasps:
-        """Grasps of the windows that are most like one of the training's, the most alike first."""
+    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Proposal:
+        """Grasps at the places that are most like one of the training's, the most alike first, scored by that."""
         progress(0.1, "Looking for places like known ones")
         frames = random_frames(request.object, POINTS, ROLLS, rng)
         here = window_features(request.object, frames, self.window.shape[1])
@@ -56,30 +59,41 @@ class Retrieval:
             best = torch.cdist(chunk, self.window).min(1)
             distance.append(best.values)
             nearest.append(best.indices)
-        apart, rows = torch.cat(distance), torch.cat(nearest)
+        difference, rows = torch.cat(distance), torch.cat(nearest)
         betas = request.shape
         every = out_of_frames(request.hand, frames, self.rotation[rows], self.wrist[rows], self.hand_pose[rows],
                               betas.expand(len(rows), -1), self.name)
+        # Greedily by how alike they are, no two wrists in one place.
         chosen: list[int] = []
-        for row in apart.argsort().tolist():
-            if all((every.transl[row] - every.transl[other]).norm() > APART for other in chosen):
+        for row in difference.argsort().tolist():
+            if all((every.transl[row] - every.transl[other]).norm() > WRISTS_APART for other in chosen):
                 chosen.append(row)
             if len(chosen) == request.count:
                 break
-        grasps = every[torch.tensor(chosen, dtype=torch.long)]
+        kept = torch.tensor(chosen, dtype=torch.long)
         types = tuple(TYPE_NAMES[int(self.type[rows[row]])] for row in chosen)
         progress(1.0, "Done")
-        return Grasps(**grasps.parameters(), score=-apart[torch.tensor(chosen, dtype=torch.long)], type=types,
-                      method=self.name, hand=request.hand.side)
+        return Proposal(replace(every[kept], score=-difference[kept], type=types))
 
 
 def build_index(grasps: TrainingGrasps, hand: HandModel, cache: str | Path | None = None,
-                tell: Callable[[int, int], object] = lambda done, total: None) -> dict[str, np.ndarray]:
-    """Windows and poses of training grasps, half precision."""
+                progress: Progress | None = None) -> dict[str, np.ndarray]:
+    """What the objects are like around training grasps, and the grasps, half precision.
+
+    Args:
+        grasps: of the training.
+        hand: the right hand.
+        cache: a folder where prepared objects are kept.
+        progress: told how far it is, before each object.
+
+    Returns:
+        The arrays `ARRAYS`, N rows each.
+    """
+    progress = progress or Progress()
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     numbers = np.unique(grasps.object)
     for done, number in enumerate(numbers):
-        tell(done, len(numbers))
+        progress(done / len(numbers), "Reading the training grasps")
         mine = grasps[grasps.object == number]
         obj = training_object(grasps.objects[number], cache)
         posed = mine.grasps(hand)
@@ -93,10 +107,20 @@ def build_index(grasps: TrainingGrasps, hand: HandModel, cache: str | Path | Non
 
 
 def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: str | Path | None = None,
-               tell: Callable[[int, int], object] = lambda done, total: None) -> dict[str, np.ndarray]:
+               progress: Progress | None = None) -> dict[str, np.ndarray]:
     """The index kept at `path`, or a new one of the training split of the file `training`, kept there.
 
     What is kept counts for the training file and the hand that it was made of, by their content.
+
+    Args:
+        training: the file of training grasps.
+        path: of the index.
+        hand: the right hand.
+        cache: a folder where prepared objects are kept.
+        progress: told how far it is, where the index is made.
+
+    Returns:
+        The arrays `ARRAYS`, N rows each.
     """
     path = Path(path)
     stamp = np.array(f"{digest_of(training)} {hand.digest}")
@@ -106,7 +130,7 @@ def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: s
                 return {name: stored[name] for name in ARRAYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # none yet, or damaged
-    index = build_index(load_training(training).split("train"), hand, cache, tell)
+    index = build_index(load_training(training).split("train"), hand, cache, progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_arrays(path, {"stamp": stamp, **index})
     return index

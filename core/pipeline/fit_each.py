@@ -67,7 +67,8 @@ def fit_each(obj: GraspObject, hand: HandModel, grasps: Grasps, progress: Progre
     refiner = refiner_of(method, obj, hand, device)
     fields = None
     if refiner is not None:
-        grasps, fields = refiner(grasps, torch.Generator().manual_seed(seed))
+        part = progress.sub(0.0, 0.0, "Refining the hand")
+        grasps, fields = refiner(grasps, torch.Generator().manual_seed(seed), part)
     return fit_keeping_holds(GraspRequest(obj, hand, len(grasps)), grasps, seed, progress, fields).grasps
 
 

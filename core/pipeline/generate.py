@@ -13,7 +13,7 @@ from core.pipeline.selection import SELECTION, best_of_each_type, fit_and_select
 from core.registry import METHODS, make_generator
 
 if TYPE_CHECKING:
-    from core.fitting.representation import Choir
+    from core.fitting.proposal import Proposal
     from core.grasps.batch import Grasps
     from core.grasps.request import GraspRequest
     from core.progress import Progress
@@ -56,8 +56,8 @@ def propose(request: GraspRequest, method: str, seed: int, progress: Progress, d
     """
     if fit and not raw and not METHODS[method].fitted:
         many = replace(request, count=proposal_count(method, request.count), fitted=True)
-        grasps, fields = propose_raw(many, method, seed, progress.sub(0.0, 0.5), device)
-        grasps = fit_and_select(request, grasps.to("cpu"), progress, fields)
+        grasps, field = propose_raw(many, method, seed, progress.sub(0.0, 0.5), device)
+        grasps = fit_and_select(request, grasps.to("cpu"), progress, field)
     else:
         grasps, _ = propose_raw(request, method, seed, progress, device)
     grasps = replace(grasps, method=method, seed=seed, hand=request.hand.side)
@@ -69,17 +69,9 @@ def proposal_count(method: str, count: int) -> int:
     return max(SELECTION.most_fitted(count), min(METHODS[method].drawn * count, MOST_DRAWN))
 
 
-def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress,
-                device: str = "cpu") -> tuple[Grasps, Choir | None]:
-    """A method's grasps as they come, and the fields that it predicts them by; None where it predicts none."""
+def propose_raw(request: GraspRequest, method: str, seed: int, progress: Progress, device: str = "cpu") -> Proposal:
+    """A method's grasps as they come, and the field that it predicts them by, if any."""
     generator = make_generator(method, device)
     with torch.random.fork_rng():  # what draws from the global generator is repeated too
         torch.manual_seed(seed)
-        rng = torch.Generator().manual_seed(seed)
-        if not METHODS[method].fields:
-            return generator.sample(request, rng, progress), None
-        from core.generators.jointdiffusion import propose as by_fields
-
-        return by_fields(generator, request, rng, progress)
-
-
+        return generator.sample(request, torch.Generator().manual_seed(seed), progress)

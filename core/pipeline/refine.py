@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import torch
 
 from core.fitting.fit import Fitted, fit
-from core.fitting.representation import Choir
+from core.fitting.proposal import Proposal
 from core.grasps.batch import Grasps
 from core.pipeline.selection import penalise_unheld, rank_by_stiffness, select_diverse
+from core.progress import Progress
 from core.quality.hold import hold_mask
 from core.quality.surface import has_contact
 from core.registry import METHODS, make_generator
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 if TYPE_CHECKING:
+    from core.generators.base import RefiningGenerator
     from core.grasps.request import GraspRequest
     from core.hand import HandModel
     from core.objects import GraspObject
-    from core.progress import Progress
 
-#: of hands and a generator of random numbers: refined hands, and the fields in which they lie
-Refiner: TypeAlias = Callable[[Grasps, torch.Generator], tuple[Grasps, Choir]]
+#: of hands: refined hands, and the field in which they lie
+Refiner: TypeAlias = Callable[[Grasps, torch.Generator, Progress], Proposal]
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,9 @@ def fit_others(request: GraspRequest, start: Grasps, near: int, refined: int, re
         some = some[rank_by_stiffness(request, some, near)]
         pools.append(fit(obj, hand, some, progress=progress.sub(0.0, middle)))
     if refined and refiner is not None:
-        progress(middle, "Refining the hand")
-        hands, fields = refiner(start[torch.arange(refined) % len(start)], rng)
-        pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=progress.sub(middle, 1.0)))
+        part = progress.sub(middle, middle, "Refining the hand")
+        hands, field = refiner(start[torch.arange(refined) % len(start)], rng, part)
+        pools.append(fit(obj, hand, hands, fields=field, laid=True, progress=progress.sub(middle, 1.0)))
     return pools
 
 
@@ -204,16 +205,14 @@ def check_reach(request: GraspRequest, start: Grasps) -> None:
 
 
 def refiner_of(method: str, obj: GraspObject, hand: HandModel, device: str = "cpu") -> Refiner | None:
-    """What makes better hands and their fields of rough ones by `method`; None where it only proposes."""
-    if method not in METHODS or not METHODS[method].fields:
+    """What makes better hands of rough ones by `method`; None where it only proposes."""
+    if method not in METHODS or not METHODS[method].refines:
         return None
-    from core.generators.jointdiffusion import refine as refine_by_fields
-
-    return partial(refine_by_fields, make_generator(method, device), obj, hand)
+    return partial(cast("RefiningGenerator", make_generator(method, device)).refine, obj, hand)
 
 
 def check_refiner(method: str) -> None:
     """ValueError where a method is asked to refine that cannot."""
-    able = [name for name, known in METHODS.items() if known.fields]
+    able = [name for name, known in METHODS.items() if known.refines]
     if method not in ("fit", *able):
         raise ValueError(f"'{method}' refines no hands: use fit or {' or '.join(able)}.")

@@ -14,6 +14,7 @@ import torch
 from core.fitting.descent import QUICK, STAGES, minimise
 from core.fitting.energy import GraspEnergy
 from core.fitting.hand_points import HandPoints
+from core.fitting.proposal import Proposal
 from core.grasps.batch import Grasps
 from core.progress import Progress
 from core.quality.surface import score_surface
@@ -67,7 +68,7 @@ class Synthesis:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
 
-    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Grasps:
+    def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Proposal:
         """A few more good grasps than asked for, where the object allows, scored.
 
         Args:
@@ -82,7 +83,7 @@ class Synthesis:
         progress(0.01, "Reading the hand and the object")
         with CandidateCollector(request, progress) as collector:
             self._fill(request, rng, progress, collector)
-            return collector.grasps(self.name)
+            return Proposal(collector.grasps(self.name))
 
     def _fill(self, request: GraspRequest, rng: torch.Generator, progress: Progress,
               collector: CandidateCollector) -> None:

@@ -17,21 +17,35 @@ if TYPE_CHECKING:
     from core.grasps.batch import Grasps
     from core.hand import HandModel
 
+#: the bundled synergies of the training grasps
 SYNERGIES: Final = Path(__file__).resolve().parents[2] / "weights" / "training" / "synergies.npz"
-#: CHOIR's (Sec. 4): metres, radians of the wrist, radians along each synergy; its text has radians where degrees are
+#: CHOIR's (Sec. 4), standard deviations: metres of the wrist, radians of the wrist, radians along each synergy; its
+#: text has radians where degrees are meant
 PAPER: Final = (0.05, math.radians(15), 0.05)
 
 
 @cache
-def _basis() -> torch.Tensor:
+def synergy_basis() -> torch.Tensor:
+    """(21, 21) unit rows, the strongest first."""
     return torch.from_numpy(load_synergies(SYNERGIES).basis).float()
 
 
 def perturbed(hand: HandModel, grasps: Grasps, noise: tuple[float, float, float], rng: torch.Generator) -> Grasps:
-    """Grasps with normal noise on the wrist's place and turn and along the synergies of the fingers."""
+    """Grasps with normal noise on the wrist's position and rotation and along the synergies of the fingers.
+
+    Args:
+        hand: of the grasps' side.
+        grasps: N grasps.
+        noise: standard deviations, as `PAPER` has them.
+        rng: of the noise; on the processor.
+
+    Returns:
+        N grasps of the same shapes, fingers within the joints' limits.
+    """
     count, device = len(grasps), grasps.transl.device
     shift, turn, bend = noise
-    angles = bend * torch.randn(count, len(_basis()), generator=rng) @ _basis()
+    basis = synergy_basis()
+    angles = bend * torch.randn(count, len(basis), generator=rng) @ basis
     dofs = hand.dofs_from_pose(grasps.hand_pose) + angles.to(device)
     dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
     turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng)).to(device)

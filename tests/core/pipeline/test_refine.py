@@ -37,7 +37,7 @@ def test_a_refiner_makes_half_of_the_others(hand, monkeypatch):
         calls.append((len(some), fields, laid))
         return fitted(some, [True] * len(some))
 
-    def refiner(some, rng):
+    def refiner(some, rng, progress):
         far = replace(some, transl=some.transl + 0.2 * torch.randn(len(some), 3, generator=rng))
         return replace(far, score=torch.full((len(some),), 90.0)), "fields"
 
@@ -70,7 +70,7 @@ def test_while_no_hand_around_a_pose_holds_more_are_tried(hand, monkeypatch):
     monkeypatch.setattr(refine, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
     monkeypatch.setattr(refine, "rank_by_stiffness", lambda request, some, count: torch.arange(count))
 
-    def refiner(some, rng):
+    def refiner(some, rng, progress):
         goes.append(len(some))
         return replace(some, transl=some.transl + 0.1 * len(goes), score=torch.full((len(some),), 50.0)), "fields"
 
