@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from core.fitting.pose_fit import STEPS, hands_in_field, trilaterate
+from core.fitting.pose_fit import SOLVER, hands_in_field, trilaterate
 from core.fitting.representation import (
     ANCHORS,
     BLOCK,
@@ -422,7 +422,7 @@ class JointDiffusion(Network):
             none, still = torch.zeros(len(rows), 3), torch.eye(3).repeat(len(rows), 1, 1)
             grasps = Grasps(none, torch.zeros(len(rows), 45), none, torch.zeros(len(rows), 10), none[:, 0])
             field = Choir(none, distances[rows.to(distances.device)].cpu(), none, Frames(none, still))
-            parts.append(hands_in_field(embedded_skin("cpu").hand, field, grasps, steps=STEPS if going else 0))
+            parts.append(hands_in_field(embedded_skin("cpu").hand, field, grasps, steps=SOLVER.steps if going else 0))
             going = go_on((int(rows[-1]) + 1) / count) and going
         device = distances.device
         still = Frames(torch.zeros(count, 3, device=device), torch.eye(3, device=device).repeat(count, 1, 1))

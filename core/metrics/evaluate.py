@@ -12,8 +12,9 @@ from core.metrics.diversity import CLUSTERS, FEATURES, STARTS, clustered, featur
 from core.metrics.paper import paper_measures
 from core.metrics.strict import strict_measures
 from core.metrics.truth import truth_measures
+from core.quality.diversity import most_different
 from core.quality.hold import hold_test
-from core.quality.symmetry import find_symmetry, most_different
+from core.quality.symmetry import find_symmetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ def evaluate(obj: GraspObject, hand: HandModel, grasps: Grasps, protocol: str = 
         for place, friction in enumerate(OTHER_FRICTIONS):
             begin = 0.7 + 0.1 * place
             again = steps(begin, begin + 0.1, f"Holding with friction {friction}")
-            each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, tell=again).held
+            each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, progress=again).held
         strict = means({name: value for name, value in each["strict"].items() if name != "parts"})
         strict["parts"] = float(each["strict"]["parts"].sum(1).float().mean())
         strict["different"] = float(len(most_different(joints, find_symmetry(obj))))

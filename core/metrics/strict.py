@@ -74,7 +74,7 @@ def strict_measures(
     }
     if hold:
         later = None if tell is None else lambda share: tell(0.5 + 0.5 * share)
-        result = hold_test(obj, hand, grasps, friction=friction, cache=cache, tell=later)
+        result = hold_test(obj, hand, grasps, friction=friction, cache=cache, progress=later)
         measures |= {"held": result.held, "slip_cm": result.slip_cm}
     return measures
 

@@ -12,7 +12,7 @@ from core.grasps.batch import Grasps
 from core.grasps.request import Share
 from core.pipeline.refine import nearby, refiner_of
 from core.pipeline.selection import given_back, spoilt
-from core.quality.hold import NEARLY_STILL, hold_mask
+from core.quality.hold import FILTER, hold_mask
 from core.quality.surface import SurfaceQuality, has_contact, is_worse
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fit_each_again(request: GraspRequest, given: Grasps, seed: int, progress: Pr
     Args:
         seed: of how the hands near a grasp are drawn. fields: what the grasps were predicted by, in which they lie.
     """
-    fitted = fit(request.object, request.hand, given, fields=fields, laid=True, progress=Share(progress, 0.0, FITTED))
+    fitted = fit(request.object, request.hand, given, fields=fields, in_fields=True, progress=Share(progress, 0.0, FITTED))
     if not fitted.complete:
         return fitted
     return looked_for_again(request, fitted, given, seed, Share(progress, FITTED, 1.0))
@@ -50,7 +50,7 @@ def looked_for_again(request: GraspRequest, fitted: Fitted, given: Grasps, seed:
     """`fitted` with what lost its hold or its contact as it was `given`, or as a hand near it was fitted."""
     shares = [Share(progress, TESTED * part / 3, TESTED * (part + 1) / 3) for part in range(3)]
     # A rough test: seldom does a fit lose a hold, and then the rough one says so nine times of ten.
-    held = hold_mask(request, fitted.grasps, fitted.changed & has_contact(fitted.after), shares[0], NEARLY_STILL)
+    held = hold_mask(request, fitted.grasps, fitted.changed & has_contact(fitted.after), shares[0], FILTER.nearly_still)
     fitted, held = given_back(request, fitted, given, held | ~fitted.changed, shares[1])
     had = hold_mask(request, given, ~held & spoilt(fitted.before), shares[2])
     lost = ~held & (had | (has_contact(fitted.before) & ~has_contact(fitted.after)))

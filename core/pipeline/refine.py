@@ -106,7 +106,7 @@ def others(request: GraspRequest, near: int, refined: int, refiner: Refiner | No
         pools.append(fit(obj, hand, some, progress=Share(progress, 0.0, middle)))
     if refined and progress(middle, "Refining the hand"):
         hands, fields = refiner(start[torch.arange(refined) % len(start)], rng)
-        pools.append(fit(obj, hand, hands, fields=fields, laid=True, progress=Share(progress, middle, 1.0)))
+        pools.append(fit(obj, hand, hands, fields=fields, in_fields=True, progress=Share(progress, middle, 1.0)))
     return [pool for pool in pools if pool.complete]
 
 
@@ -140,7 +140,7 @@ def nearby(hand: HandModel, grasps: Grasps, count: int, rng: torch.Generator) ->
     turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng))
     turned = turned @ axis_angle_to_matrix(base.global_orient)
     dofs = hand.dofs_from_pose(base.hand_pose) + bend * torch.randn(count, 21, generator=rng)
-    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    dofs = hand.clamp_dofs(dofs)
     return replace(base, global_orient=matrix_to_axis_angle(turned), hand_pose=hand.pose_from_dofs(dofs), transl=moved)
 
 

@@ -6,16 +6,16 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import torch
 
-from core.fitting.fit import CHUNK, fit
+from core.fitting.fit import SCHEDULE, fit
 from core.grasps.batch import Grasps
 from core.grasps.request import Share
+from core.quality.diversity import DIFFERENT, most_different
 from core.quality.hold import hold_mask
 from core.quality.stiffness import grasp_quality
 from core.quality.surface import has_contact
-from core.quality.symmetry import DIFFERENT, Symmetry, most_different
+from core.quality.symmetry import NO_SYMMETRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,10 +80,10 @@ def fit_and_select(request: GraspRequest, proposed: Grasps, progress: Progress, 
     clean: list[torch.Tensor] = []
     done, wanted = 0, PIECE * count
     while done < len(rows) and wanted > 0:
-        some = rows[done : done + min(max(LEAST, math.ceil(wanted)), CHUNK)]
+        some = rows[done : done + min(max(LEAST, math.ceil(wanted)), SCHEDULE.chunk)]
         ends = [0.5 + 0.5 * place / len(rows) for place in (done, done + 0.7 * len(some), done + len(some))]
         given = proposed[some]
-        fitted = fit(request.object, request.hand, given, fields=None if fields is None else fields[some], laid=True,
+        fitted = fit(request.object, request.hand, given, fields=None if fields is None else fields[some], in_fields=True,
                      progress=Share(progress, *ends[:2]))
         if not fitted.complete:
             break
@@ -158,8 +158,7 @@ def select_diverse(hand: HandModel, grasps: Grasps, count: int, apart: float, fi
     with torch.no_grad():
         joints = hand(**grasps.parameters()).joints
     order = grasps.score.argsort(descending=True, stable=True)
-    plain = Symmetry(np.zeros(3), np.eye(3)[None], "none")
-    unlike = set(order[most_different(joints[order], plain, apart, grasps.score[order].clamp(0, 100))].tolist())
+    unlike = set(order[most_different(joints[order], NO_SYMMETRY, apart, grasps.score[order].clamp(0, 100))].tolist())
     ranked = [row for row in order.tolist() if row in unlike]
     rest = [row for row in order.tolist() if row not in unlike]
     return torch.tensor((ranked + rest * fill)[:count], dtype=torch.long)

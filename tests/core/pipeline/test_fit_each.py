@@ -12,7 +12,7 @@ import torch
 from core.grasps.batch import Grasps
 from core.grasps.request import GraspRequest
 from core.pipeline import fit_each, selection
-from core.quality.hold import STILL
+from core.quality.hold import FILTER
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_fits import Watch, fitted, grasps
@@ -27,7 +27,7 @@ def world(monkeypatch):
     """A fit that moves what it is given by `FITTED_BY`, or hands near one by `LATER`; a dict of what happens there."""
     known = {"holds": lambda place: False, "floats": lambda place: False, "fits": [], "tested": [], "roughly": []}
 
-    def fit(obj, hand, some, fields=None, laid=False, progress=None):
+    def fit(obj, hand, some, fields=None, in_fields=False, progress=None):
         known["fits"].append((len(some), fields, laid))
         moved = replace(some, transl=some.transl + (FITTED_BY if laid else LATER))
         made = fitted(moved, [True] * len(some))
@@ -38,7 +38,7 @@ def world(monkeypatch):
         return replace(one[[0] * count], transl=one.transl + torch.tensor(NEAR[:count])[:, None])
 
     def holds(request, one, still):
-        known["tested" if still == STILL else "roughly"].append(places(one)[0])
+        known["tested" if still == FILTER.still else "roughly"].append(places(one)[0])
         return known["holds"](places(one)[0])
 
     monkeypatch.setattr(fit_each, "TRIES", len(NEAR))

@@ -93,7 +93,7 @@ def test_a_refiner_makes_half_of_the_others(monkeypatch):
     hand, given, calls = load_hand(), grasps([0.0], [10.0]), []
     monkeypatch.setattr(selection, "check_near", lambda request: None)
 
-    def fit(obj, hand, some, fields=None, laid=False, progress=None):
+    def fit(obj, hand, some, fields=None, in_fields=False, progress=None):
         calls.append((len(some), fields, laid))
         return fitted(some, [True] * len(some))
 
