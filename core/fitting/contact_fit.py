@@ -194,8 +194,8 @@ class StiffFitEnergy(FitEnergy):
                 deficit = stiffness_deficit(self.stiffness(moved))
                 self._slope = torch.autograd.grad(deficit.sum(), (rotation, wrist, dofs))
         self._steps += 1
-        deficit = sum((slope * value).flatten(1).sum(1) for slope, value in zip(self._slope, free, strict=True))
-        return super().pose_terms(poses) + CONFIG.stiffness_weight * deficit
+        linear = [(slope * value).flatten(1).sum(1) for slope, value in zip(self._slope, free, strict=True)]
+        return super().pose_terms(poses) + CONFIG.stiffness_weight * sum(linear[1:], linear[0])
 
     def stiffness(self, poses: Poses) -> torch.Tensor:
         """(B,) the stiffness of poses of the same hands as in the step before, moved a little."""

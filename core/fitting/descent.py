@@ -70,9 +70,15 @@ class Adam:
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
-        """One step at `factor` times the rates; clears the gradients."""
+        """One step at `factor` times the rates; clears the gradients.
+
+        Raises:
+            ValueError: a variable has no gradient.
+        """
         self.steps += 1
         for (variable, rate), first, second in zip(self.variables, self.first, self.second, strict=True):
+            if variable.grad is None:
+                raise ValueError("a variable has no gradient: nothing that depends on it was differentiated")
             gradient = torch.nan_to_num(variable.grad)
             first.lerp_(gradient, 1 - self.beta1)
             second.lerp_(gradient.square(), 1 - self.beta2)
@@ -118,8 +124,8 @@ def minimise(energy: GraspEnergy, poses: Poses, stages: tuple[Stage, ...] = STAG
         if stage.whole_skin and keep < 1:
             rows = best_of_each_type(poses.types, energies, keep)
             poses, energies = poses[rows], energies[rows]
-        poses, energies = _run_stage(energy, poses, stage,
-                                     progress.sub(done / total, (done + stage.steps) / total))
+        part = progress.sub(done / total, (done + stage.steps) / total)
+        poses, energies = _run_stage(energy, poses, stage, part)
         done += stage.steps
     return poses, energies
 

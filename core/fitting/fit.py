@@ -110,10 +110,10 @@ class Fitted:
         """
         after, still = SurfaceQuality.where(rows, self.before, self.after), torch.zeros(len(rows))
         old = with_measures(given, self.before, still)
-        mine = {name: torch.where(rows.reshape(-1, *[1] * (value.dim() - 1)), getattr(old, name), value)
-                for name, value in {**self.grasps.parameters(), "score": self.grasps.score}.items()}
         measures = {name: torch.where(rows, old.measures[name], value) for name, value in self.grasps.measures.items()}
-        return replace(self, grasps=replace(self.grasps, **mine, measures=measures), after=after,
+        grasps = replace(_chosen_parameters(rows, old, self.grasps),
+                         score=torch.where(rows, old.score, self.grasps.score), measures=measures)
+        return replace(self, grasps=grasps, after=after,
                        moved_mm=torch.where(rows, still, self.moved_mm), changed=self.changed & ~rows)
 
 
@@ -269,9 +269,7 @@ class ChunkFit:
         with torch.no_grad():
             joints = self.hand(**found.parameters()).joints
         turned = torch.rad2deg((best.poses.dofs - self.start.dofs).square().mean(1).sqrt())
-        chosen = replace(with_measures(given, best.surface, turned),
-                         **{name: torch.where(best.changed[:, None], value, getattr(given, name))
-                            for name, value in found.parameters().items()})
+        chosen = _chosen_parameters(best.changed, found, with_measures(given, best.surface, turned))
         moved = 1000 * (joints - self.joints).norm(dim=-1).mean(1)
         return Fitted(chosen, moved * best.changed, best.changed, self.before, best.surface)
 
@@ -324,6 +322,15 @@ def with_measures(grasps: Grasps, quality: SurfaceQuality, unnatural: torch.Tens
         unnatural: (N,) rms degrees off the posture meant.
     """
     return replace(grasps, score=score_surface(quality, grasps.type, unnatural), measures=quality.measures())
+
+
+def _chosen_parameters(rows: torch.Tensor, one: Grasps, other: Grasps) -> Grasps:
+    """`other` with the parameters of `one` in rows (N,) that are True."""
+    rows = rows[:, None]
+    return replace(other, global_orient=torch.where(rows, one.global_orient, other.global_orient),
+                   hand_pose=torch.where(rows, one.hand_pose, other.hand_pose),
+                   transl=torch.where(rows, one.transl, other.transl),
+                   betas=torch.where(rows, one.betas, other.betas))
 
 
 def measure_poses(obj: GraspObject, energy: GraspEnergy, poses: Poses) -> SurfaceQuality:

@@ -26,7 +26,7 @@ from core.generators.hand_parameters import POSE
 from core.generators.nearest import NearestNeighbours
 from core.hand.articulation import flexion
 from core.parallel import parallel_map
-from core.quality.stiffness import CLOSING, STEPS, settled, stiffness_deficit
+from core.quality.stiffness import STIFFNESS, stiffness_at_rest, stiffness_deficit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,9 +97,9 @@ def overlap_area(cloud: LocalPointCloud, skin: Skin) -> torch.Tensor:
 
 @lru_cache(maxsize=4)
 def closed_pose(hand: HandModel) -> torch.Tensor:
-    """(1, 45) radians that are added to a pose as fingers close by `CLOSING` degrees."""
+    """(1, 45) radians that are added to a pose as fingers close by `STIFFNESS.closing_degrees`."""
     still = torch.zeros(1, len(hand.dof_names), device=hand.v_template.device)
-    return hand.pose_from_dofs(still + flexion(hand, CLOSING).to(still)) - hand.pose_from_dofs(still)
+    return hand.pose_from_dofs(still + flexion(hand, STIFFNESS.closing_degrees).to(still)) - hand.pose_from_dofs(still)
 
 
 def in_chunks(hands: torch.Tensor, moved: Callable[[torch.Tensor, Progress], torch.Tensor],
@@ -220,14 +220,14 @@ class StiffnessTerm:
         if self._deficits % REUSE.closing == 0:
             self._moved = self.closing(params, skin)
         self._deficits += 1
-        stiffness, self._rest = settled(skin.points - self._middle, 100 * distance, outward, 100 * self._moved,
-                                        self._sample.area * facing, self._rest,
-                                        STEPS if self._rest is None else REUSE.equilibrium_steps)
+        stiffness, self._rest = stiffness_at_rest(
+            skin.points - self._middle, 100 * distance, outward, 100 * self._moved, self._sample.area * facing,
+            self._rest, STIFFNESS.steps if self._rest is None else REUSE.equilibrium_steps)
         return stiffness_deficit(stiffness)
 
     @torch.no_grad()
     def closing(self, params: torch.Tensor, skin: Skin) -> torch.Tensor:
-        """(N, V, 3) metres by which the skin moves when fingers close by `CLOSING` degrees."""
+        """(N, V, 3) metres by which the skin moves when fingers close by `STIFFNESS.closing_degrees`."""
         closed = params.detach().clone()
         closed[:, POSE] += closed_pose(self._sample.hand).to(params) / self._normalizer.scale[POSE]
         return self._normalizer.skin(self._sample, closed, self._betas).points - skin.points.detach()

@@ -13,8 +13,9 @@ from core.metrics.paper import paper_measures
 from core.metrics.strict import strict_measures
 from core.metrics.truth import truth_measures
 from core.progress import Progress
+from core.quality.diversity import most_different
 from core.quality.hold import hold_test
-from core.quality.symmetry import find_symmetry, most_different
+from core.quality.symmetry import find_symmetry
 
 if TYPE_CHECKING:
     from core.grasps.batch import Grasps
@@ -85,7 +86,7 @@ def evaluate(obj: GraspObject, hand: HandModel, grasps: Grasps, protocol: str = 
         for place, friction in enumerate(OTHER_FRICTIONS):
             begin = 0.7 + 0.1 * place
             part = progress.sub(begin, begin + 0.1, f"Holding with friction {friction}")
-            each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, tell=part).held
+            each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, progress=part).held
         strict_means = means({name: value for name, value in each["strict"].items() if name != "parts"})
         strict_means["parts"] = float(each["strict"]["parts"].sum(1).float().mean())
         strict_means["different"] = float(len(most_different(joints, find_symmetry(obj))))

@@ -79,7 +79,7 @@ def strict_measures(
         "contact": in_contact(parts),
     }
     if hold:
-        result = hold_test(obj, hand, grasps, friction=friction, cache=cache, tell=hold_progress)
+        result = hold_test(obj, hand, grasps, friction=friction, cache=cache, progress=hold_progress)
         measures |= {"held": result.held, "slip_cm": result.slip_cm}
     return measures
 

@@ -12,7 +12,7 @@ from core.grasps.batch import Grasps
 from core.grasps.request import GraspRequest
 from core.pipeline.refine import perturb, refiner_of
 from core.pipeline.selection import holds_by_overlap, restore_lost_holds
-from core.quality.hold import NEARLY_STILL, hold_mask
+from core.quality.hold import FILTER, hold_mask
 from core.quality.surface import SurfaceQuality, has_contact, is_worse
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def fit_keeping_holds(request: GraspRequest, given: Grasps, seed: int, progress:
         progress: told how far it is.
         fields: N representations that the grasps were predicted by, in which they lie.
     """
-    fitted = fit(request.object, request.hand, given, fields=fields, laid=True,
+    fitted = fit(request.object, request.hand, given, fields=fields, in_fields=True,
                  progress=progress.sub(0.0, FIT_EACH.fitted))
     return recover_lost(request, fitted, given, seed, progress.sub(FIT_EACH.fitted, 1.0))
 
@@ -96,7 +96,7 @@ def recover_lost(request: GraspRequest, fitted: Fitted, given: Grasps, seed: int
     """`fitted` with what lost its hold or its contact as it was `given`, or as a hand near it was fitted."""
     shares = [progress.sub(FIT_EACH.tested * part / 3, FIT_EACH.tested * (part + 1) / 3) for part in range(3)]
     # A rough test: seldom does a fit lose a hold, and then the rough one says so nine times of ten.
-    held = hold_mask(request, fitted.grasps, fitted.changed & has_contact(fitted.after), shares[0], NEARLY_STILL)
+    held = hold_mask(request, fitted.grasps, fitted.changed & has_contact(fitted.after), shares[0], FILTER.nearly_still)
     fitted, held = restore_lost_holds(request, fitted, given, held | ~fitted.changed, shares[1])
     had = hold_mask(request, given, ~held & holds_by_overlap(fitted.before), shares[2])
     lost = ~held & (had | (has_contact(fitted.before) & ~has_contact(fitted.after)))

@@ -149,7 +149,7 @@ def fit_others(request: GraspRequest, start: Grasps, near: int, refined: int, re
     if refined and refiner is not None:
         part = progress.sub(middle, middle, "Refining the hand")
         hands, field = refiner(start[torch.arange(refined) % len(start)], rng, part)
-        pools.append(fit(obj, hand, hands, fields=field, laid=True, progress=progress.sub(middle, 1.0)))
+        pools.append(fit(obj, hand, hands, fields=field, in_fields=True, progress=progress.sub(middle, 1.0)))
     return pools
 
 
@@ -190,7 +190,7 @@ def perturb(hand: HandModel, grasps: Grasps, count: int, rng: torch.Generator) -
     turned = axis_angle_to_matrix(REFINE.turn * torch.randn(count, 3, generator=rng))
     turned = turned @ axis_angle_to_matrix(base.global_orient)
     dofs = hand.dofs_from_pose(base.hand_pose) + REFINE.bend * torch.randn(count, 21, generator=rng)
-    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    dofs = hand.clamp_dofs(dofs)
     return replace(base, global_orient=matrix_to_axis_angle(turned), hand_pose=hand.pose_from_dofs(dofs), transl=moved)
 
 

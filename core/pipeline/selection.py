@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import torch
 
-from core.fitting.fit import CHUNK, fit
+from core.fitting.fit import SCHEDULE, fit
 from core.grasps.batch import Grasps
+from core.quality.diversity import DIFFERENT, most_different
 from core.quality.hold import hold_mask
 from core.quality.stiffness import grasp_quality
 from core.quality.surface import has_contact
-from core.quality.symmetry import DIFFERENT, Symmetry, most_different
+from core.quality.symmetry import NO_SYMMETRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,10 +113,10 @@ def fit_and_select(request: GraspRequest, proposed: Grasps, progress: Progress, 
     clean: list[torch.Tensor] = []
     done, wanted = 0, SELECTION.first * count
     while done < len(rows) and wanted > 0:
-        some = rows[done : done + min(max(SELECTION.least, math.ceil(wanted)), CHUNK)]
+        some = rows[done : done + min(max(SELECTION.least, math.ceil(wanted)), SCHEDULE.chunk)]
         begin, middle, end = (0.5 + 0.5 * (done + share * len(some)) / len(rows) for share in (0.0, 0.7, 1.0))
         given = proposed[some]
-        fitted = fit(request.object, hand, given, fields=None if fields is None else fields[some], laid=True,
+        fitted = fit(request.object, hand, given, fields=None if fields is None else fields[some], in_fields=True,
                      progress=progress.sub(begin, middle))
         fitted, held = keep_holds(request, fitted, given, progress.sub(middle, end), progress.accepted)
         parts.append(fitted.grasps)
@@ -210,8 +210,7 @@ def select_diverse(hand: HandModel, grasps: Grasps, count: int, apart: float, fi
     with torch.no_grad():
         joints = hand(**grasps.parameters()).joints
     order = grasps.score.argsort(descending=True, stable=True)
-    plain = Symmetry(np.zeros(3), np.eye(3)[None], "none")
-    unlike = set(order[most_different(joints[order], plain, apart, grasps.score[order].clamp(0, 100))].tolist())
+    unlike = set(order[most_different(joints[order], NO_SYMMETRY, apart, grasps.score[order].clamp(0, 100))].tolist())
     ranked = [row for row in order.tolist() if row in unlike]
     rest = [row for row in order.tolist() if row not in unlike]
     return torch.tensor((ranked + rest * fill)[:count], dtype=torch.long)

@@ -102,7 +102,9 @@ def decompose(obj: GraspObject) -> ConvexPieces:
     depth, _ = obj.surface.first_hit(centroids - 1e-6 * normals, -normals)
     depth = np.clip(depth / 2, CONFIG.min_depth, CONFIG.max_depth)
     hulls: list[np.ndarray] = []
-    planes, lows, highs = [], [], []
+    planes: list[np.ndarray] = []
+    lows: list[np.ndarray] = []
+    highs: list[np.ndarray] = []
     waiting = flat_patches(vertices, faces, normals)
     waiting.sort(key=len)
     while waiting:

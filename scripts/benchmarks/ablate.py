@@ -266,7 +266,7 @@ def refined(row: Row, recipe: Any, bench: Bench) -> dict:
         found, fields = refine(learned, obj, hand, grasps, torch.Generator().manual_seed(0))
         if row.refined == "field":
             return found
-        return fit(obj, hand, found, fields=fields if row.refined == "fields" else None, laid=True).grasps
+        return fit(obj, hand, found, fields=fields if row.refined == "fields" else None, in_fields=True).grasps
 
     data, everything = load_training(bench.options.training), {}
     for thing, prepare in bench.objects.items():

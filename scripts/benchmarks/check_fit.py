@@ -284,7 +284,7 @@ def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> li
         for number, (obj, _) in enumerate(everything.values()):
             request = GraspRequest(obj, hand, options.count, fitted=True)
             given, fields = propose_raw(request, method, options.seed + number, Watch())
-            fitted = fit(obj, hand, given, fields=fields, laid=True)
+            fitted = fit(obj, hand, given, fields=fields, in_fields=True)
             held = hold_test(obj, hand, fitted.grasps).held
             before = grasp_quality(obj, hand, given)
             judges = (before, grasp_quality(obj, hand, fitted.grasps, SQUEEZE), -fitted.after.residual)
@@ -328,7 +328,7 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
         for kind, (proposed, fields) in given.items():
             fit(obj, hand, proposed[:1])
             passes_hold_test(request, proposed[:1])
-            ways = {"fit": partial(fit, obj, hand, proposed, fields=fields, laid=True),
+            ways = {"fit": partial(fit, obj, hand, proposed, fields=fields, in_fields=True),
                     "fit, holds kept": partial(fit_each_again, request, proposed, options.seed, Watch(), fields)}
             for name, way in ways.items():
                 begin = time.perf_counter()

@@ -62,8 +62,9 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
     from core.hand import load_hand
     from core.metrics.strict import strict_measures
     from core.objects import load_mesh, prepare_object
+    from core.quality.diversity import most_different
     from core.quality.hold import hold_test
-    from core.quality.symmetry import find_symmetry, most_different
+    from core.quality.symmetry import find_symmetry
 
     hand = load_hand()
     vertices, faces = load_mesh(path)

@@ -137,7 +137,7 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
 
         grasps = kept_or_made(before_fit(method), name, options, hand)[0]
         fields = fields_of(method.removesuffix("+fit"), request, options)
-        return fit(obj, hand, grasps, fields=fields, laid=True).grasps
+        return fit(obj, hand, grasps, fields=fields, in_fields=True).grasps
     if method == "control_random":
         return random_wrists(obj, hand, options.count, rng, mean_pose(options, hand))
     if method == "control_other":

@@ -17,8 +17,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from core.fitting.energy import GraspEnergy, Poses, Stage
+from core.fitting.descent import Stage, minimise
+from core.fitting.energy import GraspEnergy
 from core.fitting.hand_points import HandPoints
+from core.fitting.poses import Poses
 from core.grasps.taxonomy import TEMPLATES, TYPES, GraspType
 from core.hand import HandModel, load_hand
 from core.objects import GraspObject, prepare_object
@@ -45,17 +47,17 @@ def body(kind: GraspType, width: float) -> GraspObject:
     return prepare_object(mesh.vertices, mesh.faces)
 
 
-def first_poses(kind: GraspType, closer: GraspEnergy, width: float, count: int, rng: torch.Generator) -> Poses:
+def first_poses(kind: GraspType, energy: GraspEnergy, width: float, count: int, rng: torch.Generator) -> Poses:
     posture = torch.deg2rad(torch.tensor(kind.dofs)).expand(count, -1)
     noise = torch.randn(count, 21, generator=rng) * 0.08
     noise[:, 16:] = (torch.rand(count, 5, generator=rng) - 0.5) * 0.9
     noise[0] = 0
-    dofs = torch.minimum(torch.maximum(posture + noise, closer.limits[:, 0]), closer.limits[:, 1])
-    probe = closer.probe
-    pads = closer.probe.skin_points(closer.transforms(dofs))
+    dofs = energy.hand.clamp_dofs(posture + noise)
+    hand_points = energy.hand_points
+    points = hand_points.posed(energy.transforms(dofs))
 
     def middle(*names: str) -> torch.Tensor:
-        return torch.stack([pads[:, probe.groups[name].rows].mean(1) for name in names]).mean(0)
+        return torch.stack([points[:, hand_points.patches[name].rows].mean(1) for name in names]).mean(0)
 
     others = [name for name in kind.pads if name.split()[0] not in ("thumb", "palm")]
     palm = middle("palm")
@@ -84,33 +86,33 @@ def first_poses(kind: GraspType, closer: GraspEnergy, width: float, count: int, 
     return Poses(rotation, wrist, dofs, posture.clone(), (kind.name,) * count)
 
 
-def calibrate(kind: GraspType, width: float, hand: HandModel, probe: HandPoints, starts: int,
+def calibrate(kind: GraspType, width: float, hand: HandModel, hand_points: HandPoints, starts: int,
               rng: torch.Generator) -> dict:
     obj = body(kind, width)
-    closer = GraspEnergy(hand, probe, torch.zeros(10), obj)
-    poses = first_poses(kind, closer, width, starts, rng)
-    poses, energy = closer.run(poses, STAGES, keep=0.25)
-    best = int(energy.argmin())
+    energy = GraspEnergy(hand, hand_points, torch.zeros(10), obj)
+    poses = first_poses(kind, energy, width, starts, rng)
+    poses, energies = minimise(energy, poses, STAGES, keep=0.25)
+    best = int(energies.argmin())
     rotation, wrist = poses.rotation[best], poses.wrist[best]
-    points = closer.points(poses)[best]
-    groups = closer.probe.groups
+    points = energy.points(poses)[best]
+    patches = energy.hand_points.patches
     holder = "palm" if kind.power and kind.ideal != "slab" and kind.name != "fixed_hook" else "thumb tip"
-    place = points[groups[holder].rows].mean(0)
+    place = points[patches[holder].rows].mean(0)
     centre, facing = torch.zeros(3), X
     if kind.ideal == "sphere":
         facing = place
     elif kind.ideal == "cylinder":
-        touched = [points[groups[name].rows].mean(0) for name in kind.pads]
+        touched = [points[patches[name].rows].mean(0) for name in kind.pads]
         centre = Z * torch.stack(touched).mean(0)[2]
         facing = place * torch.tensor([1.0, 1.0, 0.0])
         if kind.name == "fixed_hook":
-            facing = (points[groups["palm"].rows].mean(0)) * torch.tensor([1.0, 1.0, 0.0])
+            facing = (points[patches["palm"].rows].mean(0)) * torch.tensor([1.0, 1.0, 0.0])
     elif kind.ideal == "slab" and place[0] < 0:
         facing = -X
     facing = torch.nn.functional.normalize(facing, dim=0)
     return {
         "width": round(width, 4),
-        "energy": round(float(energy[best]), 3),
+        "energy": round(float(energies[best]), 3),
         "dofs": [round(float(v), 1) for v in torch.rad2deg(poses.dofs[best])],
         "centre": [round(float(v), 4) for v in rotation.T @ (centre - wrist)],
         "facing": [round(float(v), 4) for v in rotation.T @ facing],
@@ -126,7 +128,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TEMPLATES)
     arguments = parser.parse_args()
     hand = load_hand()
-    probe = HandPoints(hand)
+    hand_points = HandPoints(hand)
     table = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for kind in TYPES:
         if kind.name not in arguments.types:
@@ -136,7 +138,7 @@ def main() -> None:
         for fraction in (0.12, 0.5, 0.88):
             width = low + fraction * (high - low)
             rng = torch.Generator().manual_seed(arguments.seed)
-            row = calibrate(kind, width, hand, probe, arguments.starts, rng)
+            row = calibrate(kind, width, hand, hand_points, arguments.starts, rng)
             rows.append(row)
             sys.stdout.write(f"{kind.name:20s} {width * 100:5.1f} cm  energy {row['energy']:7.3f}\n")
             sys.stdout.flush()

@@ -26,7 +26,7 @@ from core.grasps.request import GraspRequest
 from core.hand.articulation import squeeze
 from core.metrics.paper import paper_measures
 from core.objects import prepare_object
-from core.quality.stiffness import CLOSING, grasp_quality
+from core.quality.stiffness import STIFFNESS, grasp_quality
 from core.registry import make_generator
 
 
@@ -152,7 +152,7 @@ def test_fingers_close_as_in_the_hold_test(setting, hand):
     found = gripping_of(setting).closing(data["code"], posed)
     _, rotation, pose, wrist = code.unpack(data["code"])
     root = hand.rest_joints(data["betas"])[:, 0]
-    exact = skin(rotation, squeeze(hand, pose, CLOSING), wrist - root, data["betas"]).points - posed.points
+    exact = skin(rotation, squeeze(hand, pose, STIFFNESS.closing_degrees), wrist - root, data["betas"]).points - posed.points
     assert exact.norm(dim=-1).max() > 0.01
     assert (found - exact).norm(dim=-1).max() < 0.25 * exact.norm(dim=-1).max()
 

@@ -284,7 +284,7 @@ def test_the_fit_takes_what_is_predicted(known, mug_grasps, hand):
     with torch.no_grad():
         error, _ = joint_error_mm(hand(**fitted.grasps.parameters()).joints, hand(**few.parameters()).joints)
     assert error.median() < 2.0
-    laid = fit(obj, hand, few, fields=choir, laid=True)
+    laid = fit(obj, hand, few, fields=choir, in_fields=True)
     assert torch.equal(laid.grasps.transl[~laid.changed], few.transl[~laid.changed])
     assert (~laid.changed).any()
 

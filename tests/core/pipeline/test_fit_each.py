@@ -13,7 +13,7 @@ from core.pipeline import fit_each
 from core.pipeline.fit_each import FIT_EACH
 from core.progress import Stopped
 from core.quality import hold
-from core.quality.hold import STILL
+from core.quality.hold import FILTER
 from tests.core.pipeline.made_fits import Watch, fitted, grasps
 
 FITTED_BY = 0.5
@@ -26,9 +26,9 @@ def world(monkeypatch):
     """A fit that moves what it is given by `FITTED_BY`, or hands near one by `LATER`; a dict of what happens there."""
     known = {"holds": lambda place: False, "floats": lambda place: False, "fits": [], "tested": [], "roughly": []}
 
-    def fit(obj, hand, some, fields=None, laid=False, progress=None):
-        known["fits"].append((len(some), fields, laid))
-        moved = replace(some, transl=some.transl + (FITTED_BY if laid else LATER))
+    def fit(obj, hand, some, fields=None, in_fields=False, progress=None):
+        known["fits"].append((len(some), fields, in_fields))
+        moved = replace(some, transl=some.transl + (FITTED_BY if in_fields else LATER))
         made = fitted(moved, [True] * len(some))
         parts = made.after.parts & ~torch.tensor([known["floats"](x) for x in places(moved)])[:, None]
         return replace(made, after=replace(made.after, parts=parts))
@@ -37,7 +37,7 @@ def world(monkeypatch):
         return replace(one[[0] * count], transl=one.transl + torch.tensor(NEAR[:count])[:, None])
 
     def holds(request, one, still):
-        known["tested" if still == STILL else "roughly"].append(places(one)[0])
+        known["tested" if still == FILTER.still else "roughly"].append(places(one)[0])
         return known["holds"](places(one)[0])
 
     monkeypatch.setattr(fit_each, "FIT_EACH", replace(FIT_EACH, tries=len(NEAR)))

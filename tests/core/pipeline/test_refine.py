@@ -33,8 +33,8 @@ def test_a_refiner_makes_half_of_the_others(hand, monkeypatch):
     given, calls = grasps([0.0], [10.0]), []
     monkeypatch.setattr(refine, "check_reach", lambda request, start: None)
 
-    def fit(obj, hand, some, fields=None, laid=False, progress=None):
-        calls.append((len(some), fields, laid))
+    def fit(obj, hand, some, fields=None, in_fields=False, progress=None):
+        calls.append((len(some), fields, in_fields))
         return fitted(some, [True] * len(some))
 
     def refiner(some, rng, progress):
