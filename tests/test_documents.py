@@ -346,7 +346,7 @@ def check_table_of_arrays(text: str, stored: np.lib.npyio.NpzFile) -> None:
 
 
 def test_the_user_guide_names_every_method():
-    from core.generators import METHODS
+    from core.registry import METHODS
 
     guide = (ROOT / "docs" / "user-guide.md").read_text(encoding="utf-8")
     assert [method.label for method in METHODS.values() if method.label not in guide] == []

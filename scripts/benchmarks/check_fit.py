@@ -115,7 +115,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
     from core.grasps.request import GraspRequest
     from core.metrics.controls import of_another, random_wrists
     from core.metrics.strict import strict_measures
-    from core.pipeline.fit_each import fit_each_again
+    from core.pipeline.fit_each import fit_keeping_holds
     from core.pipeline.generate import propose_raw
     from core.training.noise import perturbed
 
@@ -139,7 +139,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
             if not len(proposed):
                 continue
             request = GraspRequest(obj, hand, len(proposed))
-            fitted = fit_each_again(request, proposed, options.seed, Watch(), fields.get(kind))
+            fitted = fit_keeping_holds(request, proposed, options.seed, Watch(), fields.get(kind))
             before, after = (strict_measures(obj, hand, one) for one in (proposed, fitted.grasps))
             columns = kinds.setdefault(kind, {})
             for when, measures in (("before", before), ("after", after)):
@@ -313,7 +313,7 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
     from core.fitting.fit import fit
     from core.grasps.request import GraspRequest
     from core.metrics.controls import random_wrists
-    from core.pipeline.fit_each import fit_each_again
+    from core.pipeline.fit_each import fit_keeping_holds
     from core.pipeline.generate import propose_raw
     from core.quality.hold import passes_hold_test
 
@@ -329,7 +329,7 @@ def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> 
             fit(obj, hand, proposed[:1])
             passes_hold_test(request, proposed[:1])
             ways = {"fit": partial(fit, obj, hand, proposed, fields=fields, in_fields=True),
-                    "fit, holds kept": partial(fit_each_again, request, proposed, options.seed, Watch(), fields)}
+                    "fit, holds kept": partial(fit_keeping_holds, request, proposed, options.seed, Watch(), fields)}
             for name, way in ways.items():
                 begin = time.perf_counter()
                 way()

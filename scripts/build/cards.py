@@ -23,7 +23,7 @@ def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path,
         command: the command line that makes the weights.
     """
     from core.files import digest_of
-    from core.generators import METHODS
+    from core.registry import METHODS
     from scripts.build.curves import Check, draw_curve, write_curve
 
     kept = path.read_text(encoding="utf-8") if path.exists() else ""
