@@ -79,11 +79,11 @@ def make_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     method = METHODS[name]
     made = getattr(import_module(method.module), method.cls)
     device = device if method.on_gpu else "cpu"
-    return _loaded(made, name, str(device)) if method.learned else made(device)
+    return loaded_generator(made, name, str(device)) if method.learned else made(device)
 
 
 @lru_cache(maxsize=8)
-def _loaded(network: type[Network], name: str, device: str) -> Generator:
+def loaded_generator(network: type[Network], name: str, device: str) -> Generator:
     """A learned generator with its weights, which stay loaded between requests."""
     from core.generators.learned import Learned
 

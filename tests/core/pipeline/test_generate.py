@@ -44,10 +44,11 @@ def test_requests_are_checked():
 
 def test_weights_stay_loaded_between_requests(monkeypatch):
     from core import registry, weights
+    from core.generators import learned
 
-    registry._loaded.cache_clear()
+    registry.loaded_generator.cache_clear()
     read, real = [], weights.load_weights
-    monkeypatch.setattr(weights, "load_weights", lambda name: read.append(name) or real(name))
+    monkeypatch.setattr(learned, "load_weights", lambda name: read.append(name) or real(name))
     first = registry.make_generator("fastgrasp")
     assert registry.make_generator("fastgrasp") is first
     assert sorted(read) == ["fastgrasp", "places"]

@@ -223,15 +223,15 @@ def test_benchmark_times_what_is_asked_for(given, asked, monkeypatch):
 
 def test_bare_proposals_are_the_networks_alone(monkeypatch):
     from core.generators.grasptta import GraspTTA
-    from core.registry import _loaded
+    from core.registry import loaded_generator
     from scripts.benchmarks import speed
 
     monkeypatch.setattr(GraspTTA, "adapted", lambda *given: pytest.fail("proposals were adapted"))
     monkeypatch.setattr("sys.argv", ["benchmarks/speed.py", "--counts", "1", "--repeats", "1", "--bare",
                                      "--methods", "grasptta"])
-    _loaded.cache_clear()
+    loaded_generator.cache_clear()
     assert speed.main() == 0
-    _loaded.cache_clear()  # the network has lost what is done with its proposals
+    loaded_generator.cache_clear()  # the network has lost what is done with its proposals
 
 
 def test_what_more_candidates_and_finer_meshes_cost():
