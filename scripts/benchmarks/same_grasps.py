@@ -582,7 +582,7 @@ def all_cases(run: Run, jobs: int) -> None:
             Station(run, name, client).work()
 
     def part(name: str, make: Callable[[Run], dict[str, Case]]) -> None:
-        run.timed(name, "", lambda: make(run))
+        run.timed(name, "all", lambda: make(run))
 
     single = {"blender": blender_cases, "hand": hand_cases, "shell": shell_cases}
     pieces: list[Callable[[], None]] = []
