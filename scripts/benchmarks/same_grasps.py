@@ -30,7 +30,6 @@ The cache and the user's data are in a folder of the run's own, so that every tr
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
@@ -40,134 +39,26 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
+from four_objects import HAMMER_PARTS, OBJECTS, objects_of, write_obj
+from worker_client import Client, EngineError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SCENE: Final = Path(__file__).resolve().with_name("same_scene.py")
 
 METHODS: Final = ("synthesis", "fastgrasp", "grasptta", "jointdiffusion")
 REFINERS: Final = ("fit", "jointdiffusion")
-OBJECTS: Final = ("mug", "box", "bowl", "hammer")
 SIDES: Final = ("right", "left")
 SEEDS: Final = (0, 1, 2)
 PARTS: Final = ("hand", "raw", "fitted", "offered", "asked", "refined", "evaluated", "shell", "blender")
-HAMMER_PARTS: Final = ("handle", "head")
 BETAS: Final = [0.8, -0.6, 0.4, -0.2, 0.1, 0.3, -0.5, 0.7, -0.9, 0.2]
-
 FAILED: Final = "failed"
 
 Case = dict[str, str]  # field -> SHA-256 of its bytes, or a figure as text
-
-
-# Objects
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """An object to grasp.
-
-    Attributes:
-        vertices: (V, 3) float64 metres.
-        faces: (F, 3) int32 outward.
-        part: (F,) int32 index into HAMMER_PARTS, empty where the object has no named parts.
-    """
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    part: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
-
-
-def read_obj(path: Path) -> Mesh:
-    """The vertices and faces of an OBJ file, polygons cut into fans."""
-    vertices, faces = [], []
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if words[:1] == ["v"]:
-            vertices.append([float(word) for word in words[1:4]])
-        elif words[:1] == ["f"]:
-            corners = [int(word.split("/")[0]) - 1 for word in words[1:]]
-            faces += [[corners[0], *corners[place : place + 2]] for place in range(1, len(corners) - 1)]
-    return Mesh(np.array(vertices), np.array(faces, np.int32))
-
-
-def write_obj(path: Path, mesh: Mesh, scale: float = 1.0) -> Path:
-    """Writes a mesh, `scale` of the file's units a metre, every digit kept."""
-    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in (scale * mesh.vertices).tolist()]
-    lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces + 1).tolist()]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def box(size: Sequence[float], cells: int = 6) -> Mesh:
-    """A box about the origin, each side cut into `cells` by `cells` squares."""
-    ticks = np.linspace(-0.5, 0.5, cells + 1)
-    u, v = (grid.ravel() for grid in np.meshgrid(ticks, ticks, indexing="ij"))
-    corner = (np.arange(cells)[:, None] * (cells + 1) + np.arange(cells)).ravel()
-    quads = np.stack([corner, corner + cells + 1, corner + cells + 2, corner + 1], axis=1)
-    vertices, faces = [], []
-    for axis in range(3):
-        for sign in (1, -1):
-            side = np.empty((len(u), 3))
-            side[:, axis], side[:, (axis + 1) % 3], side[:, (axis + 2) % 3] = 0.5 * sign, u, v
-            faces.append((quads if sign > 0 else quads[:, ::-1]) + len(u) * len(vertices))
-            vertices.append(side)
-    points, place = np.unique(np.concatenate(vertices), axis=0, return_inverse=True)
-    corners = place.reshape(-1)[np.concatenate(faces)]
-    return Mesh(points * np.asarray(size), _triangles(corners))
-
-
-def revolve(profile: np.ndarray, turns: int = 48) -> Mesh:
-    """A closed surface around z, of (N, 2) radii and heights that begin and end on the axis, lowest first."""
-    angle = 2 * np.pi * np.arange(turns) / turns
-    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    middle = profile[1:-1]
-    points = np.concatenate([np.column_stack([radius * ring, np.full(turns, height)]) for radius, height in middle])
-    ends = np.column_stack([np.zeros((2, 2)), profile[[0, -1], 1]])
-    here = np.arange(turns)
-    after = (here + 1) % turns
-    quads = [np.stack([here, after, after + turns, here + turns], axis=1) + turns * row
-             for row in range(len(middle) - 1)]
-    low, high = len(points), len(points) + 1
-    last = turns * (len(middle) - 1)
-    caps = [np.stack([np.full(turns, low), after, here], axis=1),
-            np.stack([np.full(turns, high), here + last, after + last], axis=1)]
-    return Mesh(np.concatenate([points, ends]), np.concatenate([_triangles(np.concatenate(quads)), *caps]).astype("i4"))
-
-
-def bowl() -> Mesh:
-    """A bowl of 12 cm with a wall of 4 mm."""
-    angle = np.linspace(0, 0.46 * np.pi, 12)
-    outside = np.column_stack([0.060 * np.sin(angle), -0.045 * np.cos(angle)])
-    inside = np.column_stack([0.056 * np.sin(angle), -0.041 * np.cos(angle)])
-    return revolve(np.concatenate([outside, inside[::-1]]))
-
-
-def hammer() -> Mesh:
-    """A round handle of 24 cm along z through a block: two closed surfaces, with the names of HAMMER_PARTS."""
-    angle = np.linspace(0, 0.5 * np.pi, 5)
-    low = np.column_stack([0.014 * np.sin(angle), -0.12 - 0.014 * np.cos(angle)])
-    handle = revolve(np.concatenate([low, [[0.014, z] for z in np.linspace(-0.09, 0.09, 8)], low[::-1] * [1, -1]]), 32)
-    head = box((0.10, 0.034, 0.034))
-    vertices = np.concatenate([handle.vertices, head.vertices + [0, 0, 0.105]])
-    faces = np.concatenate([handle.faces, head.faces + len(handle.vertices)]).astype(np.int32)
-    return Mesh(vertices, faces, np.repeat(np.arange(2, dtype=np.int32), [len(handle.faces), len(head.faces)]))
-
-
-def objects_of(tree: Path) -> dict[str, Mesh]:
-    """The four objects: the tree's own mug, and three made here."""
-    mug = next(iter(sorted((tree / "scripts").glob("**/mug.obj"))), None)
-    if mug is None:
-        raise SystemExit(f"{tree} holds no mug.obj under scripts: is it a tree of this program?")
-    return {"mug": read_obj(mug), "box": box((0.05, 0.07, 0.12)), "bowl": bowl(), "hammer": hammer()}
-
-
-def _triangles(quads: np.ndarray) -> np.ndarray:
-    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
 
 
 # Hashes
@@ -205,86 +96,6 @@ def differences(now: dict[str, Case], before: dict[str, Case]) -> list[str]:
                 key if key in here and key in there else f"{key} ({'gone' if key in there else 'new'})"
                 for key in changed))
     return lines
-
-
-# The engine
-
-
-class EngineError(RuntimeError):
-    """The engine ended, or said what is no message."""
-
-
-class Client:
-    """A worker process and the requests to it, one at a time; a context manager.
-
-    Args:
-        command: starts it.
-        folder: where it starts.
-        variables: its environment.
-        log: the file that what it says on stderr goes to.
-    """
-
-    def __init__(self, command: Sequence[str], folder: Path, variables: dict[str, str], log: Path) -> None:
-        self.log, self.number = log, 0
-        with log.open("wb") as stream:
-            self.process = subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=stream)
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
-        if kind is not None:
-            self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def ask(self, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> list[tuple[dict, dict]]:
-        """Sends a request; its candidates in the order in which they came, and its result or error as the last."""
-        self.number += 1
-        with contextlib.suppress(OSError):  # an engine that is gone: the reader says so
-            send(self.process.stdin, {**message, "id": self.number}, arrays or {})
-        found = []
-        while True:
-            reply = receive(self.process.stdout)
-            if reply is None:
-                raise EngineError(f"The engine ended: {self.log.read_text(errors='replace')[-2000:]}")
-            if reply[0].get("id") == self.number and reply[0].get("type") != "progress":
-                found.append(reply)
-                if reply[0]["type"] in ("result", "error"):
-                    return found
-
-
-def send(stream: BinaryIO, message: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Writes a message: a line of JSON, then the bytes of the arrays it announces."""
-    payload = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
-    heads = [{"name": name, "dtype": array.dtype.name, "shape": list(array.shape), "bytes": array.nbytes}
-             for name, array in payload.items()]
-    stream.write(json.dumps({**message, "arrays": heads}).encode() + b"\n")
-    for array in payload.values():
-        stream.write(array.tobytes())
-    stream.flush()
-
-
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """The next message and its arrays; None where the stream ends, be it in the middle."""
-    line = stream.readline()
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        message = json.loads(line)
-    except ValueError as error:
-        raise EngineError(f"The engine said what is no message: {line[:200]!r}") from error
-    arrays = {}
-    for head in message.pop("arrays", ()):
-        data = stream.read(head["bytes"])
-        if len(data) < head["bytes"]:
-            return None
-        arrays[head["name"]] = np.frombuffer(data, np.dtype(head["dtype"]).newbyteorder("<")).reshape(head["shape"])
-    return message, arrays
 
 
 # Cases
@@ -582,7 +393,7 @@ def all_cases(run: Run, jobs: int) -> None:
             Station(run, name, client).work()
 
     def part(name: str, make: Callable[[Run], dict[str, Case]]) -> None:
-        run.timed(name, "", lambda: make(run))
+        run.timed(name, "all", lambda: make(run))
 
     single = {"blender": blender_cases, "hand": hand_cases, "shell": shell_cases}
     pieces: list[Callable[[], None]] = []

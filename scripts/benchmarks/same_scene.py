@@ -38,6 +38,8 @@ def enable(tree: Path) -> None:
     if addon_utils.enable(PACKAGE, default_set=True) is None:
         raise SystemExit(f"The add-on of {tree} did not register.")
     bpy.context.preferences.addons[PACKAGE].preferences.python = sys.executable
+    if bpy.ops.grasp.check_engine() != {"FINISHED"}:  # and so its methods can be chosen
+        raise SystemExit("The engine does not answer.")
 
 
 # Reading the scene

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"))
+import four_objects
 import same_grasps
+import worker_client
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,26 +35,26 @@ sys.exit("enough for today")
 def test_a_client_reads_candidates_and_the_result(tmp_path):
     points = np.arange(6, dtype=np.float64).reshape(2, 3)
     log = tmp_path / "log"
-    with same_grasps.Client([sys.executable, "-c", WORKER], tmp_path, dict(os.environ), log) as client:
+    with worker_client.Client([sys.executable, "-c", WORKER], tmp_path, dict(os.environ), log) as client:
         replies = client.ask({"type": "generate"}, {"points": points, "none": np.zeros((0, 3), np.int32)})
         assert [message["type"] for message, _ in replies] == ["candidate", "result"]
         assert replies[0][0]["score"] == 0.25
         np.testing.assert_array_equal(replies[0][1]["points"], points)
         assert replies[0][1]["none"].shape == (0, 3)
-        with pytest.raises(same_grasps.EngineError, match="enough for today"):
+        with pytest.raises(worker_client.EngineError, match="enough for today"):
             client.ask({"type": "generate"})
 
 
 def test_a_message_cut_off_is_none_and_other_words_are_an_error(tmp_path):
     cut = tmp_path / "cut"
     with cut.open("wb") as stream:
-        same_grasps.send(stream, {"id": 1}, {"points": np.zeros(4)})
+        worker_client.send(stream, {"id": 1}, {"points": np.zeros(4)})
     cut.write_bytes(cut.read_bytes()[:-1])
     with cut.open("rb") as stream:
-        assert same_grasps.receive(stream) is None
+        assert worker_client.receive(stream) is None
     cut.write_bytes(b"hello there\n")
-    with cut.open("rb") as stream, pytest.raises(same_grasps.EngineError, match="hello there"):
-        same_grasps.receive(stream)
+    with cut.open("rb") as stream, pytest.raises(worker_client.EngineError, match="hello there"):
+        worker_client.receive(stream)
 
 
 def test_one_bit_another_type_or_another_shape_is_another_hash():
@@ -100,7 +102,7 @@ def test_only_what_was_selected_is_compared(capsys):
 
 def test_what_fails_is_a_case_and_the_rest_goes_on(tmp_path, capsys):
     def fails():
-        raise same_grasps.EngineError("no weights")
+        raise worker_client.EngineError("no weights")
 
     run = same_grasps.Run(ROOT, tmp_path, same_grasps.Selection(("raw", "shell"), ("mug",)))
     run.timed("raw", "mug", fails)
@@ -133,8 +135,8 @@ def test_a_folder_that_is_no_tree_is_a_sentence(tmp_path):
 
 
 def test_the_objects_are_closed_and_look_outward(tmp_path):
-    objects = same_grasps.objects_of(ROOT)
-    assert tuple(objects) == same_grasps.OBJECTS
+    objects = four_objects.objects_of(ROOT)
+    assert tuple(objects) == four_objects.OBJECTS
     for mesh in objects.values():
         edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
         assert {tuple(edge) for edge in edges.tolist()} == {tuple(edge[::-1]) for edge in edges.tolist()}
@@ -143,7 +145,7 @@ def test_the_objects_are_closed_and_look_outward(tmp_path):
         assert np.einsum("ij,ij->", a, np.cross(b, c)) > 0
     hammer = objects["hammer"]
     assert np.ptp(hammer.vertices[hammer.faces[hammer.part == 0]][..., 2]) == pytest.approx(0.268)
-    again = same_grasps.read_obj(same_grasps.write_obj(tmp_path / "hammer.obj", hammer))
+    again = four_objects.read_obj(four_objects.write_obj(tmp_path / "hammer.obj", hammer))
     np.testing.assert_array_equal(again.vertices, hammer.vertices)
     np.testing.assert_array_equal(again.faces, hammer.faces)
 
