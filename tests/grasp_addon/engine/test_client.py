@@ -15,6 +15,13 @@ from grasp_addon.engine.client import EngineClient, process_flags
 from grasp_addon.errors import GraspError
 
 
+@pytest.fixture
+def client():
+    client = EngineClient(COMMAND, VARIABLES)
+    yield client
+    client.close()
+
+
 def test_a_program_that_is_not_there():
     with pytest.raises(GraspError, match="cannot be started"):
         EngineClient(["/no/such/python", "-m", "core.worker"])
