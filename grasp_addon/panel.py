@@ -9,7 +9,7 @@ import bpy
 from .engine import command, session
 from .naming import readable
 from .operators.mixins import status
-from .operators.refine import hand_meant
+from .operators.refine import hand_to_refine
 from .properties import TYPES, GraspCandidate
 from .rig.hands import is_driven, rig_of, shown_candidate
 from .ui import progress, sentence
@@ -121,7 +121,7 @@ def _facts(layout: bpy.types.UILayout, candidate: GraspCandidate) -> None:
 
 
 def _refine_entry(self: bpy.types.Menu, context: bpy.types.Context) -> None:
-    if hand_meant(context):
+    if hand_to_refine(context):
         self.layout.separator()
         self.layout.operator("grasp.refine", icon="MOD_SHRINKWRAP")
 

@@ -74,7 +74,7 @@ class RefineJob(CandidateJob):
         return found
 
 
-def hand_meant(context: bpy.types.Context) -> bpy.types.Object | None:
+def hand_to_refine(context: bpy.types.Context) -> bpy.types.Object | None:
     """The hand to refine: the active one, else one that is selected, else the last on a selected object."""
     found = rigs(context.scene)
     selected = list(context.selected_objects or ())
@@ -85,7 +85,7 @@ def hand_meant(context: bpy.types.Context) -> bpy.types.Object | None:
     return next((rig for rig in reversed(found) if rig.grasp.target in selected), None)
 
 
-def objects_meant(context: bpy.types.Context, rig: bpy.types.Object) -> list[bpy.types.Object]:
+def objects_to_hold(context: bpy.types.Context, rig: bpy.types.Object) -> list[bpy.types.Object]:
     """What it should hold: the selected objects, else the one it belongs to."""
     target = rig.grasp.target
     return graspable(context) or ([target] if target and target.name in context.view_layer.objects else [])
@@ -97,10 +97,10 @@ def begin(context: bpy.types.Context) -> RefineJob:
     Raises:
         GraspError: something is wrong with an input, or no engine is chosen.
     """
-    scene_settings, rig = context.scene.grasp, hand_meant(context)
+    scene_settings, rig = context.scene.grasp, hand_to_refine(context)
     if rig is None:
         raise GraspError("There is no hand yet: press Add Hand and pose it at an object.", "")
-    item = selected_object(context, objects_meant(context, rig))
+    item = selected_object(context, objects_to_hold(context, rig))
     _, scale = hand_scale(context, rig)
     check_size(item, rig.grasp.hand_length * scale)
     pose = read_pose(context, rig, item.frame)
@@ -138,7 +138,7 @@ class RefineMixin(EngineRequestMixin):
     def poll(cls, context: bpy.types.Context) -> bool:
         if not super().poll(context):
             return False
-        rig = hand_meant(context)
+        rig = hand_to_refine(context)
         if rig is None:
             there = rigs(context.scene)
             cls.poll_message_set("Select the hand you posed, and with it the object it should hold" if there else
@@ -147,7 +147,7 @@ class RefineMixin(EngineRequestMixin):
         if "EDIT" in (rig.mode, rig.grasp.mesh.mode):
             cls.poll_message_set("The hand is in Edit Mode: pose it in Pose Mode")
             return False
-        if not objects_meant(context, rig):
+        if not objects_to_hold(context, rig):
             cls.poll_message_set("Select the object the hand should hold too: Shift-click it in Object Mode")
             return False
         return True

@@ -22,7 +22,7 @@ from .build import parent_to
 from .marks import is_marked, marked
 from .material import new_node_material
 from .pose_reader import hand_scale, shown_vertices
-from .proximity import closeness, cut_fine, joined, outward
+from .proximity import closeness, merged, orientation, subdivided_near
 
 if TYPE_CHECKING:
     from ..engine.mesh_export import ExportedObject
@@ -65,17 +65,17 @@ def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     reach = REACH * record.hand_length * scale
     points = transform_points(np.linalg.inv(item.frame), shown)
     faces = _triangles(record.mesh.data)
-    sign = outward(item.vertices, item.faces)
-    _colour_hand(record.mesh, ramp(closeness(points, _object_tree(item), sign, reach), SKIN))
+    sign = orientation(item.vertices, item.faces)
+    _colour_hand(record.mesh, colours_of(closeness(points, _object_tree(item), sign, reach), SKIN))
     tree = BVHTree.FromPolygons(points.tolist(), faces.tolist(), all_triangles=True)
     low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
     corners = item.vertices[item.faces]
     near = (corners.max(axis=1) >= low).all(axis=1) & (corners.min(axis=1) <= high).all(axis=1)
-    film = cut_fine(corners[near], tree, reach)
-    vertices, normals, triangles = joined(film, sign)
-    values = closeness(vertices, tree, outward(points, faces), reach, normals)
+    film = subdivided_near(corners[near], tree, reach)
+    vertices, normals, triangles = merged(film, sign)
+    values = closeness(vertices, tree, orientation(points, faces), reach, normals)
     touched = triangles[values[triangles].max(axis=1) > 0.02]
-    _lay_film(rig, target, item, vertices + LIFT * reach * normals, touched, ramp(values, PALE))
+    _lay_film(rig, target, item, vertices + LIFT * reach * normals, touched, colours_of(values, PALE))
 
 
 def clear(rig: bpy.types.Object) -> None:
@@ -109,7 +109,7 @@ def _place(context: bpy.types.Context, rig: bpy.types.Object, world: np.ndarray)
     return hash(np.round(transform_points(np.linalg.pinv(world), shown) / grid).tobytes())
 
 
-def ramp(values: np.ndarray, far: np.ndarray) -> np.ndarray:
+def colours_of(values: np.ndarray, far: np.ndarray) -> np.ndarray:
     """Colours of closeness.
 
     Args:

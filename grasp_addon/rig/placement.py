@@ -86,7 +86,7 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
     object_frame[:3, 3] /= scale
     frame = np.linalg.inv(own_frame) @ object_frame
     protect_keyed(rig)
-    pose_there = kept_like(rig, scaled(pose, 1 / scale), frame)
+    pose_there = key_of_pose(rig, scaled(pose, 1 / scale), frame)
     replace_candidates(rig, [scaled(c, 1 / scale) for c in ([] if pose_there else [pose]) + list(found)], frame)
     if has_bone_keys(rig):  # the animator's own keys play this pose: no look overrides them for good
         next(c for c in reversed(rig.grasp.candidates) if (c.key == pose_there if pose_there else c.own)).baked = True
@@ -119,7 +119,7 @@ def ancestors(item: bpy.types.Object) -> set[bpy.types.Object]:
     return found
 
 
-def kept_like(rig: bpy.types.Object, pose: Candidate, frame: np.ndarray) -> str:
+def key_of_pose(rig: bpy.types.Object, pose: Candidate, frame: np.ndarray) -> str:
     """The kept candidate of this very pose.
 
     Args:

@@ -40,7 +40,7 @@ def closeness(points: np.ndarray, tree: BVHTree, sign: float, reach: float,
     return np.clip(values, 0.0, 1.0)
 
 
-def outward(vertices: np.ndarray, faces: np.ndarray) -> float:
+def orientation(vertices: np.ndarray, faces: np.ndarray) -> float:
     """Which way the faces of a closed mesh look.
 
     Args:
@@ -54,7 +54,7 @@ def outward(vertices: np.ndarray, faces: np.ndarray) -> float:
     return -1.0 if np.einsum("ij,ij->", a, np.cross(b, c)) < 0 else 1.0
 
 
-def cut_fine(corners: np.ndarray, tree: BVHTree, reach: float) -> np.ndarray:
+def subdivided_near(corners: np.ndarray, tree: BVHTree, reach: float) -> np.ndarray:
     """The parts of triangles near a surface, halved until their edges are short.
 
     Args:
@@ -86,7 +86,7 @@ def cut_fine(corners: np.ndarray, tree: BVHTree, reach: float) -> np.ndarray:
     return np.concatenate(done) if done else np.empty((0, 3, 3))
 
 
-def joined(corners: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def merged(corners: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Triangles as a mesh in which equal points are one.
 
     Args:

@@ -18,7 +18,6 @@ if getattr(sys.modules.get("grasp_addon"), "__file__", None) is None:
 
 import grasp_addon
 from grasp_addon.engine import command, session
-from grasp_addon.engine.client import EngineClient
 
 
 @pytest.fixture(autouse=True)
@@ -52,16 +51,6 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setattr(session, "client", lambda *_: made)
     monkeypatch.setattr(command, "engine_command", lambda _context: (["engine"], {}))
     return made
-
-
-@pytest.fixture
-def client() -> Iterator[EngineClient]:
-    """The real engine's process."""
-    from real_engine import COMMAND, VARIABLES
-
-    client = EngineClient(COMMAND, VARIABLES)
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from real_engine import COMMAND, VARIABLES, answer
 from scene import bake_at, evaluated, names, select
 
 from grasp_addon.engine import command, requests, session
+from grasp_addon.engine.client import EngineClient
 from grasp_addon.engine.types import Candidate
 from grasp_addon.errors import GraspError
 from grasp_addon.operators import generate
@@ -28,13 +29,35 @@ from grasp_addon.rig.scrub import show
 
 
 @pytest.fixture
-def real_engine(monkeypatch):
+def own_engine(monkeypatch):
+    """An engine started at the first click and ended with the test."""
     monkeypatch.setattr(command, "engine_command", lambda _context: (COMMAND, VARIABLES))
     yield
     session.stop()
 
 
-def test_a_click_makes_the_hands_the_engine_sends(real_engine, mug, monkeypatch):
+@pytest.fixture(scope="module")
+def running_engine():
+    client = EngineClient(COMMAND, VARIABLES)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def real_engine(monkeypatch, running_engine):
+    """The engine that all of these tests share, since starting one takes seconds."""
+    monkeypatch.setattr(command, "engine_command", lambda _context: (COMMAND, VARIABLES))
+    monkeypatch.setattr(session, "client", lambda *_: running_engine)
+
+
+@pytest.fixture(scope="module")
+def greetings(running_engine):
+    """The handshake's reply for each side."""
+    return {side: answer(running_engine, running_engine.send({"type": "hello", "side": side}))[-1]
+            for side in ("right", "left")}
+
+
+def test_a_click_makes_the_hands_the_engine_sends(own_engine, mug, monkeypatch):
     sent = []
     received = requests.candidate
     monkeypatch.setattr(requests, "candidate", lambda *a: sent.append(received(*a)) or sent[-1])
@@ -51,7 +74,7 @@ def test_a_click_makes_the_hands_the_engine_sends(real_engine, mug, monkeypatch)
         assert min(errors) < 1e-5
 
 
-def test_killing_the_engine_is_a_sentence_and_the_next_click_works(real_engine, mug):
+def test_killing_the_engine_is_a_sentence_and_the_next_click_works(own_engine, mug):
     client = session.client(*command.engine_command(bpy.context))
     answer(client, client.send({"type": "hello", "side": "right"}))
     arrays = {"vertices": np.eye(3), "faces": np.array([[0, 1, 2]], np.int32)}
@@ -82,10 +105,9 @@ def cores_candidates(posed, side, length):
 @pytest.mark.parametrize("count", [1, 16, 64])
 @pytest.mark.parametrize("length", [0.19, 1.9])
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_the_real_hand_shown_is_the_cores(client, posed_by_core, side, length, count):
+def test_the_real_hand_shown_is_the_cores(greetings, posed_by_core, side, length, count):
     """Evaluated mesh against core's vertices, in a scene of any scale."""
-    message, arrays = answer(client, client.send({"type": "hello", "side": side}))[-1]
-    shape = requests.hand_shape(message, arrays, length)
+    shape = requests.hand_shape(*greetings[side], length)
     found = cores_candidates(posed_by_core, side, length)[:count]
     placed = open_hand_beside(shape, np.full(3, -0.05 * length), np.full(3, 0.05 * length))
     rig = build_hand(bpy.context, shape, placed, np.eye(4), "Mug")
