@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, their hashes, and the user's folders."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[BinaryIO]:
-    """A stream to a file beside `path`, moved there at the end; after an error `path` is as it was.
+    """A stream to a temporary file beside `path`, moved there at the end; after an error `path` is as it was.
 
     Several processes may write the same path at once: one of them wins.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        The stream, binary.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -36,7 +42,13 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], packed: bool = True) -> None:
-    """Writes an npz, whole or not at all; `packed` is smaller and some ten times slower."""
+    """Writes an npz, whole or not at all.
+
+    Args:
+        path: of the file.
+        arrays: name to array.
+        packed: compressed, which is smaller and some ten times slower.
+    """
     with whole(path) as stream:
         (np.savez_compressed if packed else np.savez)(stream, **arrays)
 
@@ -53,7 +65,7 @@ def save_text(path: str | Path, text: str) -> None:
 
 
 def digest_of(path: str | Path) -> str:
-    """Sixteen hexadecimal digits that stand for a file's content."""
+    """Sixteen hexadecimal digits of the SHA-256 of a file's content."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
@@ -70,7 +82,7 @@ def user_data(name: str) -> Path:
 
 
 def _of_user(windows: str, on_windows: str, on_mac: str, linux: str, on_linux: str) -> Path:
-    """This project's folder: where a system's variable says, or where that system has such folders at home."""
+    """This project's folder: below that of the system's variable, or in the usual place in the user's home."""
     if sys.platform == "darwin":
         base = Path.home() / on_mac
     else:
@@ -80,6 +92,7 @@ def _of_user(windows: str, on_windows: str, on_mac: str, linux: str, on_linux: s
 
 
 def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

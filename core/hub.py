@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
 from core.files import save_bytes, user_cache
+from core.progress import Progress
 from core.weights import FOLDER, INDEX, MOST_BYTES, NAME, is_inside, keep_weights, look_up, read_index, user_folder
 
 if TYPE_CHECKING:
@@ -27,11 +28,28 @@ if TYPE_CHECKING:
 
     import httpx2
 
-MOST_TEXT: Final = 1 << 20  # bytes of an index or a card
-ENDINGS: Final = (".safetensors", ".md", ".json")  # nothing that could hold a program
-TRIES: Final = 3  # in a row that bring nothing
-PAUSE: Final = 1.0  # seconds between them
-SECONDS: Final = 15.0  # without a byte
+
+@dataclass(frozen=True)
+class FetchConfig:
+    """How patient fetching is, and how large what it takes may be.
+
+    Attributes:
+        most_text: bytes of an index or a card, at most.
+        tries: in a row that bring nothing, after which fetching fails.
+        pause: seconds between two of them.
+        timeout: seconds without a byte after which a connection counts as cut.
+    """
+
+    most_text: int = 1 << 20
+    tries: int = 3
+    pause: float = 1.0
+    timeout: float = 15.0
+
+
+CONFIG: Final = FetchConfig()
+#: of files that are fetched: nothing that could hold a program
+ENDINGS: Final = (".safetensors", ".md", ".json")
+#: hosts that may be spoken to without HTTPS
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -42,10 +60,11 @@ class Source:
     """One commit of one repository.
 
     Attributes:
-        repo: OWNER/NAME. revision: the commit's whole hash.
+        repo: OWNER/NAME.
+        revision: the commit's whole hash.
 
     Raises:
-        ValueError: one of them is none; branches and tags are not, since they may mean other bytes tomorrow.
+        ValueError: one of them is not of that form. A branch or a tag is no revision: it may mean other bytes tomorrow.
     """
 
     repo: str
@@ -60,30 +79,39 @@ class Source:
 
 
 def fetch_weights(name: str, repo: str | None = None, revision: str | None = None, cache: Path | None = None,
-                  progress: Callable[[float, str], bool] = lambda _fraction, _stage: True, folder: Path = FOLDER,
-                  user: Path | None = None, endpoint: str | None = None) -> Path:
-    """Puts the weights of `name` into the user's folder, and says where.
+                  progress: Progress | None = None, folder: Path = FOLDER, user: Path | None = None,
+                  endpoint: str | None = None) -> Path:
+    """Fetches weights into the user's folder.
 
     Size and SHA-256 are those of the project's index; for a name that it does not have, those of index.json in the
     repository, which then also brings the card. What is here and whole already is not fetched.
 
     Args:
-        name: of the weights. repo, revision: where from, instead of what the index says; revision is a commit's hash.
+        name: of the weights.
+        repo: OWNER/NAME to fetch from, instead of what the index says.
+        revision: the whole hash of a commit of it, likewise.
         cache: folder for what was begun and what was fetched; None: the user's cache.
-        progress: called with a fraction and a stage; false stops it, what has come stays.
-        folder, user: the project's folder and the user's. endpoint: another hub than HF_ENDPOINT or the public one.
+        progress: told how much has come; where it stops the work, that stays, and the next call goes on from there.
+        folder: the project's.
+        user: the user's folder; None: `core.weights.user_folder()`.
+        endpoint: another hub than HF_ENDPOINT or the public one.
+
+    Returns:
+        The file.
 
     Raises:
         ValueError: there are no such weights, or not where they should be; or they are not what the index says.
-        OSError: the network, the hub or the disk fails, or progress stopped it (InterruptedError).
+        OSError: the network, the hub or the disk fails.
         ImportError: huggingface-hub is not there.
+        core.progress.Stopped: `progress` was asked to stop.
     """
+    progress = progress or Progress()
     if not NAME.fullmatch(name):
         raise ValueError(f"'{name[:64]}' is no name of weights: letters, digits, - and _ only.")
     user, cache = user or user_folder(), cache or user_cache("hub")
     found = look_up(name, folder, user)
-    hub = found.entry.get("hub") if found else None
-    if repo is None and hub is None:
+    hub: dict[str, str] = (found.entry.get("hub") if found else None) or {}
+    if repo is None and not hub:
         if found is None:
             raise ValueError(f"There are no weights named '{name}' here (see python -m core weights list). To fetch "
                              "others say where from: --repo OWNER/NAME --revision COMMIT.")
@@ -91,23 +119,24 @@ def fetch_weights(name: str, repo: str | None = None, revision: str | None = Non
             return path
         raise ValueError(f"The index names no place on the hub for '{name}': install the extension again, or say where "
                          "from with --repo OWNER/NAME --revision COMMIT.")
-    if revision is None and repo not in (None, hub and hub["repo"]):
+    if revision is None and repo not in (None, hub.get("repo")):
         raise ValueError(f"Say which commit of {repo} is meant: --revision and its whole hash.")
     source = Source(repo or hub["repo"], revision or hub["revision"])
     ours = found is not None and found.index == folder
-    same = hub is not None and (source.repo, source.revision) == (hub["repo"], hub["revision"])
+    same = (source.repo, source.revision) == (hub.get("repo"), hub.get("revision"))
     if found is not None and (ours or same) and (path := found.whole()) is not None:
         return path
     user.mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
-    with _alone(user, cache), _Hub(source, endpoint) as there:
+    with _alone(user, cache), _Hub(source, endpoint) as remote:
+        card: bytes | None = None
         if found is not None and (ours or same):
-            entry, card = found.entry, None
-            file = hub["file"] if hub else entry["file"]
+            entry = found.entry
+            file = hub.get("file", entry["file"])
         else:
-            entry, card = there.entry(name)
+            entry, card = remote.entry(name)
             file = entry["file"]
-        content = _checked(there.weights(file, entry, cache, name, progress), file)
+        content = _checked(remote.weights(file, entry, cache, name, progress), file)
         if ours:
             path = user / entry["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +149,7 @@ def fetch_weights(name: str, repo: str | None = None, revision: str | None = Non
 
 
 class _Hub:
-    """One commit on the hub, spoken to over a session that goes nowhere else than over HTTPS."""
+    """One commit on the hub, in a session that speaks HTTPS only."""
 
     def __init__(self, source: Source, endpoint: str | None) -> None:
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it asks the hub what to call the program that runs
@@ -152,14 +181,13 @@ class _Hub:
 
     def entry(self, name: str) -> tuple[dict[str, Any], bytes]:
         """What index.json in the repository says of `name`, and its card."""
-        there = read_index(self._text(INDEX), f"of {self.source.repo}")
-        if name not in there:
+        index = read_index(self._text(INDEX), f"of {self.source.repo}")
+        if name not in index:
             raise ValueError(f"{self.source.repo} has no weights named '{name}' at this commit: it has "
-                             f"{', '.join(sorted(there)[:20]) or 'none'}.")
-        return there[name], self._text(there[name]["card"])
+                             f"{', '.join(sorted(index)[:20]) or 'none'}.")
+        return index[name], self._text(index[name]["card"])
 
-    def weights(self, file: str, entry: dict[str, Any], cache: Path, name: str,
-                progress: Callable[[float, str], bool]) -> bytes:
+    def weights(self, file: str, entry: dict[str, Any], cache: Path, name: str, progress: Progress) -> bytes:
         """The bytes that the entry means, from the cache or the hub.
 
         Raises:
@@ -175,13 +203,12 @@ class _Hub:
         resumed = part.exists() and part.stat().st_size > 0
         total = entry["bytes"]
 
-        def say(done: int) -> None:
-            if not progress(done / total, f"Fetching {name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB"):
-                raise InterruptedError("Fetching was stopped: fetch again to go on.")
+        def report(done: int) -> None:
+            progress(done / total, f"Fetching {name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
         try:
             with _sentences(self, file):
-                self._read(file, part, total, say)
+                self._read(file, part, total, report)
         except ValueError:
             part.unlink(missing_ok=True)
             raise
@@ -199,7 +226,7 @@ class _Hub:
         """A small text of the repository."""
         with _sentences(self, file):
             address, size = self._locate(file)
-            if size > MOST_TEXT:
+            if size > CONFIG.most_text:
                 raise ValueError(f"{file} of {self.source.repo} is too large for a text: it is left there.")
             stream = io.BytesIO()
             self._stream(address, stream, size, lambda _done: None)
@@ -214,7 +241,7 @@ class _Hub:
         if not any(is_inside(file, ending) for ending in ENDINGS):
             raise ValueError(f"{file} is not fetched: only {', '.join(ENDINGS)} are.")
         url = hf_hub_url(self.source.repo, file, revision=self.source.revision, endpoint=self.endpoint)
-        found = get_hf_file_metadata(url, token=False, timeout=SECONDS, endpoint=self.endpoint)
+        found = get_hf_file_metadata(url, token=False, timeout=CONFIG.timeout, endpoint=self.endpoint)
         if found.commit_hash != self.source.revision:
             raise ValueError(f"The hub answers with another commit of {self.source.repo} than {self.source.revision}: "
                              "nothing is fetched.")
@@ -222,38 +249,38 @@ class _Hub:
             raise ValueError(f"The hub does not say how large {file} is: nothing is fetched.")
         return found.location, found.size
 
-    def _read(self, file: str, part: Path, size: int, say: Callable[[int], None]) -> None:
+    def _read(self, file: str, part: Path, size: int, report: Callable[[int], None]) -> None:
         """Fills `part` up to `size` bytes, from where it ends, over as many connections as it takes."""
         import httpx2
 
-        address, there = self._locate(file)
-        if there != size or size > MOST_BYTES:
-            raise ValueError(f"{file} of {self.source.repo} has {there} bytes, and the index says {size}: it is not "
+        address, found = self._locate(file)
+        if found != size or size > MOST_BYTES:
+            raise ValueError(f"{file} of {self.source.repo} has {found} bytes, and the index says {size}: it is not "
                              "the file that is meant, and is not fetched.")
         idle = 0
         while (before := part.stat().st_size if part.exists() else 0) < size:
-            say(before)
+            report(before)
             try:
                 with open(part, "ab") as stream:
-                    self._stream(address, stream, size, say)
+                    self._stream(address, stream, size, report)
                 fault = "it ended early"
             except httpx2.TransportError as error:
                 fault = str(error)
             done = part.stat().st_size
             idle = 0 if done > before else idle + 1
-            if idle == TRIES:
+            if idle == CONFIG.tries:
                 raise ConnectionError(f"The connection was cut ({fault}). {done / 1e6:.1f} of {size / 1e6:.1f} MB are "
                                       "here: fetch again to go on from there.")
             if done < size:
-                time.sleep(PAUSE)
+                time.sleep(CONFIG.pause)
 
-    def _stream(self, address: str, stream: BinaryIO, size: int, say: Callable[[int], None]) -> None:
+    def _stream(self, address: str, stream: BinaryIO, size: int, report: Callable[[int], None]) -> None:
         """Reads on from where `stream` ends, up to `size` bytes; ValueError for more."""
         from huggingface_hub.utils import hf_raise_for_status
 
         done = stream.tell()
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
-        with self._client.stream("GET", address, headers=headers, timeout=SECONDS) as response:
+        with self._client.stream("GET", address, headers=headers, timeout=CONFIG.timeout) as response:
             if response.is_error:
                 hf_raise_for_status(response)
             if done and not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
@@ -264,12 +291,16 @@ class _Hub:
                 if done > size:
                     raise ValueError(f"The hub sends more than the {size} bytes it spoke of: it was thrown away.")
                 stream.write(chunk)
-                say(done)
+                report(done)
 
 
 @contextlib.contextmanager
 def _alone(user: Path, cache: Path) -> Iterator[None]:
-    """Two that fetch into the same folder, or through the same cache, would mix their bytes."""
+    """Keeps others from fetching into the same folder, or through the same cache: their bytes would mix.
+
+    Raises:
+        OSError: somebody does already.
+    """
     import filelock
 
     with contextlib.ExitStack() as held:
@@ -283,12 +314,12 @@ def _alone(user: Path, cache: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sentences(there: _Hub, file: str) -> Iterator[None]:
-    """Turns what huggingface-hub raises into sentences."""
+def _sentences(remote: _Hub, file: str) -> Iterator[None]:
+    """Turns what huggingface-hub raises into sentences about `file`."""
     import httpx2
     from huggingface_hub import errors
 
-    repo = there.source.repo
+    repo = remote.source.repo
     try:
         yield
     except errors.OfflineModeIsEnabled as error:
@@ -298,19 +329,23 @@ def _sentences(there: _Hub, file: str) -> Iterator[None]:
     except errors.RepositoryNotFoundError as error:
         raise ValueError(f"There is no public repository {repo} on the hub: check --repo.") from error
     except errors.RevisionNotFoundError as error:
-        raise ValueError(f"{repo} has no commit {there.source.revision}: check --revision.") from error
+        raise ValueError(f"{repo} has no commit {remote.source.revision}: check --revision.") from error
     except errors.EntryNotFoundError as error:
         raise ValueError(f"{repo} has no {file} at this commit.") from error
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "no answer")
         raise ConnectionError(f"The hub could not answer ({status}): try again later.") from error
     except httpx2.HTTPError as error:
-        raise ConnectionError(f"The hub cannot be reached at {there.endpoint} ({error}): check the network, then fetch "
-                              "again.") from error
+        raise ConnectionError(f"The hub cannot be reached at {remote.endpoint} ({error}): check the network, then "
+                              "fetch again.") from error
 
 
 def _checked(content: bytes, file: str) -> bytes:
-    """The content; ValueError where it is no safetensors file, whatever its hash."""
+    """The content of a safetensors file.
+
+    Raises:
+        ValueError: it is none, whatever its hash.
+    """
     from safetensors import SafetensorError, deserialize
 
     try:

@@ -15,16 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from core.files import user_data
+from core.files import save_bytes, save_text, user_data
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+#: the project's folder
 FOLDER: Final = Path(__file__).resolve().parent.parent / "weights"
 INDEX: Final = "index.json"
-VARIABLE: Final = "GRASP_WEIGHTS"  # names the user's folder; the add-on sets it to one in the extension's own
-MOST_BYTES: Final = 1 << 29  # of one file
+#: environment variable that names the user's folder; the add-on sets it to one in the extension's own
+VARIABLE: Final = "GRASP_WEIGHTS"
+#: of one file
+MOST_BYTES: Final = 1 << 29
+#: what a name of weights may be
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -35,8 +39,10 @@ class Weights:
     """One entry of the indices.
 
     Attributes:
-        name: of the weights. entry: {"file", "sha256", "bytes", "card"} and perhaps "hub", checked.
-        index: the folder whose index names it. paths: where the file may lie, first the project's folder.
+        name: of the weights.
+        entry: {"file", "sha256", "bytes", "card"} and perhaps "hub", checked.
+        index: the folder whose index names it.
+        paths: where the file may be, first the project's folder.
     """
 
     name: str
@@ -45,7 +51,7 @@ class Weights:
     paths: tuple[Path, ...]
 
     def whole(self) -> Path | None:
-        """The first place that holds exactly the bytes of the entry."""
+        """The first path that holds exactly the bytes of the entry; None where none does."""
         return next((path for path in self.paths if _content(path, self.entry) is not None), None)
 
     @property
@@ -57,6 +63,7 @@ class Weights:
 
     @property
     def card(self) -> Path:
+        """The model card's file."""
         return self.index / self.entry["card"]
 
 
@@ -65,8 +72,8 @@ def user_folder() -> Path:
     return Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else user_data("weights")
 
 
-def known(folder: Path = FOLDER) -> dict[str, dict]:
-    """Name -> {"file", "sha256", "bytes", "card"} of the weights in a folder's index.
+def known(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """The entries of a folder's index, name to entry (`Weights.entry`); none where there is no index.
 
     Raises:
         ValueError: the index is damaged.
@@ -75,11 +82,18 @@ def known(folder: Path = FOLDER) -> dict[str, dict]:
     return read_index(index.read_bytes(), str(index)) if index.exists() else {}
 
 
-def read_index(content: bytes, where: str) -> dict[str, dict]:
+def read_index(content: bytes, where: str) -> dict[str, dict[str, Any]]:
     """The checked entries of an index, whoever wrote it.
 
+    Args:
+        content: JSON.
+        where: what to call the index in an error message.
+
+    Returns:
+        Name to entry (`Weights.entry`).
+
     Raises:
-        ValueError: it is damaged, or names what is no weights file inside a folder; `where` stands in the sentence.
+        ValueError: it is damaged, or names what is no weights file inside a folder.
     """
     try:
         index = json.loads(content)
@@ -96,6 +110,11 @@ def read_index(content: bytes, where: str) -> dict[str, dict]:
 def find(name: str, folder: Path = FOLDER, user: Path | None = None) -> Weights:
     """The weights of a name: the project's, or else those that the user fetched.
 
+    Args:
+        name: of the weights.
+        folder: the project's.
+        user: the user's folder; None: `user_folder()`.
+
     Raises:
         ValueError: there are none of this name, or an index is damaged.
     """
@@ -105,23 +124,36 @@ def find(name: str, folder: Path = FOLDER, user: Path | None = None) -> Weights:
 
 
 def look_up(name: str, folder: Path = FOLDER, user: Path | None = None) -> Weights | None:
-    """The same, None where there are none of this name; ValueError where an index is damaged."""
+    """`find`, but None where there are no weights of this name.
+
+    Raises:
+        ValueError: an index is damaged.
+    """
     user = user or user_folder()
     for index in (folder, user):
         if (entry := known(index).get(name)) is not None:
-            places = (folder, user) if index == folder else (user,)
-            return Weights(name, entry, index, tuple(place / entry["file"] for place in places))
+            folders = (folder, user) if index == folder else (user,)
+            return Weights(name, entry, index, tuple(path / entry["file"] for path in folders))
     return None
 
 
 def all_weights(folder: Path = FOLDER, user: Path | None = None) -> list[Weights]:
-    """All that the indices name, the project's first."""
+    """All weights that the indices name, the project's first.
+
+    Raises:
+        ValueError: an index is damaged.
+    """
     user = user or user_folder()
     return [find(name, folder, user) for name in dict.fromkeys([*known(folder), *known(user)])]
 
 
 def load_weights(name: str, folder: Path = FOLDER, user: Path | None = None) -> dict[str, torch.Tensor]:
-    """The tensors of `name`, single precision, for `load_state_dict`.
+    """The tensors of weights, single precision, for `load_state_dict`.
+
+    Args:
+        name: of the weights.
+        folder: the project's.
+        user: the user's folder; None: `user_folder()`.
 
     Raises:
         ValueError: there are none of this name, they are missing, or they are not the ones that the index names.
@@ -143,7 +175,16 @@ def load_weights(name: str, folder: Path = FOLDER, user: Path | None = None) -> 
 
 
 def store_weights(name: str, module: nn.Module, folder: Path = FOLDER) -> Path:
-    """Writes a network in half precision and enters it in the index."""
+    """Writes a network's weights in half precision and enters them in the folder's index.
+
+    Args:
+        name: of the weights.
+        module: the network.
+        folder: whose index is meant.
+
+    Returns:
+        The file.
+    """
     import torch
     from safetensors.torch import save
 
@@ -156,11 +197,17 @@ def keep_weights(name: str, content: bytes, folder: Path, hub: dict[str, str] | 
     """Writes a weights file, whole or not at all, and enters it in the folder's index.
 
     Args:
-        name: of the weights. content: of the safetensors file. folder: whose index is meant.
-        hub: {"repo", "revision", "file"}: where it can be fetched; None: nowhere.
-    """
-    from core.files import save_bytes, save_text
+        name: of the weights.
+        content: of the safetensors file.
+        folder: whose index is meant.
+        hub: {"repo", "revision", "file"}, from where it can be fetched; None: from nowhere.
 
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: they cannot be entered in an index; the sentence says why.
+    """
     entry: dict[str, Any] = {"file": f"{name}/{name}.safetensors", "sha256": hashlib.sha256(content).hexdigest(),
                              "bytes": len(content), "card": f"{name}/README.md"}
     if hub is not None:
@@ -177,7 +224,7 @@ def keep_weights(name: str, content: bytes, folder: Path, hub: dict[str, str] | 
 
 
 def _fault(name: str, entry: object) -> str:
-    """What is wrong with an entry, to follow its name in a sentence; "" for nothing."""
+    """What is wrong with an index's entry, to follow its name in a sentence; "" for nothing."""
     if not NAME.fullmatch(name):
         return "is no name (letters, digits, - and _)"
     if not isinstance(entry, dict):
@@ -198,7 +245,7 @@ def _fault(name: str, entry: object) -> str:
 
 
 def is_inside(file: object, ending: str) -> bool:
-    """Whether it is a plain relative path with forward slashes that stays in its folder."""
+    """Whether it is a plain relative path with forward slashes and this ending that stays in its folder."""
     return isinstance(file, str) and file.endswith(ending) and all(map(_PART.fullmatch, file.split("/")))
 
 

@@ -1,4 +1,4 @@
-"""The messages between a user's program and the worker: a line of JSON, then the arrays it announces, raw.
+"""How messages between a user's program and the worker are written: a line of JSON, then raw arrays.
 
 A message is one JSON object on one line. Its field "arrays" lists {name, dtype, shape, bytes}; their little-endian
 bytes follow the line in that order.
@@ -13,8 +13,11 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 DTYPES: Final = ("float32", "float64", "int32", "int64", "uint8")
+#: of a message's arrays together
 MOST_BYTES: Final = 4 << 30
+#: bytes of a message's line
 LONGEST_LINE: Final = 1 << 20
+#: bytes read at a time
 CHUNK: Final = 1 << 20
 
 
@@ -23,7 +26,12 @@ class WireError(ValueError):
 
     Attributes:
         request: the message's id, where that much could be read.
-        lost: the place of the next message in the stream is not known; no more can be read.
+        lost: where the next message begins in the stream is not known; no more can be read.
+
+    Args:
+        sentence: what is wrong.
+        request: see above.
+        lost: see above.
     """
 
     def __init__(self, sentence: str, request: Any = None, lost: bool = False) -> None:
@@ -37,7 +45,11 @@ def write_message(stream: BinaryIO, message: dict[str, Any], arrays: dict[str, n
     Args:
         stream: binary, e.g. a pipe.
         message: what JSON can hold; numbers that are not finite become null.
-        arrays: name to array, of the dtypes above.
+        arrays: name to array, of `DTYPES`.
+
+    Raises:
+        TypeError: an array is of another dtype.
+        OSError: nobody reads the stream any more.
     """
     payload = {}
     for name, array in (arrays or {}).items():
@@ -57,7 +69,17 @@ def write_message(stream: BinaryIO, message: dict[str, Any], arrays: dict[str, n
 
 
 def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """The next message and its arrays; None at the stream's end, WireError when it is not one."""
+    """Reads one message.
+
+    Args:
+        stream: binary, e.g. a pipe.
+
+    Returns:
+        The message and its arrays by name; None at the stream's end.
+
+    Raises:
+        WireError: what came is no message.
+    """
     line = stream.readline(LONGEST_LINE + 1)
     if not line:
         return None
@@ -78,21 +100,23 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray
         raise WireError(f"a message announces arrays wrongly ({error})", request, lost=True) from error
     if sum(size for *_, size in heads) > MOST_BYTES:
         raise WireError(f"a message of more than {MOST_BYTES >> 30} GiB", request, lost=True)
-    arrays, wrong = {}, ""
+    arrays: dict[str, np.ndarray] = {}
+    fault = ""
     for name, dtype, shape, size in heads:
         data = _read_exactly(stream, size)
         if data is None:
             return None
         if dtype not in DTYPES or math.prod(shape) * np.dtype(dtype).itemsize != size:
-            wrong = f"array {name} of {dtype} {shape} does not fill {size} bytes"
+            fault = f"array {name} of {dtype} {shape} does not fill {size} bytes"
         else:
             arrays[name] = np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape)
-    if wrong:
-        raise WireError(wrong, request)
+    if fault:
+        raise WireError(fault, request)
     return message, arrays
 
 
-def _head(entry: dict) -> tuple[str, str, tuple[int, ...], int]:
+def _head(entry: dict[str, Any]) -> tuple[str, str, tuple[int, ...], int]:
+    """Name, dtype, shape and bytes of an announced array."""
     shape, size = tuple(entry["shape"]), entry["bytes"]
     if any(not isinstance(n, int) or n < 0 for n in (*shape, size)):
         raise ValueError("shapes and sizes are whole numbers")
@@ -100,7 +124,7 @@ def _head(entry: dict) -> tuple[str, str, tuple[int, ...], int]:
 
 
 def _read_exactly(stream: BinaryIO, size: int) -> bytearray | None:
-    """`size` bytes, as they arrive, so that a size nobody sends reserves no memory; None when the stream ends first."""
+    """`size` bytes; None when the stream ends first. Memory grows with what arrives, whatever size is announced."""
     data = bytearray()
     while len(data) < size:
         chunk = stream.read(min(CHUNK, size - len(data)))
@@ -111,6 +135,7 @@ def _read_exactly(stream: BinaryIO, size: int) -> bytearray | None:
 
 
 def _finite(value: Any) -> Any:
+    """The value with None for every number in it that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

@@ -1,9 +1,9 @@
-"""What a request for grasps holds, and how work tells how far it is."""
+"""What a request for grasps holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,19 +11,6 @@ if TYPE_CHECKING:
     from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
-
-
-class Share:
-    """A `Progress` that stands for a part of another's way."""
-
-    def __init__(self, whole: Progress, begin: float, end: float) -> None:
-        self.whole, self.begin, self.end = whole, begin, end
-
-    def __call__(self, fraction: float, stage: str) -> bool:
-        return self.whole(self.begin + (self.end - self.begin) * fraction, stage)
-
-    def accepted(self, grasps: Grasps) -> None:
-        """Nothing: proposals are not shown before they are fitted."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +26,8 @@ class GraspRequest:
         betas: (10,) the animator's hand shape; zeros when None.
         start: grasps to start from, e.g. a hand the animator posed.
         place: (3,) a point on the object, object frame, metres, to grasp near.
-        approach: (3,) unit direction in which the hand comes, object frame.
-        fitted: the grasps are to be laid on the surface by the fit.
+        approach: (3,) unit direction in which the hand approaches, object frame.
+        fitted: the grasps will be fitted to the surface (`core.fitting.fit`).
     """
 
     object: GraspObject
@@ -58,18 +45,3 @@ class GraspRequest:
     def shape(self) -> torch.Tensor:
         """(10,) the hand's shape, zeros where none is given."""
         return torch.zeros(10) if self.betas is None else self.betas
-
-
-class Progress(Protocol):
-    """How a generator tells what it is doing, shows what it has, and learns that it should stop."""
-
-    def __call__(self, fraction: float, stage: str) -> bool:
-        """Report `fraction` (0..1) of the work done, in `stage` (a few words for the animator).
-
-        Returns False when the work should stop: the generator then returns what it has.
-        Called at least four times a second of work, so that a cancel takes effect at once; maybe from other threads
-        than the one that asked for the work, but by one at a time.
-        """
-
-    def accepted(self, grasps: Grasps) -> None:
-        """Grasps that are good already, to be shown before the rest is done."""

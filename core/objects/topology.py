@@ -101,7 +101,7 @@ def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray)
 
 
 def _escape_difference(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(P,) of each patch in `wanted` (P,): the share of rays that escape on the normals' side less that on the other."""
+    """(P,) share of rays that escape on the normals' side less that on the other, of patches `wanted` (P,); else 0."""
     rng = np.random.default_rng(0)
     normals, areas = face_normals_areas(vertices, faces)
     rows = np.flatnonzero(wanted[patches])

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -19,6 +20,7 @@ from small_hub import COMMIT, REPO, SmallHub
 
 from core import hub as core_hub
 from core.hub import fetch_weights
+from core.progress import Progress, Stopped
 from core.weights import all_weights, find, keep_weights, known, load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +44,7 @@ def hub():
 
 @pytest.fixture
 def fetch(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr(core_hub, "PAUSE", 0.0)
+    monkeypatch.setattr(core_hub, "CONFIG", replace(core_hub.CONFIG, pause=0.0))
 
     def call(name="theirs", repo=REPO, revision=COMMIT, **more):
         return fetch_weights(name, repo, revision, **{"cache": tmp_path / "cache", "folder": tmp_path / "ours",
@@ -65,7 +67,7 @@ def as_ours(fetch, content=CONTENT, hub=True):
 
 def test_a_whole_download_is_kept_with_its_card_and_loaded(fetch, hub):
     said = []
-    path = fetch(progress=lambda fraction, stage: said.append((fraction, stage)) or True)
+    path = fetch(progress=Progress(lambda fraction, stage: said.append((fraction, stage))))
     assert path.read_bytes() == CONTENT
     assert path == fetch.user / FILE
     loaded = load_weights("theirs", fetch.ours, fetch.user)
@@ -115,8 +117,8 @@ def test_a_server_without_ranges_starts_anew(fetch, hub):
 
 
 def test_a_stopped_download_goes_on_in_the_next_call(fetch, hub):
-    with pytest.raises(InterruptedError, match="fetch again to go on"):
-        fetch(progress=lambda fraction, _stage: fraction < 0.5)
+    with pytest.raises(Stopped):
+        fetch(progress=Progress(lambda fraction, _stage: fraction < 0.5))
     assert nothing_in_place(fetch)
     hub.asked.clear()
     assert fetch().read_bytes() == CONTENT
@@ -124,8 +126,8 @@ def test_a_stopped_download_goes_on_in_the_next_call(fetch, hub):
 
 
 def test_a_part_of_something_else_is_fetched_anew(fetch, hub):
-    with pytest.raises(InterruptedError):
-        fetch(progress=lambda fraction, _stage: fraction < 0.5)
+    with pytest.raises(Stopped):
+        fetch(progress=Progress(lambda fraction, _stage: fraction < 0.5))
     part = next(fetch.cache.glob("*.part"))
     part.write_bytes(b"x" * part.stat().st_size)
     assert fetch().read_bytes() == CONTENT
@@ -192,7 +194,7 @@ def test_an_index_that_is_none_is_refused(fetch, hub, index):
 
 
 def test_an_index_too_large_is_left_there(fetch, hub):
-    hub.files["index.json"] = b" " * (core_hub.MOST_TEXT + 1)
+    hub.files["index.json"] = b" " * (core_hub.CONFIG.most_text + 1)
     with pytest.raises(ValueError, match="too large"):
         fetch()
     assert not [asked for asked in hub.asked if asked.startswith("GET")]

@@ -1,8 +1,9 @@
-"""What a grasp is for: rules of parts, on a hammer whose parts are known and on hands laid by hand."""
+"""What a grasp is for: rules of parts, on objects whose parts are known and on hands posed by hand."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,18 +13,13 @@ from core.dataset.shapes import make_shape
 from core.dataset.training_grasps import training_object
 from core.grasps.intents import Purpose, hand_directions
 from core.grasps.request import GraspRequest
+from core.grasps.taxonomy import TYPES
 from core.objects import load_object, prepare_object, save_object, with_parts
+from core.progress import Progress
 from core.synthesis.generator import Synthesis
 
 
-class Quiet:
-    def __call__(self, fraction, stage):
-        return True
-
-    def accepted(self, grasps):
-        pass
-
-
+@cache
 def thing(family: str, seed: int = 0):
     shape = make_shape(family, seed)
     obj = prepare_object(shape.vertices, shape.faces)
@@ -35,8 +31,14 @@ def hammer():
     return thing("hammer")
 
 
+@pytest.fixture(scope="module")
+def pan():
+    return training_object("pan/0")
+
+
 def taken(obj, hand, intent, count=4):
-    return Synthesis().sample(GraspRequest(obj, hand, count, intent=intent), torch.Generator().manual_seed(1), Quiet())
+    request = GraspRequest(obj, hand, count, intent=intent)
+    return Synthesis().sample(request, torch.Generator().manual_seed(1), Progress()).grasps
 
 
 def contact_shares(obj, hand, grasps):
@@ -93,10 +95,8 @@ def test_lifting_goes_for_the_middle(hammer):
 
 
 def test_a_fist_is_preferred_on_a_handle_that_says_no_more(hammer):
-    from core.grasps.taxonomy import TYPES
-
     plain = replace(hammer, parts=replace(hammer.parts, types=()))
-    assert all(kind.power for kind in Purpose(plain, "use").fitting(list(TYPES)))
+    assert all(grasp_type.power for grasp_type in Purpose(plain, "use").fitting(list(TYPES)))
     assert len(Purpose(plain, "hold").fitting(list(TYPES))) == len(TYPES)
 
 
@@ -116,9 +116,8 @@ def fist(wrist: tuple[float, float, float], knuckles: tuple[float, float, float]
 
 
 @pytest.mark.parametrize(("rise", "level"), [(0.0, True), (0.10, True), (0.14, False), (-0.14, False), (9.0, False)])
-def test_a_pan_is_kept_level_by_a_forearm_that_is_nearly_so(rise, level):
+def test_a_pan_is_kept_level_by_a_forearm_that_is_nearly_so(pan, rise, level):
     """A wrist 0.1 m beside the knuckles: 45 degrees are well, 54 are not, from above or below."""
-    pan = training_object("pan/0")
     purpose = Purpose(pan, "use")
     steep = purpose.steep(fist((0.1, 0.0, rise), (0.0, 0.0, 0.0)))
     assert (float(steep) == 0) == level

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from core.hand import load_hand
-from core.hand.articulation import relaxed_dofs
+from core.hand.articulation import grasp_centre, relaxed_dofs
+from core.hand.skin import vertex_normals
 
 FIRST = (13, 1, 4, 10, 7)
 
@@ -29,10 +30,7 @@ def test_parts_and_tips(hand, rest):
 
 
 def test_contact_regions_face_the_palm_side(hand):
-    corners = hand.v_template[hand.faces]
-    across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = torch.zeros_like(hand.v_template).index_add(0, hand.faces.reshape(-1), across.repeat_interleave(3, 0))
-    normals = torch.nn.functional.normalize(normals, dim=1)
+    normals = vertex_normals(hand.v_template, hand.faces)
     cap = set(hand.cap_faces.reshape(-1).tolist())
     for part, region in enumerate(hand.contact_regions):
         assert 12 <= len(region) <= 80
@@ -95,6 +93,21 @@ def test_dofs_round_trip_and_limits(hand):
     relaxed = relaxed_dofs()
     assert (relaxed >= limits[:, 0]).all()
     assert (relaxed <= limits[:, 1]).all()
+
+
+def test_angles_beyond_their_limits_are_brought_to_them(hand):
+    low, high = hand.dof_limits.unbind(1)
+    assert torch.equal(hand.clamp_dofs(torch.stack([low - 1, high + 1])), torch.stack([low, high]))
+    inside = torch.stack([low, high, (low + high) / 2])[:, None]
+    assert torch.equal(hand.clamp_dofs(inside), inside)
+
+
+def test_the_middle_of_what_is_held_lies_before_the_palm(hand, rest):
+    centre = rest.rest_joints[0, 0] + grasp_centre(rest.rest_joints[0])
+    distance = torch.cdist(centre[None], hand.v_template)[0]
+    assert hand.parts[distance.argmin()] == 5
+    assert 0.015 < distance.min() < 0.03
+    assert centre[1] < hand.v_template[hand.contact_regions[5], 1].max()
 
 
 def test_pose_from_dofs_is_differentiable_at_rest(hand):

@@ -16,6 +16,7 @@ from core.metrics.diversity import canonical, clustered, features, nearest_neigh
 from core.metrics.evaluate import diversity, evaluate
 from core.objects import prepare_object
 from core.objects.mesh_query import ExactSurface
+from core.progress import Progress, Stopped
 from core.rotations import axis_angle_to_matrix
 
 
@@ -104,7 +105,7 @@ def far_hands(**changes):
 
 def test_both_rulers_of_hands_ten_kilometres_off(ball, hand):
     told = []
-    found = evaluate(ball, hand, far_hands(), progress=lambda fraction, stage: told.append(fraction))
+    found = evaluate(ball, hand, far_hands(), progress=Progress(lambda fraction, stage: told.append(fraction)))
     assert told == sorted(told)
     assert told[-1] == 1
     assert len(told) > 8
@@ -116,13 +117,16 @@ def test_both_rulers_of_hands_ten_kilometres_off(ball, hand):
     assert all(math.isfinite(value) for value in (*found.paper.values(), *found.strict.values()))
 
 
-def test_an_evaluation_ends_where_its_progress_raises(ball, hand):
-    def stop(fraction, stage):
-        if fraction > 0.1:
-            raise KeyboardInterrupt
+def test_an_evaluation_ends_where_it_is_stopped(ball, hand):
+    told = []
 
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(ball, hand, far_hands(), progress=stop)
+    def report(fraction, stage):
+        told.append(fraction)
+        return fraction < 0.1
+
+    with pytest.raises(Stopped):
+        evaluate(ball, hand, far_hands(), progress=Progress(report))
+    assert [fraction >= 0.1 for fraction in told] == [False] * (len(told) - 1) + [True]
 
 
 @pytest.mark.parametrize("changes, sentence", [
@@ -269,15 +273,6 @@ def test_the_nearest_posture_is_found():
 
 
 # --- controls ---
-
-
-def test_random_rotations_are_uniform():
-    turns = random_rotations(20_000, torch.Generator().manual_seed(0))
-    assert torch.allclose(torch.linalg.det(turns), torch.ones(20_000), atol=1e-4)
-    assert turns.mean(0).abs().max() < 0.02
-    trace = turns.diagonal(dim1=1, dim2=2).sum(1)
-    mean_angle = math.degrees(math.pi / 2 + 2 / math.pi)  # of Haar measure: density (1 - cos a) / pi
-    assert float(torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).mean()) == pytest.approx(mean_angle, abs=1)
 
 
 def test_without_pybullet_there_is_a_sentence(ball, monkeypatch):

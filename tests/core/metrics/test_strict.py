@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from core.grasps.batch import Grasps
-from core.metrics.strict import common_volume, in_contact, near_surface, strict_measures
+from core.metrics.strict import common_volume, near_surface, strict_measures
 from core.objects import prepare_object
 from core.objects.mesh_query import ExactSurface
 from core.quality.bones import BONES, bones_crossing
@@ -92,13 +92,6 @@ def test_measures_of_a_hand_far_away_and_of_none(ball, hand, ball_grasp):
     assert not measures["parts"].any()
     assert not measures["contact"].any()
     assert len(strict_measures(ball, hand, Grasps.empty(), hold=False)["depth_mm"]) == 0
-
-
-@pytest.mark.parametrize("touching, expected", [((0, 1), True), ((5, 3), True), ((1, 2, 3, 4), False), ((0,), False)])
-def test_contact_needs_the_thumb_or_the_palm(touching, expected):
-    parts = torch.zeros(1, 6, dtype=torch.bool)
-    parts[0, list(touching)] = True
-    assert in_contact(parts).tolist() == [expected]
 
 
 def hand_with_bone(start, end, bone=0):

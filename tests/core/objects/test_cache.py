@@ -41,7 +41,7 @@ def test_another_mesh_or_another_program_is_prepared(tmp_path, monkeypatch):
     take(tmp_path)
     take(tmp_path, scale=1.1)
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(cache, "_program", lambda: "another version")
+    monkeypatch.setattr(cache, "program_digest", lambda: "another version")
     take(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -72,7 +72,7 @@ def test_the_folder_stays_within_its_bound(tmp_path, monkeypatch):
     first = take(tmp_path).digest  # used now, so the second is what was not used for longest
     (tmp_path / ".x.npz.1.part").write_bytes(b"half")
     (tmp_path / ".y.npz.2.part").write_bytes(b"half")
-    os.utime(tmp_path / ".x.npz.1.part", (0, time.time() - 2 * cache.FORGOTTEN))
+    os.utime(tmp_path / ".x.npz.1.part", (0, time.time() - 2 * cache.ABANDONED_AFTER))
     cache.make_room(tmp_path, sizes[-1] - 1)
     left = {path.name for path in tmp_path.iterdir()}
     assert len(left) == 3

@@ -7,6 +7,7 @@ import trimesh
 
 from core.objects import ObjectError, ObjectTooLarge, ObjectTooSmall, load_object, prepare_object, save_object
 from core.objects.basis_points import basis_distances, basis_lattice
+from core.progress import Progress, Stopped
 
 
 def arrays(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
@@ -257,3 +258,15 @@ def test_basis_points():
     centre = torch.tensor([0.02, 0.0, 0.0])
     moved = (lattice + centre).norm(dim=1)
     assert (basis_distances(obj, centre) - (moved - 0.05).abs()).abs().max() < 0.003
+
+
+def test_preparing_ends_where_it_is_stopped():
+    told = []
+
+    def report(fraction, stage):
+        told.append(fraction)
+        return fraction < 0.2
+
+    with pytest.raises(Stopped):
+        prepare_object(*cube(), progress=Progress(report))
+    assert told == [0.0, 0.2]
