@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from core.grasps.contact import in_contact, touches, touching_parts
 from core.grasps.taxonomy import BY_NAME
 from core.hand.skin import vertex_area, vertex_normals
 from core.quality.bones import bones_crossing
@@ -15,11 +16,6 @@ from core.quality.bones import bones_crossing
 if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
-
-#: metres from the surface within which skin is in contact, as in the strict protocol
-CONTACT_TOLERANCE: Final = 0.002
-#: parts of a hand (`core.hand.tables.PARTS`) of which one must touch, or nothing is held
-THUMB, PALM = 0, 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class SurfaceQuality:
     Attributes:
         depth_mm: (N,) depth of the deepest skin in the object.
         overlap_cm3: (N,) skin area times its depth.
-        parts: (N, 6) bool, the parts (`core.hand.tables.PARTS`) in contact (`parts_in_contact`).
+        parts: (N, 6) bool, the parts (`core.hand.tables.PARTS`) in contact (`touching_parts`).
         residual: (N,) share of a unit weight that the contacts cannot carry (`wrench_residual`).
         bones: (N,) bones that pass through a wall.
         through: (N,) skin points that came out beyond a wall.
@@ -135,25 +131,12 @@ def measure_surface(obj: GraspObject, hand: HandModel, hand_vertices: torch.Tens
         exact, _ = obj.signed_distance(hand_vertices[close])
         distance[close] = torch.as_tensor(exact, dtype=near.dtype)
     depth = (-distance).relu()
-    parts = parts_in_contact(distance, hand.parts)
+    parts = touching_parts(distance, hand.parts)
     overlap = (vertex_area(hand) * depth * 100).sum(1)
     residual = torch.tensor([wrench_residual(hand_vertices[i], distance[i], normal[i], hand.parts)
                              for i in range(len(hand_vertices))])
     return SurfaceQuality(depth.amax(1) * 1000, overlap, parts, residual, bones_crossing(obj, joints, palm=True),
                           skin_behind_walls(obj, hand, hand_vertices, distance))
-
-
-def parts_in_contact(distance: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
-    """Which parts of N hands touch: those with skin nearer to the surface than `CONTACT_TOLERANCE`, or inside.
-
-    Args:
-        distance: (N, V) metres of the skin to the surface, negative inside.
-        parts: (V,) of the skin, 0 to 5.
-
-    Returns:
-        (N, 6) bool.
-    """
-    return torch.stack([((distance < CONTACT_TOLERANCE) & (parts == part)).any(1) for part in range(6)], 1)
 
 
 def score_surface(quality: SurfaceQuality, types: tuple[str, ...], unnatural: torch.Tensor) -> torch.Tensor:
@@ -226,7 +209,7 @@ def wrench_residual(vertices: torch.Tensor, distance: torch.Tensor, normal: torc
 
     rows: list[torch.Tensor] = []
     for part in range(6):
-        touching = ((parts == part) & (distance < CONTACT_TOLERANCE)).nonzero()[:, 0]
+        touching = ((parts == part) & touches(distance)).nonzero()[:, 0]
         if len(touching):
             order = touching[distance[touching].argsort()]
             rows.append(order[:: max(1, len(order) // 4)][:4])
@@ -253,13 +236,8 @@ def wrench_residual(vertices: torch.Tensor, distance: torch.Tensor, normal: torc
 
 
 def has_contact(quality: SurfaceQuality) -> torch.Tensor:
-    """(N,) bool: two parts in contact or more, one of them the thumb or the palm, as in the strict protocol."""
-    return (quality.parts.sum(1) >= 2) & opposes(quality)
-
-
-def opposes(quality: SurfaceQuality) -> torch.Tensor:
-    """(N,) bool: the thumb or the palm is in contact."""
-    return quality.parts[:, THUMB] | quality.parts[:, PALM]
+    """(N,) bool: in contact, as in the strict protocol (`core.grasps.contact.in_contact`)."""
+    return in_contact(quality.parts)
 
 
 def is_sound(quality: SurfaceQuality) -> torch.Tensor:

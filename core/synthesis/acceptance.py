@@ -9,7 +9,7 @@ import torch
 
 from core.grasps.taxonomy import BY_NAME
 from core.hand.tables import PARTS
-from core.quality.surface import measure_surface, opposes
+from core.quality.surface import has_contact, measure_surface
 
 if TYPE_CHECKING:
     from core.fitting.energy import GraspEnergy
@@ -81,7 +81,7 @@ def check(obj: GraspObject, energy: GraspEnergy, poses: Poses) -> Checked:
     touching = (found.parts & named).sum(1)
     wanted = torch.minimum(named.sum(1), torch.where(power, LIMITS.power_parts, LIMITS.other_parts))
     accepted = ((found.depth_mm <= LIMITS.depth_mm) & (found.overlap_cm3 <= LIMITS.overlap_cm3) & (found.bones == 0)
-                & (found.through == 0) & (touching >= wanted) & opposes(found) & (found.parts.sum(1) >= wanted)
+                & (found.through == 0) & (touching >= wanted) & has_contact(found) & (found.parts.sum(1) >= wanted)
                 & (found.residual < LIMITS.residual) & (self_penetration <= LIMITS.self_penetration_cm)
                 & (unnatural < LIMITS.unnatural))
     return Checked(found, self_penetration, unnatural, accepted)

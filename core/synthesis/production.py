@@ -16,11 +16,11 @@ from core.fitting.energy import GraspEnergy
 from core.fitting.hand_points import HandPoints
 from core.fitting.poses import Poses
 from core.grasps.batch import Grasps
+from core.grasps.contact import touching_parts
 from core.grasps.intents import INTENTS, Purpose
 from core.grasps.request import GraspRequest
 from core.quality.diversity import different_grasps
 from core.quality.hold import passes_hold_test
-from core.quality.surface import parts_in_contact
 from core.quality.symmetry import NO_SYMMETRY
 from core.synthesis.generator import Synthesis
 from core.synthesis.starts import StartSampler
@@ -213,7 +213,7 @@ def training_rows(task: Task, obj: GraspObject, grasps: Grasps, dofs: torch.Tens
         purpose = Purpose(obj, task.intent)
         contact = purpose.contact(vertices, distance, energy.vertex_area)
         share = contact.held
-        touching = (parts_in_contact(distance, hand.parts) * 2 ** torch.arange(6)).sum(1)
+        touching = (touching_parts(distance, hand.parts) * 2 ** torch.arange(6)).sum(1)
         if obj.parts is not None:
             of = torch.where(contact.part >= 0, obj.parts.of_points[contact.part.clamp_min(0)], -1)
             part = torch.stack([torch.bincount(row[row >= 0], minlength=1).argmax() if (row >= 0).any()
