@@ -27,8 +27,8 @@ def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path,
         f"{rows['shape']} grasps of held-out shapes. {rows['family']} grasps of held-out families were not looked at.",
         "", "**Stages.**", "", "| stage | trained | steps | batch | rate | points seen |", "|---|---|---|---|---|---|"]
     for stage in recipe.stages:
-        lines.append(f"| {stage.name} | {', '.join(stage.trained)} | {stage.course.steps} | {stage.batch} | "
-                     f"{stage.course.rate:g} | {recipe.points_of(stage) or ''} |")
+        lines.append(f"| {stage.name} | {', '.join(stage.trained)} | {stage.optimizer.steps} | {stage.batch} | "
+                     f"{stage.optimizer.learning_rate:g} | {recipe.points_of(stage) or ''} |")
     lines += ["", "**Curve.** Loss of the steps before, and of held-out shapes with the averaged weights.", "",
               "| stage | step | loss | held-out shapes |", "|---|---|---|---|"]
     for stage in recipe.stages:
