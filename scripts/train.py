@@ -36,26 +36,32 @@ def main() -> int:
     import torch
 
     from core.hand import load_hand
-    from core.training.configs import CONFIGS, run
+    from core.progress import Progress
+    from core.registry import TRAINED, training_config
     from core.training.data import load_training_data
+    from core.training.run import run
     from core.weights import store_weights
 
-    if options.name not in CONFIGS:
-        parser.error(f"there is no recipe '{options.name}': use one of {', '.join(CONFIGS)}")
+    if options.name not in TRAINED:
+        parser.error(f"there is no recipe '{options.name}': use one of {', '.join(TRAINED)}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     hand = load_hand()
     options.out.mkdir(parents=True, exist_ok=True)
 
-    def tell(done: int, total: int) -> None:
-        if done % 50 == 0:
-            print(f"windows of object {done}/{total}", flush=True)
+    said = -1
+
+    def tell(fraction: float, stage: str) -> None:
+        nonlocal said
+        if int(20 * fraction) > said:
+            said = int(20 * fraction)
+            print(f"{stage}: {100 * fraction:.0f} %", flush=True)
 
     windows = load_training_data(options.training, options.windows or options.out / "windows.npz", hand,
-                                 options.cache, tell)
+                                 options.cache, Progress(tell))
     print(f"{len(windows.rows('train'))} grasps to train on, {len(windows.names)} objects, "
           f"{time.monotonic() - begin:.0f} s", flush=True)
-    recipe = CONFIGS[options.name](options.scale)
+    recipe = training_config(options.name, options.scale)
     count = sum(parameter.numel() for parameter in recipe.network.parameters())
     print(f"{options.name}: {count / 1e6:.2f} M weights", flush=True)
     done = run(recipe, windows, hand, options.out, options.seconds - (time.monotonic() - begin),

@@ -15,7 +15,8 @@ class Synergies:
     """A linear basis of the 21 finger angles.
 
     Attributes:
-        mean: (21,) radians, in the order of `HandModel.dof_names`. basis: (21, 21) unit rows, the strongest first.
+        mean: (21,) radians, in the order of `HandModel.dof_names`.
+        basis: (21, 21) unit rows, the strongest first.
         deviation: (21,) radians along each row over the training grasps.
     """
 
@@ -38,11 +39,17 @@ class Synergies:
         return np.cumsum(self.deviation**2) / np.sum(self.deviation**2)
 
     def save(self, path: str | Path) -> None:
+        """Writes the basis, whole or not at all."""
         save_arrays(path, {"mean": self.mean, "basis": self.basis, "deviation": self.deviation})
 
 
 def fit_synergies(dofs: np.ndarray, weight: np.ndarray | None = None) -> Synergies:
-    """Principal components of (N, 21) angles; `weight` (N,) e.g. so that every type counts the same."""
+    """Principal components of finger angles.
+
+    Args:
+        dofs: (N, 21) radians, in the order of `HandModel.dof_names`.
+        weight: (N,) of each row, e.g. so that every type counts the same; all the same when None.
+    """
     dofs = np.asarray(dofs, np.float64)
     share = np.full(len(dofs), 1 / len(dofs)) if weight is None else weight / weight.sum()
     mean = share @ dofs
@@ -54,5 +61,6 @@ def fit_synergies(dofs: np.ndarray, weight: np.ndarray | None = None) -> Synergi
 
 
 def load_synergies(path: str | Path) -> Synergies:
+    """Reads what `Synergies.save` wrote."""
     with np.load(path, allow_pickle=False) as stored:
         return Synergies(stored["mean"], stored["basis"], stored["deviation"])

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from core.dataset.shapes import LEVEL, make_shape, split
 from core.files import save_arrays
 from core.grasps.batch import Grasps
 from core.grasps.intents import INTENTS, too_steep
 from core.grasps.taxonomy import TYPES
+from core.objects import load_mesh, load_object, prepare_object, save_object, with_parts
+from core.rotations import matrix_to_axis_angle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-TYPE_NAMES: Final = tuple(kind.name for kind in TYPES)
+#: grasp types by the index that the file knows them by
+TYPE_NAMES: Final = tuple(grasp_type.name for grasp_type in TYPES)
 #: The most that one type, and one family, may be of the whole.
 MOST_OF_TYPE, MOST_OF_FAMILY = 0.20, 0.08
 #: The columns: name -> (numpy type, width).
@@ -39,14 +43,20 @@ class TrainingGrasps:
     Attributes:
         objects: M names, "family/seed" of `core.dataset.shapes`, or "mesh/FILE" of a user's folder.
         object: index into `objects`.
-        rotation: (N, 4) quaternion wxyz of the wrist. transl: (N, 3) MANO's translation, metres. Object frame: the
-            object centred by its area centroid.
-        dofs: (N, 21) finger angles, radians, in the order of `HandModel.dof_names`. betas: (N, 10) hand shape.
-        type: index into the taxonomy's types. intent: index into `INTENTS`.
-        part: index of the object's part that is touched most, -1 where parts are unknown.
-        touching: a bit for each of the six hand parts within 2 mm (thumb first, palm last).
-        held_share: share of the contact area on the object's held parts; by handover, on what is left free of them.
-        score: 0 to 100. depth_mm, overlap_cm3: of skin in the object. residual: of the wrench test.
+        rotation: (N, 4) quaternion wxyz of the wrist. Object frame: the object centred by its area centroid.
+        transl: (N, 3) MANO's translation, metres, object frame.
+        dofs: (N, 21) finger angles, radians, in the order of `HandModel.dof_names`.
+        betas: (N, 10) hand shape.
+        type: (N,) index into `TYPE_NAMES`.
+        intent: (N,) index into `INTENTS`.
+        part: (N,) index of the object's part that is touched most, -1 where parts are unknown.
+        touching: (N,) a bit for each of the six hand parts within 2 mm (thumb first, palm last).
+        held_share: (N,) share of the contact area on the object's held parts; by handover, on what is left free of
+            them.
+        score: (N,) 0 to 100.
+        depth_mm: (N,) of the hand in the object.
+        overlap_cm3: (N,) of the hand in the object.
+        residual: (N,) of the wrench test.
         slices: names of the slices of work (`core.synthesis.production.Task`) that it was put together from.
     """
 
@@ -68,8 +78,8 @@ class TrainingGrasps:
     slices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, (kind, width) in COLUMNS.items():
-            value = np.asarray(getattr(self, name)).astype(kind)
+        for name, (dtype, width) in COLUMNS.items():
+            value = np.asarray(getattr(self, name)).astype(dtype)
             shape = (len(self.object), width) if width > 1 else (len(self.object),)
             if value.shape != shape:
                 raise ValueError(f"{name} has shape {value.shape}, expected {shape}")
@@ -88,13 +98,11 @@ class TrainingGrasps:
 
     def split(self, name: str) -> TrainingGrasps:
         """The grasps of one split: "train", "shape" or "family" (held-out shapes, held-out families)."""
-        kinds = np.array([split_of(entry) for entry in self.objects], dtype=str)
-        return self[kinds[self.object] == name]
+        splits = np.array([split_of(entry) for entry in self.objects], dtype=str)
+        return self[splits[self.object] == name]
 
     def grasps(self, hand: HandModel) -> Grasps:
-        """In the form of the rest of the house, single precision."""
-        from core.rotations import matrix_to_axis_angle
-
+        """The grasps in the form that generators and metrics take, single precision, of the right hand."""
         w, x, y, z = torch.nn.functional.normalize(torch.from_numpy(self.rotation.astype(np.float32)), dim=1).unbind(1)
         matrix = torch.stack([
             1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
@@ -130,8 +138,6 @@ def load_training(path: str | Path) -> TrainingGrasps:
 
 def split_of(name: str) -> str:
     """The split of an object's name, "family/seed"; a user's own meshes are trained on."""
-    from core.dataset.shapes import split
-
     family, seed = name.split("/", 1)
     return split(family, int(seed)) if family != "mesh" else "train"
 
@@ -140,7 +146,7 @@ def merge(parts: Sequence[TrainingGrasps]) -> TrainingGrasps:
     """All grasps of all parts, over one list of objects."""
     objects = tuple(dict.fromkeys(name for part in parts for name in part.objects))
     number = {name: index for index, name in enumerate(objects)}
-    columns = {name: [np.empty((0, width) if width > 1 else 0, kind)] for name, (kind, width) in COLUMNS.items()}
+    columns = {name: [np.empty((0, width) if width > 1 else 0, dtype)] for name, (dtype, width) in COLUMNS.items()}
     for part in parts:
         table = np.array([number[name] for name in part.objects], dtype=np.uint16)
         for name in COLUMNS:
@@ -172,8 +178,6 @@ def kept_level(grasps: TrainingGrasps, hand: HandModel) -> TrainingGrasps:
 
     Slices are made by that rule; those of earlier versions were not.
     """
-    from core.dataset.shapes import LEVEL
-
     asked = np.flatnonzero(np.isin(grasps.families, LEVEL) & (grasps.intent == INTENTS.index("use")))
     with torch.no_grad():
         joints = hand(**grasps[asked].grasps(hand).parameters()).joints
@@ -191,9 +195,11 @@ def training_object(name: str, cache: str | Path | None = None, meshes: str | Pa
         name: "family/seed" or "mesh/FILE".
         cache: a folder where prepared objects are kept; needed where manifold3d or libigl is missing.
         meshes: the folder of "mesh/FILE".
-    """
-    from core.objects import load_mesh, load_object, prepare_object, save_object, with_parts
 
+    Raises:
+        KeyError: there is no such family of shapes.
+        ValueError: the mesh cannot be read or prepared.
+    """
     stored = Path(cache, name.replace("/", "_") + ".npz") if cache else None
     family, seed = name.split("/", 1)
     if stored is not None and stored.exists():
@@ -201,8 +207,6 @@ def training_object(name: str, cache: str | Path | None = None, meshes: str | Pa
     if family == "mesh":
         obj = prepare_object(*load_mesh(Path(meshes or ".", seed)))
     else:
-        from core.dataset.shapes import make_shape
-
         shape = make_shape(family, int(seed))
         obj = prepare_object(shape.vertices, shape.faces)
         obj = with_parts(obj, shape.vertices, shape.faces, shape.part, shape.names, shape.types)
@@ -214,10 +218,6 @@ def training_object(name: str, cache: str | Path | None = None, meshes: str | Pa
 
 def _upright(obj: GraspObject, family: str) -> GraspObject:
     """The object, knowing its up where its family is one of things that are kept level."""
-    from core.dataset.shapes import LEVEL
-
     if obj.parts is None or family not in LEVEL:
         return obj
     return replace(obj, parts=replace(obj.parts, up=(0.0, 0.0, 1.0)))
-
-

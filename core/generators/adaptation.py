@@ -181,6 +181,10 @@ class AdaptationConfig:
         return self.step_size * (1 + self.per_cm2 * overlap.clamp_max(self.most_overlap))
 
 
+#: hands are left as they were proposed
+NO_ADAPTATION: Final = AdaptationConfig()
+
+
 class StiffnessTerm:
     """The stiffness deficit of N grasps, asked again as the hands move a little.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from core.generators.adaptation import AdaptationConfig
+from core.generators.adaptation import NO_ADAPTATION, AdaptationConfig
 from core.grasps.intents import INTENTS
 from core.grasps.taxonomy import TYPES
 
@@ -41,7 +41,7 @@ class Conditioning:
     intent: torch.Tensor
     betas: torch.Tensor
     hand: SkinSample
-    adaptation: AdaptationConfig = AdaptationConfig()
+    adaptation: AdaptationConfig = NO_ADAPTATION
     guidance: float = 1.0
 
     def __len__(self) -> int:

@@ -84,7 +84,8 @@ class FieldDiffusion(Network):
         sample = anchored_skin(hand.hand)
         return anchor_distances(sample.anchors(self.code.skin(sample, params)), self.side)
 
-    def training_context(self, hand: SkinSample, batch: Batch, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def training_context(self, hand: SkinSample, batch: Batch,
+                         rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """The `context` of a batch, with some conditions dropped at random, and noisy hands where it has them."""
         noisy = given = None
         if "noisy" in batch:

@@ -14,7 +14,7 @@ from torch import nn
 from core.fitting.pose_fit import hands_in_field
 from core.fitting.proposal import Proposal
 from core.fitting.representation import inward
-from core.generators.adaptation import AdaptationConfig
+from core.generators.adaptation import NO_ADAPTATION
 from core.generators.conditioning import TYPE_CONDITIONS, Conditioning, condition_index
 from core.generators.hand_parameters import HandNormalizer
 from core.generators.local_cloud import POINTS, LocalPointCloud
@@ -52,7 +52,7 @@ class Network(nn.Module):
 
     points = POINTS
     noisy_share = 0.0
-    without_fit = before_fit = AdaptationConfig()
+    without_fit = before_fit = NO_ADAPTATION
     guidance = 1.0
 
     def __init__(self) -> None:

@@ -248,7 +248,8 @@ def _read(stored: np.lib.npyio.NpzFile) -> TrainingData:
 
     grasp_type = tensor("kind").long()
     types = tuple(TYPE_CONDITIONS[index] for index in grasp_type.tolist())
-    grasps = replace(Grasps.empty("training"), **{name: tensor(name) for name in TENSORS}, type=types)
+    grasps = Grasps(tensor("global_orient"), tensor("hand_pose"), tensor("transl"), tensor("betas"), tensor("score"),
+                    types, method="training")
     if stored["features"].shape[1] != FEATURES:
         raise ValueError("these windows were made by another version: delete the file, it is made anew")
     return TrainingData(tensor("points"), tensor("normals"), grasps, tensor("object").long(), grasp_type,

@@ -39,7 +39,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script
 
 from scripts.benchmarks import evaluate
 from scripts.benchmarks.results import provenance, table
-from scripts.timing import Watch
 
 #: held-out grasps of the joint error
 COMPARED = 256
@@ -79,12 +78,13 @@ def rows() -> dict[str, Row]:
     from core.generators.adaptation import AdaptationConfig
     from core.generators.fastgrasp import HandLoss
     from core.generators.grasptta import PRINTED, CvaeLoss
-    from core.training import configs
-    from core.training.configs import jointdiffusion, keypoints
+    from core.generators.jointdiffusion import training_config as jointdiffusion
+    from core.generators.keypoints import training_config as keypoints
+    from core.registry import training_config
 
     # As the papers have them, without what is ours and needs no training.
-    fastgrasp = partial(configs.fastgrasp, shown=AdaptationConfig(), steps=20)
-    grasptta = partial(configs.grasptta, shown=AdaptationConfig())
+    fastgrasp = partial(training_config, "fastgrasp", without_fit=AdaptationConfig(), steps=20)
+    grasptta = partial(training_config, "grasptta", without_fit=AdaptationConfig())
 
     def fields(scale: float) -> Any:
         return jointdiffusion(scale, weight=0.0, oriented=0)
@@ -95,7 +95,7 @@ def rows() -> dict[str, Row]:
     plain = HandLoss(contact=0, penetration=0, consistency=0, surface=0)
     return {
         "cvae": Row(one, "CVAE baseline (GraspTTA's Eq. 1)", lambda scale: grasptta(
-            scale, CvaeLoss(hand_centric=0, object_centric=0, surface=0)), 1),
+            scale, loss=CvaeLoss(hand_centric=0, object_centric=0, surface=0)), 1),
         "diffusion": Row(one, "diffusion alone", lambda scale: fastgrasp(scale, passes=0, diffusion=None), 3),
         "diffusion_physical": Row(one, "diffusion with physical loss", lambda scale: fastgrasp(
             scale, passes=0, diffusion=HandLoss()), 3, "diffusion", encoder),
@@ -111,15 +111,15 @@ def rows() -> dict[str, Row]:
             scale, vertices=False, autoencoder=plain), 2, "parameters_physical", encoder[:1], True),
         "without_tta": Row(two, "without adaptation", grasptta, 1),
         "with_tta": Row(two, "with adaptation", lambda scale: grasptta(
-            scale, shown=PRINTED), 2, "without_tta", ("cvae",)),
+            scale, without_fit=PRINTED), 2, "without_tta", ("cvae",)),
         "unfelt": Row(one, "whole pipeline, adaptation as Eq. 9 is printed", lambda scale: fastgrasp(
-            scale, feels=False, passes=1, diffusion=None), 4, "diffusion", prior),
+            scale, sees_surface=False, passes=1, diffusion=None), 4, "diffusion", prior),
         "object_frame": Row("the frame", "GraspCVAE in the papers' object frame", lambda scale: grasptta(
             scale, object_frame=True), 1),
         "no_surface": Row("surface-distance loss", "FastGrasp's adaptation without it", lambda scale: fastgrasp(
-            scale, HandLoss(surface=0), diffusion=None), 4, "diffusion", prior),
+            scale, loss=HandLoss(surface=0), diffusion=None), 4, "diffusion", prior),
         "cvae_no_surface": Row("surface-distance loss", "GraspCVAE without it", lambda scale: grasptta(
-            scale, CvaeLoss(surface=0)), 1),
+            scale, loss=CvaeLoss(surface=0)), 1),
         "perturbed": Row(three, "as perturbed", keypoints, 0, refined="none"),
         "keypoints": Row(three, "keypoints", keypoints, refined="field"),
         "bps": Row(three, "+ BPS", fields, 1, refined="field"),
@@ -175,7 +175,7 @@ def trained(name: str, row: Row, bench: Bench) -> Any:
     """The row's recipe with its network trained, or None where the time was up before."""
     import torch
 
-    from core.training.configs import run
+    from core.training.run import run
 
     out = bench.home / "trained"
     torch.manual_seed(0)
@@ -197,9 +197,11 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
     """Millimetres, mean over joints and held-out grasps of hands of mean shape."""
     import torch
 
-    from core.generators.local_cloud import LocalPointCloud, window_cloud
+    from core.generators.conditioning import Conditioning
+    from core.generators.local_cloud import LocalPointCloud, local_cloud
     from core.grasps.heading_frame import LOCAL_RADIUS, object_frames
     from core.hand.skin import SkinSample
+    from core.progress import Progress
 
     windows, hand, network = bench.windows, bench.hand, recipe.network
     rng = torch.Generator().manual_seed(0)
@@ -209,17 +211,17 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
     truth = windows.grasps[held]
     frames = object_frames(len(held), rng) if recipe.object_frame else windows.frames[held]
     of = windows.object[held]
-    window = window_cloud(windows.points[of].float(), windows.normals[of].float(), frames, network.points, rng,
-                          math.inf if recipe.object_frame else LOCAL_RADIUS)
+    cloud = local_cloud(windows.points[of].float(), windows.normals[of].float(), frames, network.points, rng,
+                        math.inf if recipe.object_frame else LOCAL_RADIUS)
     skin = SkinSample(hand)
     with torch.no_grad():
         if row.rebuilt:
-            code = rebuilt(network, skin, network.code.encode(hand, truth, frames))
+            params = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
-            seen = LocalPointCloud(window, frames.middle(), torch.zeros(len(held)))  # size: our clearance's
-            code = network.propose(seen, windows.kind[held], windows.intent[held], truth.betas, skin,
-                                   network.shown, rng, lambda fraction: True)
-        found = network.code.grasps(hand, code, frames, "ablation")
+            seen = LocalPointCloud(cloud, frames.middle(), torch.zeros(len(held)))  # size: our clearance's
+            params = network.propose(Conditioning(seen, windows.grasp_type[held], windows.intent[held], truth.betas,
+                                                  skin, network.without_fit), rng, Progress()).params
+        found = network.code.grasps(hand, params, frames, "ablation")
         joints = [hand(**grasps.parameters()).joints for grasps in (found, truth)]
     return float(1000 * (joints[0] - joints[1]).norm(dim=-1).mean())
 
@@ -235,7 +237,7 @@ def made_row(name: str, row: Row, bench: Bench) -> dict | None:
     recipe = trained(name, row, bench)
     if recipe is None:
         return None
-    stages = ", ".join(f"{stage.name} {stage.course.steps}" for stage in recipe.stages)
+    stages = ", ".join(f"{stage.name} {stage.optimizer.steps}" for stage in recipe.stages)
     made = {"table": row.table, "name": name, "label": row.label, "steps": stages}
     if row.refined:
         begin = time.perf_counter()
@@ -253,9 +255,9 @@ def refined(row: Row, recipe: Any, bench: Bench) -> dict:
 
     from core.dataset.training_grasps import load_training
     from core.fitting.fit import fit
-    from core.generators.jointdiffusion import refine
     from core.generators.learned import Learned
     from core.generators.place_scorer import PlaceScorer
+    from core.progress import Progress
     from scripts.benchmarks import check_fit
 
     learned = Learned(recipe.network, PlaceScorer(), "ablation")
@@ -263,7 +265,7 @@ def refined(row: Row, recipe: Any, bench: Bench) -> dict:
     def made(obj: Any, hand: Any, grasps: Any) -> Any:
         if row.refined == "none":
             return grasps
-        found, fields = refine(learned, obj, hand, grasps, torch.Generator().manual_seed(0))
+        found, fields = learned.refine(obj, hand, grasps, torch.Generator().manual_seed(0), Progress())
         if row.refined == "field":
             return found
         return fit(obj, hand, found, fields=fields if row.refined == "fields" else None, in_fields=True).grasps
@@ -276,9 +278,9 @@ def refined(row: Row, recipe: Any, bench: Bench) -> dict:
     return check_fit.compared(everything, bench.hand, made, 0)
 
 
-def rebuilt(network: Any, skin: Any, code: Any) -> Any:
-    """(N, 61) codes as FastGrasp's auto-encoder gives them back."""
-    return network.autoencoder.decoder(network.autoencoder.encode(skin, network, code))
+def rebuilt(network: Any, skin: Any, params: Any) -> Any:
+    """(N, 61) parameters as FastGrasp's auto-encoder gives them back."""
+    return network.autoencoder.decoder(network.autoencoder.encode(skin, network, params))
 
 
 def sampled(name: str, row: Row, recipe: Any, bench: Bench) -> float:
@@ -288,6 +290,7 @@ def sampled(name: str, row: Row, recipe: Any, bench: Bench) -> float:
     from core.generators.learned import Learned
     from core.generators.place_scorer import PlaceScorer
     from core.grasps.request import GraspRequest
+    from core.progress import Progress
     from core.weights import load_weights
 
     places = PlaceScorer()
@@ -299,7 +302,7 @@ def sampled(name: str, row: Row, recipe: Any, bench: Bench) -> float:
         rng = torch.Generator().manual_seed(0)
         if row.rebuilt:
             return through_autoencoder(recipe.network, thing, obj, bench)
-        return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Watch())
+        return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Progress()).grasps
 
     return write_grasps(folder, bench, proposed)
 
@@ -317,8 +320,8 @@ def through_autoencoder(network: Any, thing: str, obj: Any, bench: Bench) -> Any
     truth = truth[torch.randperm(len(truth), generator=torch.Generator().manual_seed(0))[: bench.options.count]]
     frames = frames_of_grasps(obj, bench.hand, truth)
     with torch.no_grad():
-        code = rebuilt(network, SkinSample(bench.hand), network.code.encode(bench.hand, truth, frames))
-    return network.code.grasps(bench.hand, code, frames, "ablation")
+        params = rebuilt(network, SkinSample(bench.hand), network.code.encode(bench.hand, truth, frames))
+    return network.code.grasps(bench.hand, params, frames, "ablation")
 
 
 def write_grasps(folder: Path, bench: Bench, proposed: Callable[[str, Any], Any]) -> float:
@@ -354,14 +357,15 @@ def adaptation_curve(bench: Bench) -> list[dict]:
     from core.generators.grasptta import WITHOUT_FIT, GraspTTA
     from core.generators.learned import Learned
     from core.grasps.request import GraspRequest
+    from core.progress import Progress
 
     names, times = [], {}
     for steps in STEPS:
-        generator = Learned.load(GraspTTA(shown=replace(WITHOUT_FIT, steps=steps)), "grasptta")
+        generator = Learned.load(GraspTTA(without_fit=replace(WITHOUT_FIT, steps=steps)), "grasptta")
 
         def proposed(thing: str, obj: Any, generator: Any = generator) -> Any:
             rng = torch.Generator().manual_seed(0)
-            return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Watch())
+            return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Progress()).grasps
 
         name = f"steps_{steps}"
         times[name] = write_grasps(bench.home / "grasps" / name, bench, proposed)

@@ -128,7 +128,7 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
         other = every[every.object == int(np.random.default_rng(number).integers(len(every.objects)))]
         given = {"control_random": random_wrists(obj, hand, options.count, rng, mean),
                  "control_other": of_another(other.grasps(hand), options.count),
-                 "retrieval": index.sample(GraspRequest(obj, hand, options.count), rng, Watch())}
+                 "retrieval": index.sample(GraspRequest(obj, hand, options.count), rng, Watch()).grasps}
         if grasps is not None:
             given |= {"perturbed": perturbed(hand, grasps, ROUGH, rng), "true": grasps}
         fields = {}
@@ -187,7 +187,7 @@ def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
 
     rows = {"perturbed input": lambda obj, hand, grasps: grasps, "fit alone": partial(fit_each, progress=Watch())}
     for name, method in METHODS.items():
-        if method.fields:
+        if method.refines:
             rows[method.label] = lambda obj, hand, grasps, name=name: refiner_of(name, obj, hand)(
                 grasps, torch.Generator().manual_seed(0))[0]
             rows[f"{method.label} with fit"] = partial(fit_each, progress=Watch(), method=name)
@@ -231,20 +231,21 @@ def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> l
     from core.metrics.strict import strict_measures
     from core.metrics.truth import joint_error_mm
     from core.pipeline.refine import refiner_of
+    from core.progress import Progress
     from core.registry import METHODS, make_generator
     from core.training.noise import PAPER, perturbed
 
     rows = []
-    for name in (name for name, method in METHODS.items() if method.fields):
+    for name in (name for name, method in METHODS.items() if method.refines):
         generator = make_generator(name)
-        usual = dict(generator.network.sampling)
+        network = generator.network
+        usual = network.proposing, network.refining
         for count, temperature in options.steps:
-            for task in usual:
-                generator.network.sampling[task] = (int(count), temperature)
+            network.proposing = network.refining = (int(count), temperature)
             columns: dict[str, list[torch.Tensor]] = {}
             for number, (obj, grasps) in enumerate(everything.values()):
                 rng = torch.Generator().manual_seed(options.seed + number)
-                found = generator.sample(GraspRequest(obj, hand, options.count), rng, Watch())
+                found = generator.sample(GraspRequest(obj, hand, options.count), rng, Progress()).grasps
                 measures = strict_measures(obj, hand, found, hold=False)
                 for key, label in (("volume_cm3", "overlap cm3"), ("depth_mm", "depth mm"), ("contact", "contact")):
                     columns.setdefault(label, []).append(measures[key].float())
@@ -261,7 +262,7 @@ def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> l
             rows.append({"method": name, "steps": int(count), "temperature": temperature,
                          **{key: float(torch.cat(value).mean()) for key, value in columns.items()}})
             print(rows[-1], file=sys.stderr, flush=True)
-        generator.network.sampling.update(usual)
+        network.proposing, network.refining = usual
     return rows
 
 

@@ -155,7 +155,7 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
     if method == "retrieval":
         from core.generators.retrieval import Retrieval
 
-        return Retrieval(index_of(options, hand)).sample(request, rng, Watch())
+        return Retrieval(index_of(options, hand)).sample(request, rng, Watch()).grasps
     if method.startswith("npz:"):
         from core.grasps.storage import read_grasps
 

@@ -99,7 +99,7 @@ def leave_bare(methods: list[str], device: str) -> None:
     for method in methods:
         if not METHODS[method].learned:
             raise ValueError(f"'{method}' has no network: --bare is for methods that have one.")
-        make_generator(method, device).network.shown = AdaptationConfig()
+        make_generator(method, device).network.without_fit = AdaptationConfig()
 
 
 def main() -> int:

@@ -46,8 +46,8 @@ def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path,
         "| stage | trained | steps | batch | learning rate | points |", "|---|---|---|---|---|---|"]
     checks = []
     for stage in recipe.stages:
-        lines.append(f"| {stage.name} | {', '.join(stage.trained)} | {stage.course.steps} | {stage.batch} | "
-                     f"{stage.course.rate:g} | {recipe.points_of(stage) or ''} |")
+        lines.append(f"| {stage.name} | {', '.join(stage.trained)} | {stage.optimizer.steps} | {stage.batch} | "
+                     f"{stage.optimizer.learning_rate:g} | {recipe.points_of(stage) or ''} |")
         log = [json.loads(line) for line in (folder / f"{stage.name}.jsonl").read_text(encoding="utf-8").splitlines()]
         checked = [entry for entry in log if "check_loss" in entry]
         checks += [Check(stage.name, entry["step"], entry["loss"], entry.get("check_loss"))

@@ -6,7 +6,7 @@ Lengths are in centimetres here; a finished `Shape` is in metres. Up is +z.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from manifold3d import Manifold
 
-Points = "Sequence[Sequence[float]] | np.ndarray"
+#: points of two or three numbers, centimetres
+Points: TypeAlias = "Sequence[Sequence[float]] | np.ndarray"
+#: a few numbers, centimetres
+Vector: TypeAlias = "Sequence[float] | np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,10 @@ class Shape:
     """A training object.
 
     Attributes:
-        vertices: (V, 3) float64 metres. faces: (F, 3) int64, outward, closed.
-        part: (F,) int64 index into `names`. names: of the parts (`core.synthesis.parts`).
+        vertices: (V, 3) float64 metres.
+        faces: (F, 3) int64, outward, closed.
+        part: (F,) int64 index into `names`.
+        names: of the parts (`core.grasps.intents`).
         types: grasp types with which a person uses it; empty where any will do.
     """
 
@@ -37,7 +42,13 @@ class Shape:
 
 @dataclass
 class Assembly:
-    """Named solids on their way to one surface; a part added later wins where two share a surface."""
+    """Named solids on their way to one surface; a part added later wins where two share a surface.
+
+    Attributes:
+        types: grasp types with which a person uses the thing; empty where any will do.
+        parts: name and solid of each.
+        holes: solids that are cut out of everything.
+    """
 
     types: tuple[str, ...] = ()
     parts: list[tuple[str, Manifold]] = field(default_factory=list)
@@ -98,7 +109,7 @@ def smooth(points: Points, count: int = 24) -> np.ndarray:
 
 
 def lathe(profile: Points, segments: int = 48) -> Manifold:
-    """A (N, 2) profile of (radius, height), closed along the axis, turned about z."""
+    """A (N, 2) profile of (radius, height), closed along the axis, turned about z in `segments` steps."""
     from manifold3d import CrossSection, FillRule, Manifold
 
     outline = np.asarray(profile, float)
@@ -126,7 +137,7 @@ def extrude(outline: Points, height: float, scale_top: float = 1.0) -> Manifold:
     return Manifold.extrude(section, height, scale_top=(scale_top, scale_top))
 
 
-def box(size: Sequence[float], rounding: float = 0.0, segments: int = 12) -> Manifold:
+def box(size: Vector, rounding: float = 0.0, segments: int = 12) -> Manifold:
     """A box about the origin, its edges rounded."""
     from manifold3d import Manifold
 
@@ -139,7 +150,7 @@ def box(size: Sequence[float], rounding: float = 0.0, segments: int = 12) -> Man
     return Manifold.batch_hull([ball.translate(list((half - rounding) * corner)) for corner in corners])
 
 
-def ellipsoid(radii: Sequence[float], segments: int = 40) -> Manifold:
+def ellipsoid(radii: Vector, segments: int = 40) -> Manifold:
     """An ellipsoid about the origin."""
     from manifold3d import Manifold
 
@@ -155,8 +166,15 @@ def capsule(start: Sequence[float], end: Sequence[float], radius: float, end_rad
                                 for at, r in ((start, radius), (end, last))])
 
 
-def superquadric(radii: Sequence[float], e1: float, e2: float, segments: int = 44) -> Manifold:
-    """Barr's superellipsoid (1981): exponents 1 give an ellipsoid, near 0 a box, near 2 a diamond."""
+def superquadric(radii: Vector, e1: float, e2: float, segments: int = 44) -> Manifold:
+    """Barr's superellipsoid (1981).
+
+    Args:
+        radii: along x, y, z.
+        e1: exponent along z: 1 gives an ellipsoid, near 0 a box, near 2 a diamond.
+        e2: exponent around z.
+        segments: of the sphere that is deformed.
+    """
     from manifold3d import Manifold
 
     def bent(points: np.ndarray) -> np.ndarray:
@@ -178,9 +196,14 @@ def sweep(path: Points, widths: Points | float, up: Sequence[float] = (0, 0, 1),
     """An elliptic tube along a (N, 3) path.
 
     Args:
+        path: (N, 3).
         widths: radius, or (N, 2) half widths across: first at right angles to `up`, then along it.
         up: a direction that is never along the path.
         closed: the path is a ring.
+        sides: of the tube.
+
+    Raises:
+        ValueError: the tube meets itself.
     """
     from manifold3d import Manifold, Mesh
 
@@ -205,9 +228,9 @@ def sweep(path: Points, widths: Points | float, up: Sequence[float] = (0, 0, 1),
     if not closed:
         vertices = np.concatenate([vertices, path[:1], path[-1:]])
         low, high, last = count * sides, count * sides + 1, (count - 1) * sides
-        k = np.arange(sides)
-        faces += [np.stack([np.full(sides, low), k, (k + 1) % sides], 1),
-                  np.stack([np.full(sides, high), last + (k + 1) % sides, last + k], 1)]
+        around = np.arange(sides)
+        faces += [np.stack([np.full(sides, low), around, (around + 1) % sides], 1),
+                  np.stack([np.full(sides, high), last + (around + 1) % sides, last + around], 1)]
     triangles = np.concatenate(faces)
     corner = vertices[triangles]
     if np.einsum("ij,ij->", corner[:, 0], np.cross(corner[:, 1], corner[:, 2])) < 0:
