@@ -65,8 +65,8 @@ def test_the_curve_is_kept_as_numbers_and_drawn(training):
     assert read_curve(folder / "curve.csv") == [
         Check("coarse", 10, 3.0, None), Check("coarse", 50, 2.0, 2.5), Check("coarse", 100, 1.235, 1.5),
         Check("fine", 20, 0.9, 0.95)]
-    picture = Image.open(folder / "curve.png").convert("RGB")
-    assert len(picture.getcolors(1 << 16)) > 8
+    with Image.open(folder / "curve.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 16)) > 8
     assert (folder / "curve.png").stat().st_size < 60_000
 
 
