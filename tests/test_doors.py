@@ -116,7 +116,7 @@ def arrows(paths: list[Path], root: Path) -> Iterator[tuple[str, int, str]]:
                 base = ".".join([*above, *(node.module or "").split(".")]).strip(".")
                 named = [f"{base}.{alias.name}" for alias in node.names]
                 targets = [name_ if name_ in modules else base for name_ in named]
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in modules:
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
                 targets = [node.value]
             for target in dict.fromkeys(targets):
                 if target in modules and target != name:
