@@ -31,7 +31,7 @@ def training(tmp_path_factory):
 
 def test_demo_shows_what_it_generates(command, tmp_path):
     # What demo.py runs in the environment that it makes; that it makes it is for test_environment.py.
-    told = command("demo_scene.py", ROOT / "scripts" / "samples" / "mug.obj", tmp_path, "--count", 3, "--samples", 1)
+    told = command("demo_scene.py", ROOT / "scripts" / "samples" / "mug.obj", tmp_path, "--count", 2, "--samples", 1)
     assert "Intent use" in told
     assert "Intent hold" in told
     assert (tmp_path / "demo.blend").stat().st_size > 10_000
