@@ -112,8 +112,9 @@ class Command(NamedTuple):
 
 
 def blocks(text: str) -> list[str]:
-    """The contents of fenced blocks."""
-    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    """The contents of fenced blocks of commands; tests/test_worked_examples.py has those of Python."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [content for language, content in fenced if language != "python"]
 
 
 def prose(text: str) -> str:
