@@ -7,6 +7,7 @@ import importlib.util
 import math
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,12 @@ def module_file(parts: list[str]) -> tuple[Path, int] | None:
     return None
 
 
+@cache
+def definitions(path: Path) -> list[ast.stmt]:
+    """What a file consists of."""
+    return ast.parse(path.read_text(encoding="utf-8")).body
+
+
 def members(body: list[ast.stmt]) -> dict[str, ast.stmt]:
     """What a module or a class defines: name to where. Of a class also what its __init__ sets."""
     found: dict[str, ast.stmt] = {}
@@ -141,7 +148,7 @@ def exists(dotted: str) -> bool:
     if (found := module_file(parts)) is None:
         return False
     path, count = found
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body = definitions(path)
     for part in parts[count:]:
         node = members(body).get(part)
         if node is None:
