@@ -16,8 +16,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MUG = ROOT / "scripts" / "samples" / "mug.obj"
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"),
-                    *ROOT.glob("weights/*/README.md")])
+DOCUMENTS = sorted([*(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+                    *ROOT.glob("docs/**/*.md"), *ROOT.glob("weights/*/README.md")])
 NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 README_LINES = 130
 CARD_LINES = 80

@@ -101,8 +101,7 @@ def test_the_example_generator_passes_the_test_beside_it(mean_hand, tmp_path):
     spec = importlib.util.spec_from_file_location("test_mean_hand", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for index in (1, 2):
-        module.test_it_learns_the_mean_hand_of_a_type(tmp_path / str(index), index)
+    module.test_it_learns_the_mean_hand_of_each_type(tmp_path)
 
 
 # What documents name.
