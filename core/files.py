@@ -7,6 +7,8 @@ import hashlib
 import os
 import sys
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,23 @@ def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], packed: bool = 
     """
     with whole(path) as stream:
         (np.savez_compressed if packed else np.savez)(stream, **arrays)
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz by name; nothing in it is unpickled.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, is damaged or something else.
+    """
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise
+    # np.load gives an array, with which nothing can be entered, for an npy; a damaged file can raise the others.
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(str(error)) from error
 
 
 def save_bytes(path: str | Path, content: bytes) -> None:

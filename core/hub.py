@@ -276,7 +276,8 @@ class _Hub:
 
     def _stream(self, address: str, stream: BinaryIO, size: int, report: Callable[[int], None]) -> None:
         """Reads on from where `stream` ends, up to `size` bytes; ValueError for more."""
-        from huggingface_hub.utils import hf_raise_for_status
+        # documented to be there, but not among the package's exports
+        from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
         done = stream.tell()
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})

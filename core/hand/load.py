@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from core.files import load_arrays
 from core.hand.errors import HandError
 from core.hand.mano_pickle import read_mano_pickle
 from core.hand.model import HandModel
@@ -73,10 +73,10 @@ def _embedded(side: str) -> HandModel:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz, or a sentence."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        return load_arrays(path)
+    except ValueError as error:
         raise HandError(f"{path.name} is damaged or holds what may not be read ({error}).") from error
 
 

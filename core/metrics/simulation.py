@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from core.files import save_arrays, user_cache
+from core.files import load_arrays, save_arrays, user_cache
 
 if TYPE_CHECKING:
     from core.objects import GraspObject
@@ -139,9 +138,9 @@ def vhacd_hulls(obj: GraspObject, cache: Path | str | None = None) -> list[np.nd
     settings = hashlib.sha256(repr((VERSION, sorted(HULL_SETTINGS.items()))).encode()).hexdigest()[:8]
     path = folder / f"{obj.digest}-{settings}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return [stored[name] for name in sorted(stored.files)]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        stored = load_arrays(path)
+        return [stored[name] for name in sorted(stored)]
+    except (FileNotFoundError, ValueError):
         pass  # none yet, or damaged
     from vhacdx import compute_vhacd
 
