@@ -10,13 +10,17 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
+
+
+#: what reading an npz raises where it is damaged, or an npy: that is an array, which no `with` can enter
+_DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
@@ -67,8 +71,7 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise
-    # np.load gives an array, with which nothing can be entered, for an npy; a damaged file can raise the others.
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise ValueError(str(error)) from error
 
 

@@ -152,7 +152,7 @@ def _close_wrist(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mirrored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The other hand: x turned over, as MANO's left hand is its right one's mirror."""
+    """The other hand: mirrored across x, as MANO's left hand is its right one's mirror image."""
     mirror = np.array([-1.0, 1, 1], np.float32)
     out = dict(arrays)
     out["v_template"] = arrays["v_template"] * mirror

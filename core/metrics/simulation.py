@@ -97,12 +97,12 @@ def displacement(obj: GraspObject, hand_vertices: np.ndarray | None, faces: np.n
                                 restitution=CONFIG.object_restitution, physicsClientId=client)
         for _ in range(CONFIG.steps):
             pybullet.stepSimulation(physicsClientId=client)
-        place, _ = pybullet.getBasePositionAndOrientation(body, physicsClientId=client)
+        position, _ = pybullet.getBasePositionAndOrientation(body, physicsClientId=client)
     except pybullet.error:
         return CONFIG.failed
     finally:
         pybullet.disconnect(client)
-    moved = float(np.linalg.norm(np.asarray(place) - middle))
+    moved = float(np.linalg.norm(np.asarray(position) - middle))
     return moved if np.isfinite(moved) else CONFIG.failed
 
 

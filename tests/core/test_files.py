@@ -62,7 +62,7 @@ def test_arrays_of_a_damaged_file_are_a_value_error(tmp_path, damage):
         np.savez(path, a=np.array([{}], dtype=object))
     else:
         path = tmp_path
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError):  # noqa: PT011  the sentence is the caller's
         load_arrays(path)
 
 
