@@ -1,4 +1,4 @@
-"""Twenty-one degrees of freedom of a hand, and the 45 axis-angle numbers of MANO they stand for.
+"""Twenty-one degrees of freedom of a hand, and MANO's 45 axis-angle numbers for them.
 
 Every joint has an anatomical frame taken from the hand's own rest joints (MANO's template axes, right
 hand): b along the bone toward the wrist, l the flexion axis, u = l x b away from the palm.
@@ -35,7 +35,7 @@ DOF_NAMES: Final = (
 
 _SPREAD_DEGREES: Final = {"index": (-20, 20), "middle": (-30, 20), "ring": (-30, 20), "little": (-40, 20)}
 _THUMB_DEGREES: Final = ((-45, 45), (-15, 60), (-10, 60), (-10, 55), (-15, 80))
-#: the hand as it hangs: degrees, MCP bend, spread, PIP, DIP of four fingers, then the thumb's five
+#: the relaxed hand: degrees, MCP bend, spread, PIP, DIP of four fingers, then the thumb's five
 _RELAXED_DEGREES: Final = (
     18, 2, 26, 12,
     24, 0, 32, 15,
@@ -44,7 +44,7 @@ _RELAXED_DEGREES: Final = (
     12, 22, 8, 10, 14,
 )  # fmt: skip
 
-#: a loose fist, the thumb across the index; found by search, no finger through another
+#: a relaxed fist, the thumb across the index; found by search, no finger through another
 _FIST_DEGREES: Final = (
     68, 6, 95, 47,
     72, 2, 90, 50,
@@ -180,7 +180,7 @@ def rotation_axes(frames: torch.Tensor) -> torch.Tensor:
 
 
 def rotations_from_dofs(dofs: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """The rotations of the joints, without the way through axis-angle; differentiable.
+    """The rotations of the joints, not by way of axis-angle; differentiable.
 
     Args:
         dofs: (B, 21) radians, in the order of `DOF_NAMES`.
@@ -230,7 +230,7 @@ def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 
 
 def mirror_pose(vectors: torch.Tensor) -> torch.Tensor:
-    """Axis-angle vectors (B, 3 n), radians, of the other hand: the same gesture seen in a mirror across x."""
+    """Axis-angle vectors (B, 3 n), radians, of the other hand: the same gesture mirrored across x."""
     return (vectors.view(len(vectors), -1, 3) * vectors.new_tensor([1.0, -1.0, -1.0])).view(vectors.shape)
 
 
