@@ -172,6 +172,7 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
         logit = logit + config.approach_weight * (frames.axes[:, :, 2] @ -request.approach)
     order = (logit / config.temperature + gumbel_noise(logit.shape, rng)).argsort(descending=True)  # without repeats
     origin, lateral = frames.origin[order], frames.axes[order][:, :, 1]
+    # Greedily, as `core.quality.diversity.distinct`, but a row against all chosen at once: pairs take far longer.
     chosen: list[int] = []
     for row in range(len(order)):
         if len(chosen) == count:
