@@ -105,6 +105,7 @@ class Suite:
         child = subprocess.Popen(command, cwd=ROOT, env={**single_threaded(), **self.variables}, text=True,
                                  encoding="utf-8", errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         with child:
+            assert child.stdout is not None, "it is a pipe"
             self.stage = "runs"
             for line in child.stdout:
                 ended = _ENDED.match(line)
@@ -126,10 +127,11 @@ def count(report: Path) -> Counts:
     """The counts of a JUnit report; a missing one is one failure."""
     if not report.exists():
         return Counts(failed=1)
-    suite = ElementTree.parse(report).getroot().find("testsuite")
-    tests, skipped = int(suite.get("tests")), int(suite.get("skipped"))
-    failed = int(suite.get("failures")) + int(suite.get("errors"))
-    return Counts(tests - failed - skipped, failed, skipped)
+    counted = {name: 0 for name in ("tests", "failures", "errors", "skipped")}
+    for suite in ElementTree.parse(report).iter("testsuite"):
+        counted = {name: number + int(suite.attrib[name]) for name, number in counted.items()}
+    failed = counted["failures"] + counted["errors"]
+    return Counts(counted["tests"] - failed - counted["skipped"], failed, counted["skipped"])
 
 
 def run_all(suites: Sequence[Suite], together: int = TOGETHER) -> Counts:
