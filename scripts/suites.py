@@ -127,7 +127,7 @@ def count(report: Path) -> Counts:
     """The counts of a JUnit report; a missing one is one failure."""
     if not report.exists():
         return Counts(failed=1)
-    counted = {name: 0 for name in ("tests", "failures", "errors", "skipped")}
+    counted = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
     for suite in ElementTree.parse(report).iter("testsuite"):
         counted = {name: number + int(suite.attrib[name]) for name, number in counted.items()}
     failed = counted["failures"] + counted["errors"]
