@@ -32,6 +32,8 @@ from scripts.benchmarks.results import processor
 from scripts.timing import Watch
 
 MUG = ROOT / "scripts" / "samples" / "mug.obj"
+#: rows and columns of the matrices of which M is one product
+SIDE = 2048
 
 
 def unit() -> float:
@@ -40,7 +42,7 @@ def unit() -> float:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
-    one, two = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    one, two = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
     one @ two
     times = []
     for _ in range(9):
