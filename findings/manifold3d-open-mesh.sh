@@ -26,7 +26,8 @@ cube = Manifold.cube((50.0, 50.0, 50.0), True)
 seen = {}
 for name, faces in (("closed", ball.faces), ("one triangle less", ball.faces[1:])):
     part = solid(faces)
-    seen[name] = (part.status().name, round(part.volume()), round((cube ^ part).volume()), round((cube + part).volume()))
+    volumes = [round(item.volume()) for item in (part, cube ^ part, cube + part)]
+    seen[name] = (part.status().name, *volumes)
     print(f"ball, {name}: status, volume, cut with a cube, united with it (mm3): {seen[name]}")
 if seen["one triangle less"] != ("NotManifold", 0, 0, 0) or seen["closed"][0] != "NoError" or not seen["closed"][2]:
     raise SystemExit("Changed: manifold3d no longer takes an open mesh for an empty solid in silence.")
