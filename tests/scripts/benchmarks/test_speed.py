@@ -46,7 +46,7 @@ def test_bare_proposals_are_the_networks_alone(monkeypatch, small_products):
     from core.generators.grasptta import GraspTTA
 
     network = make_generator("grasptta", "cpu").network
-    monkeypatch.setattr(network, "shown", network.shown)  # given back what the script takes from it
+    monkeypatch.setattr(network, "without_fit", network.without_fit)  # given back what the script takes from it
     monkeypatch.setattr(GraspTTA, "adapted", lambda *given: pytest.fail("proposals were adapted"))
     monkeypatch.setattr("sys.argv", ["benchmarks/speed.py", "--counts", "1", "--repeats", "1", "--bare",
                                      "--methods", "grasptta", "--device", "cpu"])
