@@ -11,15 +11,11 @@ So the thumb's twist turns the plane in which it spreads: twist and spread toget
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import numpy as np
 import torch
 
 from core.rotations import cross_matrix
-
-if TYPE_CHECKING:
-    from core.hand.model import HandModel
 
 #: first joint of each finger's chain in MANO's order
 FIRST_JOINT: Final = {"thumb": 13, "index": 1, "middle": 4, "ring": 10, "little": 7}
@@ -234,45 +230,7 @@ def mirror_pose(vectors: torch.Tensor) -> torch.Tensor:
     return (vectors.view(len(vectors), -1, 3) * vectors.new_tensor([1.0, -1.0, -1.0])).view(vectors.shape)
 
 
-#: degrees of flexion added at knuckles, and at the middle joints and the thumb's last
-SQUEEZE: Final = (2.0, 1.4)
 
 
-def squeeze(hand: HandModel, hand_pose: torch.Tensor, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
-    """Poses with more flexion, added before the pose's own rotation, so that what is no flexion stays as it is.
-
-    Args:
-        hand: the hand, of either side.
-        hand_pose: (N, 45) axis-angle radians.
-        degrees: added at the five MCPs, and at the four PIPs and the thumb's IP.
-
-    Returns:
-        (N, 45) axis-angle radians.
-    """
-    from scipy.spatial.transform import Rotation
-
-    added = flexion(hand, degrees)[None]
-    added_pose = hand.pose_from_dofs(added.to(hand_pose)).detach().cpu().double().numpy().reshape(15, 3)
-    count = len(hand_pose)
-    own = Rotation.from_rotvec(hand_pose.detach().cpu().double().numpy().reshape(-1, 3))
-    squeezed = Rotation.from_rotvec(np.tile(added_pose, (count, 1))) * own
-    return torch.from_numpy(squeezed.as_rotvec().reshape(count, 45)).to(hand_pose)
 
 
-def flexion(hand: HandModel, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
-    """By how much the degrees of freedom grow in a squeeze.
-
-    Args:
-        hand: the hand.
-        degrees: added at the five MCPs, and at the four PIPs and the thumb's IP.
-
-    Returns:
-        (21,) radians, in the order of `DOF_NAMES`.
-    """
-    added = torch.zeros(len(hand.dof_names))
-    for index, name in enumerate(hand.dof_names):
-        if name.endswith("MCP bend"):
-            added[index] = np.deg2rad(degrees[0])
-        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
-            added[index] = np.deg2rad(degrees[1])
-    return added

@@ -14,7 +14,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from core.hand.articulation import FIRST_JOINT
-from core.hand.skin import vertex_normals
+from core.hand.normals import vertex_normals
 
 FINGERS: Final = tuple(FIRST_JOINT)  # thumb to little
 PARTS: Final = (*FINGERS, "palm")

@@ -284,7 +284,7 @@ def stiffness(samples: Samples, hand: HandModel, options: argparse.Namespace) ->
 
     from core.fitting.fit import fit
     from core.grasps.request import GraspRequest
-    from core.hand.articulation import SQUEEZE
+    from core.hand.squeeze import SQUEEZE
     from core.pipeline.generate import propose_raw
     from core.progress import Progress
     from core.quality.bones import bones_crossing

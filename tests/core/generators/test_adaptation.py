@@ -22,7 +22,7 @@ from core.generators.grasptta import GraspTTA
 from core.generators.hand_parameters import BETAS, POSITION
 from core.generators.nearest import NearestNeighbours
 from core.grasps.request import GraspRequest
-from core.hand.articulation import squeeze
+from core.hand.squeeze import squeeze
 from core.metrics.paper import paper_measures
 from core.objects import prepare_object
 from core.progress import Progress

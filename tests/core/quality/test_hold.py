@@ -13,7 +13,7 @@ import trimesh
 
 from core.grasps.batch import Grasps
 from core.grasps.request import GraspRequest
-from core.hand.articulation import squeeze
+from core.hand.squeeze import squeeze
 from core.metrics.strict import strict_measures
 from core.objects import prepare_object
 from core.progress import Progress, Stopped

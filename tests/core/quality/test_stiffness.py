@@ -12,7 +12,7 @@ import trimesh
 
 from core.dataset.training_grasps import load_training, training_object
 from core.grasps.batch import Grasps
-from core.hand.articulation import SQUEEZE
+from core.hand.squeeze import SQUEEZE
 from core.objects import prepare_object
 from core.quality.stiffness import (
     STIFFNESS,

@@ -100,9 +100,9 @@ def test_frechet_distances_stand_in_the_table(few, tmp_path, monkeypatch):
     """Half of what is held out against the whole; random postures are farther from it."""
     import torch
 
+    from core.dataset.training_grasps import load_training, training_object
     from core.hand import load_hand
     from core.metrics.frechet import grasp_features, held_out_features
-    from core.dataset.training_grasps import load_training, training_object
     from scripts.benchmarks.results import place, table
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -34,16 +34,16 @@ def test_it_tells_seconds_and_m(tmp_path, script, small_products):
                                                (("--to-fit",), (True, True))])
 def test_it_times_what_is_asked_for(given, asked, monkeypatch, small_products):
     timed = []
-    monkeypatch.setattr("core.pipeline.generate.propose", lambda request, method, seed, watch, device, raw: timed.append(
-        (request.fitted, raw)))
+    monkeypatch.setattr("core.pipeline.generate.propose", lambda request, method, seed, watch, device, raw:
+                        timed.append((request.fitted, raw)))
     monkeypatch.setattr("sys.argv", ["benchmarks/speed.py", "--counts", "1", "--repeats", "1", *given])
     speed.main()
     assert set(timed) == {asked}
 
 
 def test_bare_proposals_are_the_networks_alone(monkeypatch, small_products):
-    from core.registry import make_generator
     from core.generators.grasptta import GraspTTA
+    from core.registry import make_generator
 
     network = make_generator("grasptta", "cpu").network
     monkeypatch.setattr(network, "without_fit", network.without_fit)  # given back what the script takes from it
