@@ -7,14 +7,20 @@ import hashlib
 import os
 import sys
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
+
+
+#: what reading an npz raises where it is damaged, or an npy: that is an array, which no `with` can enter
+_DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
@@ -51,6 +57,22 @@ def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], packed: bool = 
     """
     with whole(path) as stream:
         (np.savez_compressed if packed else np.savez)(stream, **arrays)
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz by name; nothing in it is unpickled.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, is damaged or something else.
+    """
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise
+    except _DAMAGED as error:
+        raise ValueError(str(error)) from error
 
 
 def save_bytes(path: str | Path, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 huggingface-hub finds the file and keeps the rules of the hub (addresses, redirects, offline mode, errors). The bytes
 are read here, since its own download gathers 10 MB before it writes and keeps nothing of one that was cut: too coarse
-for files of this size. What has come lies in a cache under the SHA-256 it should have, so that a later call goes on.
+for files of this size. What has come is kept in a cache by the SHA-256 it should have, so that a later call goes on.
 Nothing is sent that names the user: no token, no telemetry.
 """
 
@@ -235,7 +235,7 @@ class _Hub:
             return stream.getvalue()
 
     def _locate(self, file: str) -> tuple[str, int]:
-        """Where a file of the commit lies, and its size in bytes."""
+        """The address of a file of the commit, and its size in bytes."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         if not any(is_inside(file, ending) for ending in ENDINGS):
@@ -276,7 +276,8 @@ class _Hub:
 
     def _stream(self, address: str, stream: BinaryIO, size: int, report: Callable[[int], None]) -> None:
         """Reads on from where `stream` ends, up to `size` bytes; ValueError for more."""
-        from huggingface_hub.utils import hf_raise_for_status
+        # documented to be there, but not among the package's exports
+        from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
         done = stream.tell()
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})

@@ -10,7 +10,7 @@ not know are passed over, so that a newer add-on may speak to an older engine.
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from core.units import HAND_LENGTH
 
 Message = dict[str, Any]
 Arrays = dict[str, np.ndarray]
-Read = TypeVar("Read", bound="Request")
 
 
 def told(doc: str, default: Any = None) -> Any:
@@ -47,7 +46,7 @@ class Request:
     type: ClassVar[str]
 
     @classmethod
-    def read(cls: type[Read], message: Message, arrays: Arrays) -> Read:
+    def read(cls, message: Message, arrays: Arrays) -> Self:
         """The request of a message and its arrays.
 
         Raises:

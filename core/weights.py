@@ -1,8 +1,8 @@
 """Which trained weights there are, where they are, and that they are what they should be.
 
 `weights/index.json` names each file with its size and SHA-256; a file that does not match is not loaded. What is
-fetched from the hub (core/hub.py) lies in a folder of the user, with an index of its own for names that the project
-does not have. A name of the project stands there, too, for the bytes that the project's index names.
+fetched from the hub (core/hub.py) is in a folder of the user's, with an index of its own for names that the project
+does not have. Fetched weights of a name that the project has are those that its index names.
 """
 
 from __future__ import annotations

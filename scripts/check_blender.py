@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -42,14 +43,15 @@ RELEASES: Final = {
 }
 
 
-def blender_suite(version: str, engine: Path, environments: Path = ENVIRONMENTS, pytest: tuple[str, ...] = ()) -> Suite:
+def blender_suite(version: str, engine: Path, environments: Path = ENVIRONMENTS,
+                  selection: Sequence[str] = ()) -> Suite:
     """The add-on's tests in one Blender.
 
     Args:
         version: a key of `RELEASES`.
         engine: the Python of the engine behind them.
         environments: the folder in which its environment is made or found again.
-        pytest: more arguments for pytest.
+        selection: more arguments for pytest.
 
     Returns:
         The suite, which makes its environment when it is run.
@@ -58,7 +60,7 @@ def blender_suite(version: str, engine: Path, environments: Path = ENVIRONMENTS,
     packages = (f"bpy=={release.bpy}", release.numpy, pinned("pytest"))
     folder = environments / f"bpy{version.replace('.', '')}"
     return Suite(f"Blender {release.bpy}", partial(ready_environment, folder, packages, release.python),
-                 ("tests/grasp_addon", *pytest), variables={"GRASP_ENGINE_PYTHON": str(engine)})
+                 ("tests/grasp_addon",), selection=selection, variables={"GRASP_ENGINE_PYTHON": str(engine)})
 
 
 def main() -> int:
@@ -71,7 +73,7 @@ def main() -> int:
     parser.add_argument("pytest", nargs="*", help="more arguments for pytest, after --")
     options = parser.parse_args()
     engine = options.engine or ready_environment(ROOT / ".venv")
-    suites = [blender_suite(version, engine, options.environments.resolve(), tuple(options.pytest))
+    suites = [blender_suite(version, engine, options.environments.resolve(), options.pytest)
               for version in options.versions]
     counts = run_all(suites, options.jobs)
     print(counts)

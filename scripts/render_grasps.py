@@ -218,7 +218,7 @@ def main() -> int:
 
     import trimesh
 
-    mesh = trimesh.load(options.mesh, force="mesh", process=False)
+    mesh = trimesh.load_mesh(options.mesh, process=False)
     with np.load(options.grasps, allow_pickle=False) as file:
         grasps = dict(file)
     count = len(grasps["vertices"]) if options.count is None else options.count
@@ -226,8 +226,8 @@ def main() -> int:
         print(f"{options.grasps} holds no grasps.", file=sys.stderr)
         return 1
     captions = [
-        f"{number + 1} {kind}  {score:.2f}"
-        for number, (kind, score) in enumerate(zip(grasps["type"][:count], grasps["score"][:count]))
+        f"{number + 1} {grasp_type}  {score:.2f}"
+        for number, (grasp_type, score) in enumerate(zip(grasps["type"][:count], grasps["score"][:count]))
     ]
     render_sheet(
         options.sheet, mesh.vertices, mesh.faces, grasps["vertices"][:count], grasps["faces"],

@@ -25,6 +25,8 @@ from scripts.environment import single_threaded
 TOGETHER: Final = 2
 #: seconds between two reports on a terminal, where a line replaces the one before, and elsewhere
 PAUSES: Final = (1.0, 10.0)
+#: pytest's exit status when it found none
+NO_TESTS: Final = 5
 
 # bpy 4.2's wheel crashes while Python ends, once a property group with any Python callback was registered.
 _PYTEST: Final = "import os, pytest, sys; code = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(code)"
@@ -56,6 +58,7 @@ class Suite:
         python: makes ready, where that is needed, and gives the interpreter; it may take minutes.
         arguments: pytest's, or with `module` that module's.
         module: run as `python -m`; None for pytest.
+        selection: more arguments of pytest, after which there may be no tests left.
         variables: of the environment, beside the ones there are.
         done: how many tests have ended.
         of: how many there are, as far as is known.
@@ -66,6 +69,7 @@ class Suite:
     python: Callable[[], str | Path]
     arguments: Sequence[str]
     module: str | None = None
+    selection: Sequence[str] = ()
     variables: dict[str, str] = field(default_factory=dict)
     done: int = 0
     of: int = 0
@@ -96,11 +100,12 @@ class Suite:
         report = folder / f"{re.sub(r'[^A-Za-z0-9]', '_', self.name)}.xml"
         command = [python, "-m", self.module, *self.arguments] if self.module else [
             python, "-c", _PYTEST, "-c", "tests/pytest.ini", "--rootdir", ".", "-vv",
-            "-o", "console_output_style=count", f"--junitxml={report}", *self.arguments]
+            "-o", "console_output_style=count", f"--junitxml={report}", *self.arguments, *self.selection]
         said = []
         child = subprocess.Popen(command, cwd=ROOT, env={**single_threaded(), **self.variables}, text=True,
                                  encoding="utf-8", errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         with child:
+            assert child.stdout is not None, "it is a pipe"
             self.stage = "runs"
             for line in child.stdout:
                 ended = _ENDED.match(line)
@@ -112,7 +117,8 @@ class Suite:
         if self.module:
             return "".join(said), Counts(failed=int(child.returncode != 0))
         counts = count(report)
-        if child.returncode and not counts.failed:
+        is_empty = child.returncode == NO_TESTS and self.selection
+        if child.returncode and not counts.failed and not is_empty:
             counts = counts._replace(failed=1)  # the process died, or found no tests
         return "".join(said), counts
 
@@ -121,10 +127,11 @@ def count(report: Path) -> Counts:
     """The counts of a JUnit report; a missing one is one failure."""
     if not report.exists():
         return Counts(failed=1)
-    suite = ElementTree.parse(report).getroot().find("testsuite")
-    tests, skipped = int(suite.get("tests")), int(suite.get("skipped"))
-    failed = int(suite.get("failures")) + int(suite.get("errors"))
-    return Counts(tests - failed - skipped, failed, skipped)
+    counted = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for suite in ElementTree.parse(report).iter("testsuite"):
+        counted = {name: number + int(suite.attrib[name]) for name, number in counted.items()}
+    failed = counted["failures"] + counted["errors"]
+    return Counts(counted["tests"] - failed - counted["skipped"], failed, counted["skipped"])
 
 
 def run_all(suites: Sequence[Suite], together: int = TOGETHER) -> Counts:

@@ -18,13 +18,17 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
 
+if TYPE_CHECKING:
+    from core.hand import HandModel
+
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
-_HANDS: dict[str, object] = {}
+_HANDS: dict[str, HandModel] = {}
 
 
 def work(job: dict) -> dict:
@@ -41,7 +45,7 @@ def work(job: dict) -> dict:
 
     torch.set_num_threads(1)
     task, begin = Task(*job["task"]), time.perf_counter()
-    record = {"name": task.name, "count": 0, "error": ""}
+    record: dict[str, Any] = {"name": task.name, "count": 0, "error": ""}
     try:
         if "hand" not in _HANDS:
             _HANDS["hand"] = load_hand()

@@ -13,21 +13,27 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
-from scripts.check_blender import ENVIRONMENTS, RELEASES, blender_suite
+from scripts.check_blender import RELEASES, blender_suite
 from scripts.check_python import VERSIONS, python_suite
 from scripts.environment import ready_environment
 from scripts.suites import Suite, run_all
 
-# Each in a process of its own, for the add-on's tests import bpy, which core's must do without; the longest first.
-SUITES = {
-    "core": ["tests", "--ignore=tests/grasp_addon", "--ignore=tests/scripts"],
-    "grasp_addon": ["tests/grasp_addon"],
-    "scripts": ["tests/scripts"],
-}
+#: Folders of tests that take longest, the longest first, and what is left of core's and all others' tests. Each is a
+#: process of its own, for two at a time to be busy to the end; the add-on's import bpy, which core's must do without.
+FOLDERS: Final = ("scripts", "grasp_addon", "core/generators", "core/synthesis", "core/fitting")
+CORE_FILES: Final = "tests/core/test_*.py"
+
+
+def paths() -> dict[str, list[str]]:
+    """Name of a suite -> pytest's arguments; together they are all tests."""
+    core = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob(CORE_FILES))]
+    rest = ["tests", f"--ignore-glob={ROOT / CORE_FILES}", *(f"--ignore=tests/{folder}" for folder in FOLDERS)]
+    return {**{folder: [f"tests/{folder}"] for folder in FOLDERS}, "core": core, "rest": rest}
 
 
 def main() -> int:
@@ -41,11 +47,11 @@ def main() -> int:
     options = parser.parse_args()
     begin = time.monotonic()
     python = ready_environment(options.venv.resolve())
-    suites = [Suite(name, lambda: python, (*paths, *options.pytest)) for name, paths in SUITES.items()]
-    suites += [blender_suite(version, python, ENVIRONMENTS, tuple(options.pytest)) for version in options.blender]
+    suites = [Suite(name, lambda: python, tests, selection=options.pytest) for name, tests in paths().items()]
+    suites += [blender_suite(version, python, selection=options.pytest) for version in options.blender]
     suites += [python_suite(version) for version in options.python]
-    suites += [Suite("ruff", lambda: python, ("check", "."), module="ruff"),
-               Suite("mypy", lambda: python, (), module="mypy")]
+    suites += [Suite("mypy", lambda: python, ("core", "grasp_addon", "scripts"), module="mypy"),
+               Suite("ruff", lambda: python, ("check", "."), module="ruff")]
     counts = run_all(suites)
     print(f"All of it took {time.monotonic() - begin:.0f} s")
     print(counts)

@@ -1,4 +1,4 @@
-"""What the window would show of a generator at work, for the scripts that time one."""
+"""When a generator shows its first grasp, for the scripts that time one."""
 
 from __future__ import annotations
 

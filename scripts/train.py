@@ -1,8 +1,8 @@
 """Trains a generator: `python scripts/train.py NAME --out FOLDER [--seconds S] [--scale X] [--store]`.
 
-It goes on where it was. What is trained on is kept as `windows.npz` beside FOLDER's checkpoints; making it needs the
-mesh libraries, reading it does not. --store writes the weights into weights/NAME, in half precision, with their hash
-and a card.
+It goes on where it was. The training data (local point clouds and their grasps) are kept as `windows.npz` beside
+FOLDER's checkpoints; making them needs the mesh libraries, reading them does not. --store writes the weights into
+weights/NAME, in half precision, with their hash and a card.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--training", type=Path, default=ROOT / "weights" / "training" / "grasps.npz")
-    parser.add_argument("--windows", type=Path, help="kept windows; FOLDER/windows.npz when left out")
+    parser.add_argument("--windows", type=Path, help="kept training data; FOLDER/windows.npz when left out")
     parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long; the same command goes on")
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps of every stage")
@@ -43,33 +43,33 @@ def main() -> int:
     from core.weights import store_weights
 
     if options.name not in TRAINED:
-        parser.error(f"there is no recipe '{options.name}': use one of {', '.join(TRAINED)}")
+        parser.error(f"there is no training of '{options.name}': use one of {', '.join(TRAINED)}")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     hand = load_hand()
     options.out.mkdir(parents=True, exist_ok=True)
 
-    said = -1
+    printed = -1
 
-    def tell(fraction: float, stage: str) -> None:
-        nonlocal said
-        if int(20 * fraction) > said:
-            said = int(20 * fraction)
+    def report(fraction: float, stage: str) -> None:
+        nonlocal printed
+        if int(20 * fraction) > printed:
+            printed = int(20 * fraction)
             print(f"{stage}: {100 * fraction:.0f} %", flush=True)
 
-    windows = load_training_data(options.training, options.windows or options.out / "windows.npz", hand,
-                                 options.cache, Progress(tell))
-    print(f"{len(windows.rows('train'))} grasps to train on, {len(windows.names)} objects, "
+    data = load_training_data(options.training, options.windows or options.out / "windows.npz", hand,
+                              options.cache, Progress(report))
+    print(f"{len(data.rows('train'))} grasps to train on, {len(data.names)} objects, "
           f"{time.monotonic() - begin:.0f} s", flush=True)
-    recipe = training_config(options.name, options.scale)
-    count = sum(parameter.numel() for parameter in recipe.network.parameters())
+    config = training_config(options.name, options.scale)
+    count = sum(parameter.numel() for parameter in config.network.parameters())
     print(f"{options.name}: {count / 1e6:.2f} M weights", flush=True)
-    done = run(recipe, windows, hand, options.out, options.seconds - (time.monotonic() - begin),
+    done = run(config, data, hand, options.out, options.seconds - (time.monotonic() - begin),
                lambda line: print(line, flush=True), options.device)
     if done and options.store:
-        path = store_weights(options.name, recipe.network)
+        path = store_weights(options.name, config.network)
         command = f"python scripts/train.py {options.name} --out FOLDER --scale {options.scale:g} --store"
-        write_card(path.with_name("README.md"), options.name, recipe, windows, options.training, options.out, command)
+        write_card(path.with_name("README.md"), options.name, config, data, options.training, options.out, command)
         print(path)
     return 0 if done else 3
 

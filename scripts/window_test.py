@@ -5,7 +5,7 @@ r"""Drives a real Blender in its window as an animator would, and takes screensh
 
 Builds the zip, installs it into an empty Blender, sets the engine in the preferences, selects a mesh, clicks Generate
 Grasps, watches, scrubs, bakes at two frames and undoes; then adds a hand, poses it, presses Refine Grasp and undoes.
-`--engine made` rehearses with the tests' made-up hand.
+`--engine made` rehearses with the tests' fake engine.
 Screenshots need ImageMagick's `import` beside Blender. Exit status 0 when every step held.
 """
 
@@ -137,11 +137,11 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     grasp_addon = sys.modules[f"{MODULE}.grasp_addon"]
     if setup["engine"] == "made":
         sys.path[:0] = [setup["root"], str(Path(setup["root"], "tests", "grasp_addon"))]
-        from made_hand import SlowEngine
+        from fake_engine import SlowEngine
 
         made = SlowEngine()
-        grasp_addon.engine_link.client = lambda *_: made
-        grasp_addon.preferences.engine_command = lambda _context: (["made"], {})
+        grasp_addon.engine.session.client = lambda *_: made
+        grasp_addon.engine.command.engine_command = lambda _context: (["made"], {})
     else:
         key("ESC")  # the splash screen
         yield 0.5
@@ -190,39 +190,39 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
 
     # The button is looked for downwards, with real clicks.
     _, ui = view("UI")
-    asking = grasp_addon.asking
+    status = grasp_addon.operators.mixins.status
     unit = 20 * bpy.context.preferences.system.ui_scale
     for row in (12.7 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
         hover(ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.3
         click(ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.5
-        if asking.status.work or grasp_addon.scrub.rigs():
+        if status.job or grasp_addon.rig.hands.rigs():
             report["button_row"] = round(row, 1)
             break
-    step("a click on Generate Grasps starts it", asking.status.work is not None)
+    step("a click on Generate Grasps starts it", status.job is not None)
     bpy.context.scene.grasp.count = 8
     shown, until = False, time.monotonic() + 150
-    while asking.status.work and time.monotonic() < until:
-        if not shown and len(asking.status.work.found) >= 2:
+    while status.job and time.monotonic() < until:
+        if not shown and len(status.job.found) >= 2:
             yield 0.4
             shot(setup, "2_progress")
             shown = True
         yield 0.3
     step("candidates were shown while it worked", shown)
-    rigs = grasp_addon.scrub.rigs()
+    rigs = grasp_addon.rig.hands.rigs()
     step("a hand with candidates came", len(rigs) == 1 and len(rigs[0].grasp.candidates) > 0)
     yield 1.0
     shot(setup, "3_result")
     press(bpy.ops.grasp.show, direction="NEXT")
     yield 1.0
-    step("the next candidate is shown", grasp_addon.scrub.shown(grasp_addon.scrub.rigs()[0]) == 2)
+    step("the next candidate is shown", grasp_addon.rig.hands.shown_candidate(grasp_addon.rig.hands.rigs()[0]) == 2)
     shot(setup, "4_scrubbed")
     press(bpy.ops.grasp.bake)
     bpy.context.scene.frame_set(30)
     press(bpy.ops.grasp.show, candidate=3)
     press(bpy.ops.grasp.bake)
-    rig = grasp_addon.scrub.rigs()[0]
+    rig = grasp_addon.rig.hands.rigs()[0]
     for item in bpy.context.selected_objects:
         item.select_set(False)
     rig.select_set(True)
@@ -232,7 +232,7 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     yield 1.5
     shot(setup, "5_baked")
     bpy.context.scene.frame_set(15)
-    step("keys at both frames", {round(p.co.x) for c in grasp_addon.animation.curves(rig)
+    step("keys at both frames", {round(p.co.x) for c in grasp_addon.rig.animation.fcurves(rig)
                                  for p in c.keyframe_points} == {1, 30})
     baked = {entry.number for entry in rig.grasp.candidates if entry.baked}
     step("the two that were baked say so", len(baked) == 2)
@@ -245,29 +245,29 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     bpy.context.scene.grasp.count, bpy.context.scene.grasp.seed = 64, 1
     press(bpy.ops.grasp.generate)
     until = time.monotonic() + 60
-    while not (asking.status.work and len(asking.status.work.found) >= 2) and time.monotonic() < until:
+    while not (status.job and len(status.job.found) >= 2) and time.monotonic() < until:
         yield 0.2
-    found = asking.status.work
+    found = status.job
     asked = time.monotonic()
     key("ESC")
-    while asking.status.work and time.monotonic() < asked + 20:
+    while status.job and time.monotonic() < asked + 20:
         yield 0.05
     report["escape_s"] = round(time.monotonic() - asked, 2)
     step("ESC stops within two seconds of the window", report["escape_s"] < 2.0)
-    rig = grasp_addon.scrub.rigs()[0]
+    rig = grasp_addon.rig.hands.rigs()[0]
     step("what was baked is kept", baked <= {entry.number for entry in rig.grasp.candidates})
     step("and what came is there", len(rig.grasp.candidates) == 2 + len(found.found) < 64)
     yield 1.0
-    step("the best of the new ones is looked at", grasp_addon.scrub.shown(rig) == 3 and rig.grasp.looking)
+    step("the best of the new ones is looked at", grasp_addon.rig.hands.shown_candidate(rig) == 3 and rig.grasp.looking)
     shot(setup, "6_stopped")
     for _ in range(30):
-        if not grasp_addon.scrub.rigs():
+        if not grasp_addon.rig.hands.rigs():
             break
         key("Z", ctrl=True)
         yield 0.4
     yield 0.5
     shot(setup, "7_undone")
-    step("undo takes the hand away", not grasp_addon.scrub.rigs())
+    step("undo takes the hand away", not grasp_addon.rig.hands.rigs())
     step("and leaves the objects", {"Can", "Mug"} <= set(bpy.data.objects.keys()))
     yield from refine(bpy, setup, step, press, key, view, grasp_addon)
 
@@ -276,20 +276,20 @@ def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, gr
     """A hand is added, posed at the can and refined; its contact is looked at, and the refining undone."""
     import mathutils
 
-    status, scrub = grasp_addon.asking.status, grasp_addon.scrub
+    status, hands = grasp_addon.operators.mixins.status, grasp_addon.rig.hands
     bpy.data.objects["Mug"].hide_set(True)
     can = bpy.data.objects["Can"]
     bpy.ops.object.select_all(action="DESELECT")
     bpy.context.scene.grasp.count = 6
     press(bpy.ops.grasp.add_hand)
     yield 1.0
-    rig = scrub.rigs()[0]
+    rig = hands.rigs()[0]
     name = rig.name
     rig.rotation_euler = (1.5708, 0.0, 0.0)  # the fingers point along -y, the thumb up, the palm looks at the can
     rig.location = can.location + mathutils.Vector((-0.008, -0.01, -0.005))
+    bends = {"f_": {"01": 0.6, "02": 0.8, "03": 0.5}, "th": {"01": 0.3, "02": 0.3, "03": 0.3}}
     for bone in rig.pose.bones:
-        bend = {"f_": {"01": 0.6, "02": 0.8, "03": 0.5}, "th": {"01": 0.3, "02": 0.3, "03": 0.3}}
-        bend = bend.get(bone.name[:2], {}).get(bone.name.split(".")[1], 0.0)
+        bend = bends.get(bone.name[:2], {}).get(bone.name.split(".")[1], 0.0)
         bone.rotation_quaternion = mathutils.Quaternion((1, 0, 0), bend)
     can.select_set(True)
     bpy.context.view_layer.objects.active = rig
@@ -301,26 +301,26 @@ def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, gr
     area.spaces.active.region_3d.view_distance = 0.4
     yield 1.5
     shot(setup, "8_posed")
-    posed = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
+    posed = grasp_addon.rig.pose_reader.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
     bpy.context.scene.grasp.method = "jointdiffusion"  # half of the candidates are what it makes of the pose
-    press(bpy.ops.grasp.fit)
-    step("Refine Grasp starts", status.work is not None)
+    press(bpy.ops.grasp.refine)
+    step("Refine Grasp starts", status.job is not None)
     until = time.monotonic() + 120
-    while status.work and time.monotonic() < until:
+    while status.job and time.monotonic() < until:
         yield 0.3
     rig = bpy.data.objects[name]
     step("the pose and candidates around it are on the hand", len(rig.grasp.candidates) > 1
-         and rig.grasp.candidates[0].own and scrub.shown(rig) == 2)
+         and rig.grasp.candidates[0].own and hands.shown_candidate(rig) == 2)
     bpy.context.scene.grasp.show_contact = True
     area.spaces.active.shading.color_type = "VERTEX"
     yield 1.5
     shot(setup, "9_refined")
     press(bpy.ops.grasp.show, direction="NEXT")
     yield 0.5
-    step("the next one is shown", scrub.shown(rig) == 3)
+    step("the next one is shown", hands.shown_candidate(rig) == 3)
     press(bpy.ops.grasp.show, candidate=1)
     yield 0.5
-    shown = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
+    shown = grasp_addon.rig.pose_reader.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
     step("the animator's pose is as it was", abs(shown - posed).max() < 1e-5)
     area.spaces.active.shading.color_type = "MATERIAL"
     yield 1.0
@@ -332,7 +332,7 @@ def refine(bpy: Any, setup: dict, step: Any, press: Any, key: Any, view: Any, gr
         yield 0.4
     yield 0.5
     rig = bpy.data.objects[name]
-    shown = grasp_addon.posed.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
+    shown = grasp_addon.rig.pose_reader.shown_vertices(rig.grasp.mesh, bpy.context.evaluated_depsgraph_get())
     step("undo leaves the posed hand alone", not rig.grasp.candidates and abs(shown - posed).max() < 1e-5)
     shot(setup, "11_undone")
 

@@ -12,7 +12,7 @@ from core.fitting.descent import Stage
 from core.fitting.energy import CONFIG as ENERGY
 from core.fitting.energy import ContactDepth, GraspEnergy
 from core.fitting.hand_points import HandPoints
-from core.hand.articulation import flexion
+from core.hand.squeeze import flexion
 from core.hand.tables import PARTS
 from core.quality.stiffness import STIFFNESS, centre_of_mass, stiffness_at_rest, stiffness_deficit
 

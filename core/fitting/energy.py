@@ -19,7 +19,8 @@ from torch.nn.functional import huber_loss
 
 from core.grasps.batch import Grasps
 from core.grasps.taxonomy import BY_NAME
-from core.hand.skin import SkinRows, vertex_area, vertex_normals
+from core.hand.normals import vertex_normals
+from core.hand.skin import SkinRows, vertex_area
 from core.rotations import matrix_to_axis_angle
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from core.grasps.heading_frame import Frames, frames_of_grasps
-from core.hand.skin import vertex_normals
+from core.hand.normals import vertex_normals
 from core.objects.basis_points import BPS_SIDE, SIDE, basis_lattice
 
 if TYPE_CHECKING:

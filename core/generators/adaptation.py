@@ -24,7 +24,7 @@ from core.generators.contact_losses import (
 )
 from core.generators.hand_parameters import POSE
 from core.generators.nearest import NearestNeighbours
-from core.hand.articulation import flexion
+from core.hand.squeeze import flexion
 from core.parallel import parallel_map
 from core.quality.stiffness import STIFFNESS, stiffness_at_rest, stiffness_deficit
 

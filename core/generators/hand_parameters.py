@@ -132,7 +132,6 @@ class HandNormalizer(nn.Module):
         shape = torch.zeros(10) if betas is None else betas
         if hand.side == "left":
             rotation, pose = rotation * MIRROR, mirror_pose(pose)
-        dofs = hand.dofs_from_pose(pose)
-        dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+        dofs = hand.clamp_dofs(hand.dofs_from_pose(pose))
         shape = shape.to(params).expand(len(params), -1)
         return out_of_frames(hand, frames, rotation, wrist, hand.pose_from_dofs(dofs), shape, method)

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from core.fitting.pose_fit import hands_in_field
 from core.fitting.proposal import Proposal
@@ -19,6 +18,7 @@ from core.generators.conditioning import TYPE_CONDITIONS, Conditioning, conditio
 from core.generators.hand_parameters import HandNormalizer
 from core.generators.local_cloud import POINTS, LocalPointCloud
 from core.generators.place_scorer import PlaceScorer, sample_grasp_points
+from core.generators.training_config import TrainableNetwork
 from core.grasps.heading_frame import LOCAL_RADIUS, frames_of_grasps, mirrored, object_frames
 from core.hand import load_hand
 from core.hand.skin import SkinSample
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from core.progress import Progress
 
 
-class Network(nn.Module):
+class Network(TrainableNetwork):
     """A generator's network with what all of them need: the units of the hand parameters.
 
     Subclasses add their own parts, a loss for each stage of their training, and `propose`. A part's attribute is its

@@ -16,7 +16,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from core.generators.conditioning import TYPE_CONDITIONS, ConditionEmbedding, condition_index, drop_conditions
 from core.generators.local_cloud import PLACE_FEATURES, place_features
 from core.generators.pointnet import perceptron
-from core.generators.training_config import Batch, OptimizerConfig, Stage, Terms, TrainingConfig, scaled
+from core.generators.training_config import (
+    Batch,
+    OptimizerConfig,
+    Stage,
+    Terms,
+    TrainableNetwork,
+    TrainingConfig,
+    scaled,
+)
 from core.grasps.heading_frame import Frames, mirrored, random_frames
 from core.grasps.intents import Purpose
 
@@ -68,7 +76,7 @@ class PlaceConfig:
 PLACES: Final = PlaceConfig()
 
 
-class PlaceScorer(nn.Module):
+class PlaceScorer(TrainableNetwork):
     """log p(place | grasped, conditions) / p(place | uniform), up to a constant; and p(type | place, intent).
 
     Args:
@@ -77,11 +85,9 @@ class PlaceScorer(nn.Module):
 
     Attributes:
         weights: the name of its weights.
-        points: of a local cloud that it looks at: none, it is told features.
     """
 
     weights = "places"
-    points = 0
 
     def __init__(self, width: int = 128, config: PlaceConfig = PLACES) -> None:
         super().__init__()
@@ -172,6 +178,7 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
         logit = logit + config.approach_weight * (frames.axes[:, :, 2] @ -request.approach)
     order = (logit / config.temperature + gumbel_noise(logit.shape, rng)).argsort(descending=True)  # without repeats
     origin, lateral = frames.origin[order], frames.axes[order][:, :, 1]
+    # Greedily, as `core.quality.diversity.distinct`, but a row against all chosen at once: pairs take far longer.
     chosen: list[int] = []
     for row in range(len(order)):
         if len(chosen) == count:

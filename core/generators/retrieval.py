@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from core.files import digest_of, save_arrays
 from core.fitting.proposal import Proposal
 from core.grasps.heading_frame import frames_of_grasps, into_frames, out_of_frames, random_frames, window_features
 from core.progress import Progress
+from core.quality.diversity import distinct
 
 if TYPE_CHECKING:
     from core.dataset.training_grasps import TrainingGrasps
@@ -63,13 +65,11 @@ class Retrieval:
         betas = request.shape
         every = out_of_frames(request.hand, frames, self.rotation[rows], self.wrist[rows], self.hand_pose[rows],
                               betas.expand(len(rows), -1), self.name)
-        # Greedily by how alike they are, no two wrists in one place.
-        chosen: list[int] = []
-        for row in difference.argsort().tolist():
-            if all((every.transl[row] - every.transl[other]).norm() > WRISTS_APART for other in chosen):
-                chosen.append(row)
-            if len(chosen) == request.count:
-                break
+
+        def differ(row: int, other: int) -> bool:
+            return bool((every.transl[row] - every.transl[other]).norm() > WRISTS_APART)
+
+        chosen = list(islice(distinct(difference.argsort().tolist(), differ), request.count))
         kept = torch.tensor(chosen, dtype=torch.long)
         types = tuple(TYPE_NAMES[int(self.type[rows[row]])] for row in chosen)
         progress(1.0, "Done")

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.generators.learned import Network
-    from core.generators.place_scorer import PlaceScorer
     from core.hand.skin import SkinSample
 
 #: what a loss sees of the training grasps, as `core.training.data` makes it: name -> (n, ...)
@@ -21,6 +20,16 @@ Terms: TypeAlias = dict[str, torch.Tensor]
 
 #: points of the local clouds that most of the training sees: with four times as many a step takes twice as long
 COARSE: Final = 256
+
+
+class TrainableNetwork(nn.Module):
+    """A network that is trained on the training grasps.
+
+    Attributes:
+        points: of the local point clouds that it looks at; 0 for none.
+    """
+
+    points: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class TrainingConfig:
         object_frame: it is trained in the papers' frame, and sees the whole object.
     """
 
-    network: Network | PlaceScorer
+    network: TrainableNetwork
     stages: tuple[Stage, ...]
     object_frame: bool = False
 

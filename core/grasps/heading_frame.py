@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-#: metres from the origin within which the object is seen from a frame
+#: metres from a frame's origin within which the object is described in it
 LOCAL_RADIUS: Final = 0.09
 #: metres within which normals are averaged
 SMOOTHING_RADIUS: Final = 0.012

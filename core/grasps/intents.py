@@ -45,11 +45,11 @@ class IntentConfig:
         arm_across: cosine of the forearm's angle to the direction away from the working end, over which it may not lie.
         thumb_side: cosine between the thumb side of the hand and the direction to the working end, at least.
         misalignment: of a hand to the working end (`Purpose.across`), at most.
-        steepest: sine of the steepest that a forearm stands which keeps a thing level: 50 degrees.
+        steepest: sine of the largest angle to the horizontal of a forearm that keeps a thing level: 50 degrees.
         finger: metres, width of the narrowest hole that a finger goes through.
         widest_hole: metres, width of the widest hole that a hand reaches through.
-        apart: metres between the middles of the working end and the rest; nearer ones say nothing of a direction.
-        slender: how many times longer than wide a part is along which a direction is told.
+        apart: metres between the middles of the working end and the rest; of nearer ones the direction is not used.
+        slender: how many times longer than wide a part is whose axis counts as a direction.
         along: cosine between that part's axis and the direction to the working end, at least.
     """
 
@@ -112,8 +112,8 @@ class Purpose:
         trigger: (P,) likewise on a trigger.
         handle: (P,) what belongs in the hand of somebody who uses the object: held in use, left free to hand it over.
         allowed: (P,) where a hand may be placed.
-        toward: (3,) centre of the working end, where it says how a hand lies on what is held; None elsewhere.
-        up: (3,) unit direction that looks up in use, where the object has to be kept level; None elsewhere.
+        toward: (3,) centre of the working end, where the hand's orientation depends on it; None elsewhere.
+        up: (3,) unit direction that is up in use, where the object has to be kept level; None elsewhere.
         reach: metres from the object's origin within which it is lifted.
 
     Raises:
@@ -171,7 +171,7 @@ class Purpose:
         return middle, *torch.linalg.svd(held - middle, full_matrices=False)[1:]
 
     def _toward(self) -> torch.Tensor | None:
-        """(3,) centre of the working end, where it says how a hand lies on what is held."""
+        """(3,) centre of the working end, where the hand's orientation depends on it."""
         if self.intent != "use" or not self.working.any():
             return None
         working, held = self.obj.points[self.working], self.obj.points[self.held | ~self.working]
@@ -204,13 +204,13 @@ class Purpose:
         return allowed
 
     def steep(self, joints: torch.Tensor) -> torch.Tensor:
-        """(N,) how much too steep the forearms of hands (N, 21, 3) stand to keep the thing level, 0 where right."""
+        """(N,) how much too steep the forearms of hands (N, 21, 3) are to keep the object level, 0 where right."""
         if self.up is None:
             return torch.zeros(len(joints))
         return too_steep(joints, self.up)
 
     def across(self, joints: torch.Tensor) -> torch.Tensor:
-        """(N,) how wrongly hands with joints (N, 21, 3) lie to the working end, 0 where right."""
+        """(N,) how wrongly hands with joints (N, 21, 3) are oriented to the working end, 0 where right."""
         if self.toward is None:
             return torch.zeros(len(joints))
         radial, distal = hand_directions(joints)
@@ -223,7 +223,7 @@ class Purpose:
 
     @cached_property
     def in_line(self) -> bool:
-        """Whether the working end lies along what is held (a hammer), not beside it (a saw, a mug)."""
+        """Whether the working end is in line with what is held (a hammer), not beside it (a saw, a mug)."""
         if self.toward is None or not self.held.any():
             return False
         middle, values, axes = self._held_axes
@@ -349,11 +349,11 @@ class Purpose:
 
 
 def too_steep(joints: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """How much too steep hands stand to keep a thing level.
+    """How much too steep hands are to keep an object level.
 
     Args:
         joints: (N, 21, 3).
-        up: (3,) unit direction that looks up.
+        up: (3,) unit direction.
 
     Returns:
         (N,) sine of the fingers' angle to the plane across `up`, less the largest allowed; 0 where it is less.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from core.files import save_arrays
+from core.files import load_arrays, save_arrays
 from core.grasps.batch import Grasps
 from core.grasps.posed import pose_hands
 from core.units import UNITS
@@ -53,11 +52,10 @@ def read_grasps(path: Path, hand: str | None = None, unit: str | None = None) ->
         ValueError: the file holds something else, or is of another hand or unit; the sentence says what.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = load_arrays(path)
     except FileNotFoundError as error:
         raise ValueError(f"There is no file {path}.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path.name} is not a file of grasps, or it is damaged: generate it again.") from error
     wanted = ("global_orient", "hand_pose", "transl", "betas")
     missing = [name for name in wanted if name not in arrays]

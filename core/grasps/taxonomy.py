@@ -1,7 +1,7 @@
 """The grasp types of Feix et al., "The GRASP Taxonomy of Human Grasp Types" (2016), that synthesis makes.
 
-A type knows which skin should touch, on what widths it is used, and how the hand stands to an ideal object of that
-width: its templates, found by `scripts/calibrate_templates.py` on cylinders, spheres, slabs and discs.
+A type names the skin that should touch, the widths on which it is used, and the poses of the hand on ideal objects of
+such widths: its templates, found by `scripts/calibrate_templates.py` on cylinders, spheres, slabs and discs.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ BY_NAME: Final = {grasp_type.name: grasp_type for grasp_type in TYPES}
 
 @dataclass(frozen=True)
 class Template:
-    """How a right hand stands to an ideal body: everything in the hand's frame, its wrist at the origin, metres.
+    """A right hand's pose on an ideal body: everything in the hand's frame, its wrist at the origin, metres.
 
     Attributes:
         width: the body's width.

@@ -1,4 +1,4 @@
-"""Twenty-one degrees of freedom of a hand, and the 45 axis-angle numbers of MANO they stand for.
+"""Twenty-one degrees of freedom of a hand, and MANO's 45 axis-angle numbers for them.
 
 Every joint has an anatomical frame taken from the hand's own rest joints (MANO's template axes, right
 hand): b along the bone toward the wrist, l the flexion axis, u = l x b away from the palm.
@@ -11,15 +11,11 @@ So the thumb's twist turns the plane in which it spreads: twist and spread toget
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import numpy as np
 import torch
 
 from core.rotations import cross_matrix
-
-if TYPE_CHECKING:
-    from core.hand.model import HandModel
 
 #: first joint of each finger's chain in MANO's order
 FIRST_JOINT: Final = {"thumb": 13, "index": 1, "middle": 4, "ring": 10, "little": 7}
@@ -35,7 +31,7 @@ DOF_NAMES: Final = (
 
 _SPREAD_DEGREES: Final = {"index": (-20, 20), "middle": (-30, 20), "ring": (-30, 20), "little": (-40, 20)}
 _THUMB_DEGREES: Final = ((-45, 45), (-15, 60), (-10, 60), (-10, 55), (-15, 80))
-#: the hand as it hangs: degrees, MCP bend, spread, PIP, DIP of four fingers, then the thumb's five
+#: the relaxed hand: degrees, MCP bend, spread, PIP, DIP of four fingers, then the thumb's five
 _RELAXED_DEGREES: Final = (
     18, 2, 26, 12,
     24, 0, 32, 15,
@@ -44,7 +40,7 @@ _RELAXED_DEGREES: Final = (
     12, 22, 8, 10, 14,
 )  # fmt: skip
 
-#: a loose fist, the thumb across the index; found by search, no finger through another
+#: a relaxed fist, the thumb across the index; found by search, no finger through another
 _FIST_DEGREES: Final = (
     68, 6, 95, 47,
     72, 2, 90, 50,
@@ -180,7 +176,7 @@ def rotation_axes(frames: torch.Tensor) -> torch.Tensor:
 
 
 def rotations_from_dofs(dofs: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """The rotations of the joints, without the way through axis-angle; differentiable.
+    """The rotations of the joints, not by way of axis-angle; differentiable.
 
     Args:
         dofs: (B, 21) radians, in the order of `DOF_NAMES`.
@@ -230,49 +226,11 @@ def dofs_from_pose(pose: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 
 
 def mirror_pose(vectors: torch.Tensor) -> torch.Tensor:
-    """Axis-angle vectors (B, 3 n), radians, of the other hand: the same gesture seen in a mirror across x."""
+    """Axis-angle vectors (B, 3 n), radians, of the other hand: the same gesture mirrored across x."""
     return (vectors.view(len(vectors), -1, 3) * vectors.new_tensor([1.0, -1.0, -1.0])).view(vectors.shape)
 
 
-#: degrees of flexion added at knuckles, and at the middle joints and the thumb's last
-SQUEEZE: Final = (2.0, 1.4)
 
 
-def squeeze(hand: HandModel, hand_pose: torch.Tensor, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
-    """Poses with more flexion, added before the pose's own rotation, so that what is no flexion stays as it is.
-
-    Args:
-        hand: the hand, of either side.
-        hand_pose: (N, 45) axis-angle radians.
-        degrees: added at the five MCPs, and at the four PIPs and the thumb's IP.
-
-    Returns:
-        (N, 45) axis-angle radians.
-    """
-    from scipy.spatial.transform import Rotation
-
-    added = flexion(hand, degrees)[None]
-    added_pose = hand.pose_from_dofs(added.to(hand_pose)).detach().cpu().double().numpy().reshape(15, 3)
-    count = len(hand_pose)
-    own = Rotation.from_rotvec(hand_pose.detach().cpu().double().numpy().reshape(-1, 3))
-    squeezed = Rotation.from_rotvec(np.tile(added_pose, (count, 1))) * own
-    return torch.from_numpy(squeezed.as_rotvec().reshape(count, 45)).to(hand_pose)
 
 
-def flexion(hand: HandModel, degrees: tuple[float, float] = SQUEEZE) -> torch.Tensor:
-    """By how much the degrees of freedom grow in a squeeze.
-
-    Args:
-        hand: the hand.
-        degrees: added at the five MCPs, and at the four PIPs and the thumb's IP.
-
-    Returns:
-        (21,) radians, in the order of `DOF_NAMES`.
-    """
-    added = torch.zeros(len(hand.dof_names))
-    for index, name in enumerate(hand.dof_names):
-        if name.endswith("MCP bend"):
-            added[index] = np.deg2rad(degrees[0])
-        elif name.endswith(("PIP bend", "IP bend")) and "DIP" not in name:
-            added[index] = np.deg2rad(degrees[1])
-    return added

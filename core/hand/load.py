@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from core.files import load_arrays
 from core.hand.errors import HandError
 from core.hand.mano_pickle import read_mano_pickle
 from core.hand.model import HandModel
@@ -73,10 +73,10 @@ def _embedded(side: str) -> HandModel:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz, or a sentence."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        return load_arrays(path)
+    except ValueError as error:
         raise HandError(f"{path.name} is damaged or holds what may not be read ({error}).") from error
 
 
@@ -152,7 +152,7 @@ def _close_wrist(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mirrored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The other hand: x turned over, as MANO's left hand is its right one's mirror."""
+    """The other hand: mirrored across x, as MANO's left hand is its right one's mirror image."""
     mirror = np.array([-1.0, 1, 1], np.float32)
     out = dict(arrays)
     out["v_template"] = arrays["v_template"] * mirror

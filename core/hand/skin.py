@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
+from core.hand.normals import vertex_normals
 from core.rotations import axis_angle_to_matrix
 
 if TYPE_CHECKING:
@@ -179,9 +180,3 @@ def vertex_area(hand: HandModel) -> torch.Tensor:
         0, hand.faces.reshape(-1), area.repeat_interleave(3)) * 1e4
 
 
-def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
-    """(V, 3) area-weighted unit normals of a mesh's vertices (V, 3), its triangles (F, 3) outward."""
-    corners = vertices[faces]
-    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = torch.zeros_like(vertices).index_add_(0, faces.reshape(-1), normal.repeat_interleave(3, 0))
-    return torch.nn.functional.normalize(total, dim=1)

@@ -14,7 +14,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from core.hand.articulation import FIRST_JOINT
-from core.hand.skin import vertex_normals
+from core.hand.normals import vertex_normals
 
 FINGERS: Final = tuple(FIRST_JOINT)  # thumb to little
 PARTS: Final = (*FINGERS, "palm")
@@ -126,7 +126,7 @@ def _palm_region(hand: RestHand, normals: np.ndarray) -> np.ndarray:
 
 
 def _cast(origin: np.ndarray, direction: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[int, np.ndarray]:
-    """The first face that a ray from inside leaves through, and the barycentric weights of the place."""
+    """The first face that a ray from inside leaves through, and the barycentric weights of the point."""
     a, b, c = vertices[faces].transpose(1, 0, 2)
     e1, e2, s = b - a, c - a, origin - a
     p = np.cross(direction, e2)
@@ -165,10 +165,10 @@ def _anchors(hand: RestHand, palm: np.ndarray, parts: np.ndarray) -> tuple[np.nd
         for angle in np.deg2rad([0.0, 50.0, -50.0]):
             add(*_cast(middle, -u * np.cos(angle) + across * np.sin(angle), vertices, faces))
     candidates = palm if len(palm) >= 7 else np.flatnonzero(parts == _PALM)
-    places = vertices[candidates]
-    chosen = [candidates[np.linalg.norm(places - places.mean(0), axis=1).argmin()]]
+    positions = vertices[candidates]
+    chosen = [candidates[np.linalg.norm(positions - positions.mean(0), axis=1).argmin()]]
     while len(chosen) < 7:
-        gap = np.linalg.norm(places[:, None] - vertices[chosen], axis=-1).min(1)
+        gap = np.linalg.norm(positions[:, None] - vertices[chosen], axis=-1).min(1)
         chosen.append(candidates[gap.argmax()])
     for vertex in chosen:
         face = int(np.flatnonzero((faces == vertex).any(1))[0])
@@ -205,10 +205,10 @@ def _spheres(hand: RestHand, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     for finger in range(5):
         ends = hand.bone_ends(finger)
         lengths = np.linalg.norm(np.diff(ends, axis=0), axis=1)
-        marks = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.linspace(0.12 * marks[-1], marks[-1] - 0.0065, SPHERES)
-        bone = np.clip(np.searchsorted(marks, places) - 1, 0, 2)
-        share = (places - marks[bone]) / lengths[bone]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        along = np.linspace(0.12 * starts[-1], starts[-1] - 0.0065, SPHERES)
+        bone = np.clip(np.searchsorted(starts, along) - 1, 0, 2)
+        share = (along - starts[bone]) / lengths[bone]
         points = ends[bone] + share[:, None] * (ends[bone + 1] - ends[bone])
         for k in range(3):
             axis = (ends[k + 1] - ends[k]) / lengths[k]
@@ -223,10 +223,11 @@ def _spheres(hand: RestHand, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         sphere_parts += [finger] * SPHERES
     knuckle = joints[4] - joints[0]
     ends = np.array([joints[1], joints[4], joints[10], joints[7]])
-    starts = [joints[0] + s * (end - joints[0]) for s in (0.5, 0.85) for end in ends]
+    palm_points = [joints[0] + s * (end - joints[0]) for s in (0.5, 0.85) for end in ends]
     thumb, next_thumb = joints[13], joints[14]
-    starts += [joints[0] + 0.22 * knuckle, joints[0] + 0.55 * (thumb - joints[0]), 0.45 * thumb + 0.55 * next_thumb]
-    palm = _centre_in_flesh(np.array(starts), mesh_tree, knuckle / np.linalg.norm(knuckle), 0.008)
+    palm_points += [joints[0] + 0.22 * knuckle, joints[0] + 0.55 * (thumb - joints[0]),
+                    0.45 * thumb + 0.55 * next_thumb]
+    palm = _centre_in_flesh(np.array(palm_points), mesh_tree, knuckle / np.linalg.norm(knuckle), 0.008)
     centres.append(palm)
     near = vertex_tree.query(palm, k=24)[1]
     blends.append(weights[near].mean(1))

@@ -33,9 +33,9 @@ def random_wrists(obj: GraspObject, hand: HandModel, count: int, rng: torch.Gene
     rotation = random_rotations(count, rng)
     joints = hand.rest(torch.zeros(1, 10))[1][0]
     palm = 0.5 * (joints[0] + joints[4])
-    place = obj.points[rows] + 0.02 * obj.normals[rows]
+    palm_position = obj.points[rows] + 0.02 * obj.normals[rows]
     # transl is added after a rotation about the wrist
-    transl = place - joints[0] - (rotation @ (palm - joints[0])[:, None])[..., 0]
+    transl = palm_position - joints[0] - (rotation @ (palm - joints[0])[:, None])[..., 0]
     return Grasps(matrix_to_axis_angle(rotation), hand_pose.expand(count, -1).clone(), transl, torch.zeros(count, 10),
                   torch.zeros(count), method="control_random", hand=hand.side)
 
@@ -47,6 +47,6 @@ def of_another(grasps: Grasps, count: int) -> Grasps:
         ValueError: the other object has none.
     """
     if not len(grasps):
-        raise ValueError("The other object has no grasps to take.")
+        raise ValueError("The other object has no grasps.")
     rows = torch.arange(count) % len(grasps)
     return replace(grasps[rows], method="control_other", score=torch.zeros(count))

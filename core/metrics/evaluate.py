@@ -83,8 +83,8 @@ def evaluate(obj: GraspObject, hand: HandModel, grasps: Grasps, protocol: str = 
         paper_means = means(each["paper"]) | diversity([joints], [parameters])
     if protocol != "paper":
         each["strict"] = strict_measures(obj, hand, grasps, progress=progress.sub(0.35, 0.7, "The strict protocol"))
-        for place, friction in enumerate(OTHER_FRICTIONS):
-            begin = 0.7 + 0.1 * place
+        for number, friction in enumerate(OTHER_FRICTIONS):
+            begin = 0.7 + 0.1 * number
             part = progress.sub(begin, begin + 0.1, f"Holding with friction {friction}")
             each["strict"][f"held_{friction}"] = hold_test(obj, hand, grasps, friction=friction, progress=part).held
         strict_means = means({name: value for name, value in each["strict"].items() if name != "parts"})

@@ -7,14 +7,13 @@ that one they come out larger for few grasps: only sets of like size compare.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
-from core.files import digest_of, save_arrays, user_cache
+from core.files import digest_of, load_arrays, save_arrays, user_cache
 from core.progress import Progress
 
 if TYPE_CHECKING:
@@ -84,10 +83,10 @@ def held_out_features(training: str | Path, split: str, hand: HandModel, folder:
     folder = user_cache("frechet") if folder is None else Path(folder)
     path = folder / f"{digest_of(training)}-{hand.digest}-{split}-{VERSION}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {space: stored[space] for space in SPACES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass
+        stored = load_arrays(path)
+        return {space: stored[space] for space in SPACES}
+    except (FileNotFoundError, ValueError, KeyError):
+        pass  # none yet, or damaged
     from core.dataset.training_grasps import load_training, training_object
 
     held = load_training(training).split(split)

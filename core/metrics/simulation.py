@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from core.files import save_arrays, user_cache
+from core.files import load_arrays, save_arrays, user_cache
 
 if TYPE_CHECKING:
     from core.objects import GraspObject
@@ -98,12 +97,12 @@ def displacement(obj: GraspObject, hand_vertices: np.ndarray | None, faces: np.n
                                 restitution=CONFIG.object_restitution, physicsClientId=client)
         for _ in range(CONFIG.steps):
             pybullet.stepSimulation(physicsClientId=client)
-        place, _ = pybullet.getBasePositionAndOrientation(body, physicsClientId=client)
+        position, _ = pybullet.getBasePositionAndOrientation(body, physicsClientId=client)
     except pybullet.error:
         return CONFIG.failed
     finally:
         pybullet.disconnect(client)
-    moved = float(np.linalg.norm(np.asarray(place) - middle))
+    moved = float(np.linalg.norm(np.asarray(position) - middle))
     return moved if np.isfinite(moved) else CONFIG.failed
 
 
@@ -139,9 +138,9 @@ def vhacd_hulls(obj: GraspObject, cache: Path | str | None = None) -> list[np.nd
     settings = hashlib.sha256(repr((VERSION, sorted(HULL_SETTINGS.items()))).encode()).hexdigest()[:8]
     path = folder / f"{obj.digest}-{settings}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return [stored[name] for name in sorted(stored.files)]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        stored = load_arrays(path)
+        return [stored[name] for name in sorted(stored)]
+    except (FileNotFoundError, ValueError):
         pass  # none yet, or damaged
     from vhacdx import compute_vhacd
 

@@ -122,7 +122,7 @@ def _weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarr
     points = vertices[used]
     low = points.min(0)
     step = max(float((points.max(0) - low).max()) * WELD, 1e-12)
-    # Half-way numbers are common in modelled meshes: the odd offset keeps them off the cells' borders.
+    # Round numbers are common in modelled meshes: the odd offset keeps them off the cells' borders.
     cells = np.floor((points - low) / step + 0.38196601).astype(np.int64)
     width = cells.max(0) + 1
     key = (cells[:, 0] * width[1] + cells[:, 1]) * width[2] + cells[:, 2]

@@ -253,9 +253,9 @@ def _around(axis: np.ndarray, number: int) -> np.ndarray:
 def _half_sphere(number: int) -> np.ndarray:
     """Evenly spread unit directions (K, 3), one of each opposite pair (Fibonacci's spiral)."""
     height = (np.arange(number) + 0.5) / number
-    turn = np.pi * (1 + 5**0.5) * np.arange(number)
+    azimuth = np.pi * (1 + 5**0.5) * np.arange(number)
     flat = np.sqrt(1 - height**2)
-    return np.stack([flat * np.cos(turn), flat * np.sin(turn), height], 1)
+    return np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), height], 1)
 
 
 def _tensors(*arrays: np.ndarray, like: torch.Tensor) -> tuple[torch.Tensor, ...]:

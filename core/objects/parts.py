@@ -15,7 +15,7 @@ class Parts:
         names: of the parts.
         of_points: (4096,) int64 index into `names` for each of `GraspObject.points`; -1 where none is named.
         types: grasp types with which the object is used, where somebody has said so.
-        up: unit direction, object frame, that looks up while it is used, where it has to be kept level.
+        up: unit direction, object frame, that is up while it is used, where it has to be kept level.
     """
 
     names: tuple[str, ...]

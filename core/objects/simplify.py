@@ -29,14 +29,14 @@ def simplify_dense(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray,
         return vertices, faces
     corners = vertices[faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    cell = np.sqrt(np.linalg.norm(cross, axis=1).sum() / 2 * 3 / TARGET)
+    side = np.sqrt(np.linalg.norm(cross, axis=1).sum() / 2 * 3 / TARGET)
     normals = np.stack(
         [np.bincount(faces.ravel(), weights=np.repeat(cross[:, i], 3), minlength=len(vertices)) for i in range(3)], 1
     )
     octant = (normals > 0) @ np.array([1, 2, 4])
-    place = np.floor((vertices - vertices.min(0)) / cell + 0.38196601).astype(np.int64)
-    width = place.max(0) + 1
-    key = ((place[:, 0] * width[1] + place[:, 1]) * width[2] + place[:, 2]) * 8 + octant
+    cell = np.floor((vertices - vertices.min(0)) / side + 0.38196601).astype(np.int64)
+    width = cell.max(0) + 1
+    key = ((cell[:, 0] * width[1] + cell[:, 1]) * width[2] + cell[:, 2]) * 8 + octant
     _, cluster, counts = np.unique(key, return_inverse=True, return_counts=True)
     cluster = cluster.reshape(-1)
     mean = np.stack([np.bincount(cluster, weights=vertices[:, i]) for i in range(3)], 1) / counts[:, None]

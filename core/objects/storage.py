@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from core.files import save_arrays
+from core.files import load_arrays, save_arrays
 from core.objects.errors import ObjectError
 from core.objects.grasp_object import GraspObject
 from core.objects.grid import DistanceGrid
@@ -48,28 +47,20 @@ def load_object(path: str | Path) -> GraspObject:
     """
     path = Path(path)
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            grid = DistanceGrid(
-                torch.from_numpy(stored["grid_values"]),
-                torch.from_numpy(stored["grid_origin"]),
-                float(stored["grid_spacing"]),
-            )
-            parts = None
-            if "part_names" in stored:
-                parts = Parts(tuple(stored["part_names"].tolist()), torch.from_numpy(stored["part_of_points"]),
-                              tuple(stored["part_types"].tolist()),
-                              # Objects stored by earlier versions say nothing of it.
-                              tuple(stored["part_up"].tolist()) or None if "part_up" in stored else None)
-            tensors: dict[str, Any] = {name: torch.from_numpy(stored[name]) for name in TENSORS}
-            plain: dict[str, Any] = {name: convert(stored[name].item()) for name, convert in PLAIN.items()}
-            return GraspObject(
-                **tensors,
-                **plain,
-                centroid=stored["centroid"],
-                grid=grid,
-                parts=parts,
-            )
+        stored = load_arrays(path)
+        tensors: dict[str, Any] = {name: torch.from_numpy(stored[name]) for name in TENSORS}
+        plain: dict[str, Any] = {name: convert(stored[name].item()) for name, convert in PLAIN.items()}
+        grid = DistanceGrid(
+            torch.from_numpy(stored["grid_values"]), torch.from_numpy(stored["grid_origin"]),
+            float(stored["grid_spacing"]))
+        parts = None
+        if "part_names" in stored:
+            parts = Parts(tuple(stored["part_names"].tolist()), torch.from_numpy(stored["part_of_points"]),
+                          tuple(stored["part_types"].tolist()),
+                          # Objects stored by earlier versions say nothing of it.
+                          tuple(stored["part_up"].tolist()) or None if "part_up" in stored else None)
+        return GraspObject(**tensors, **plain, centroid=stored["centroid"], grid=grid, parts=parts)
     except FileNotFoundError as error:
         raise ObjectError(f"There is no file {path}.") from error
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise ObjectError(f"{path.name} is not a prepared object, or it is damaged: prepare the mesh again.") from error

@@ -80,7 +80,8 @@ def rank_by_stiffness(request: GraspRequest, proposed: Grasps, count: int) -> to
     worth, less = stiffness.clamp_min(1e-6).log(), math.log(SELECTION.repeated_type)
     names = sorted(set(proposed.type))
     grasp_type = torch.tensor([names.index(name) for name in proposed.type], dtype=torch.long)
-    near, taken = torch.zeros(len(stiffness), dtype=torch.bool), []
+    near = torch.zeros(len(stiffness), dtype=torch.bool)
+    taken: list[int] = []
     while len(taken) < min(count, len(stiffness)):
         unlike = worth.masked_fill(near, -math.inf)
         row = int((unlike if unlike.isfinite().any() else worth).argmax())

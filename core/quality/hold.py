@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from core.hand.articulation import squeeze
+from core.hand.squeeze import squeeze
 from core.progress import Progress
 from core.quality.convex_decomposition import ConvexPieces, convex_pieces
 
@@ -104,7 +104,7 @@ def hold_test(
 ) -> HoldResult:
     """Tests whether N grasps hold: 0.2 s without gravity, then 1.2 s of gravity each way from that state.
 
-    The hand is one fixed convex body for each of its sixteen bones, squeezed (`core.hand.articulation.squeeze`); the
+    The hand is one fixed convex body for each of its sixteen bones, squeezed (`core.hand.squeeze.squeeze`); the
     object its convex pieces, 0.2 kg of uniform density. A dropped object ends its test at once.
 
     Args:

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.hand.articulation import squeeze
-from core.hand.skin import vertex_area, vertex_normals
+from core.hand.normals import vertex_normals
+from core.hand.skin import vertex_area
+from core.hand.squeeze import squeeze
 from core.quality.bones import bones_crossing
 from core.rotations import cross_matrix
 
@@ -42,7 +43,7 @@ class StiffnessConfig:
     """The numbers of the model.
 
     Attributes:
-        closing_degrees: by which fingers close, as `core.hand.articulation.squeeze` takes them; more than in the hold
+        closing_degrees: by which fingers close, as `core.hand.squeeze.squeeze` takes them; more than in the hold
             test, for proposals do not touch yet.
         blocked: factor of a proposal's stiffness for each bone in the object: flesh behind a wall cannot close on it.
         pressed_cm: depth beyond which sinking deeper does not count as pressing harder.

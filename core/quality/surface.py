@@ -10,7 +10,8 @@ import torch
 
 from core.grasps.contact import in_contact, touches, touching_parts
 from core.grasps.taxonomy import BY_NAME
-from core.hand.skin import vertex_area, vertex_normals
+from core.hand.normals import vertex_normals
+from core.hand.skin import vertex_area
 from core.quality.bones import bones_crossing
 
 if TYPE_CHECKING:

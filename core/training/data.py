@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -101,8 +101,9 @@ class TrainingData:
 
     def to(self, device: torch.device | str) -> TrainingData:
         """The same on a device."""
-        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)
-                                if field.name != "names"})
+        moved: dict[str, Any] = {field.name: getattr(self, field.name).to(device) for field in fields(self)
+                                 if field.name != "names"}
+        return replace(self, **moved)
 
     def jittered(self, rows: torch.Tensor, rng: torch.Generator) -> Frames:
         """The heading frames of `rows`, moved a little along the surface and turned a little about the normal."""

@@ -46,8 +46,7 @@ def perturbed(hand: HandModel, grasps: Grasps, noise: tuple[float, float, float]
     shift, turn, bend = noise
     basis = synergy_basis()
     angles = bend * torch.randn(count, len(basis), generator=rng) @ basis
-    dofs = hand.dofs_from_pose(grasps.hand_pose) + angles.to(device)
-    dofs = torch.minimum(torch.maximum(dofs, hand.dof_limits[:, 0]), hand.dof_limits[:, 1])
+    dofs = hand.clamp_dofs(hand.dofs_from_pose(grasps.hand_pose) + angles.to(device))
     turned = axis_angle_to_matrix(turn * torch.randn(count, 3, generator=rng)).to(device)
     return replace(grasps, global_orient=matrix_to_axis_angle(turned @ axis_angle_to_matrix(grasps.global_orient)),
                    hand_pose=hand.pose_from_dofs(dofs),

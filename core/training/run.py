@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from core.files import whole
-from core.generators.place_scorer import PlaceScorer
+from core.generators.learned import Network
 from core.grasps.heading_frame import Frames, object_frames
 from core.hand.skin import SkinSample
 from core.training.loop import train
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from core.generators.learned import Network
     from core.generators.training_config import Batch, Stage, Terms, TrainingConfig
     from core.hand import HandModel
     from core.training.data import TrainingData
@@ -49,7 +48,7 @@ def run(config: TrainingConfig, data: TrainingData, hand: HandModel, folder: Pat
     """
     begin = time.monotonic()
     network = config.network
-    if not isinstance(network, PlaceScorer):
+    if isinstance(network, Network):
         fit_units(network, data, hand, config.object_frame)
         keep_units(network, folder)
     network.to(device)
@@ -65,7 +64,7 @@ def run(config: TrainingConfig, data: TrainingData, hand: HandModel, folder: Pat
 
         def batch_of(rows: torch.Tensor, size: int, rng: torch.Generator, stage: Stage = stage) -> Batch:
             some = rows[torch.randint(len(rows), (size,), generator=rng).to(rows.device)]
-            if isinstance(network, PlaceScorer):
+            if not isinstance(network, Network):  # the scorer of grasp points
                 return data.place_batch(some, rng)
             return data.batch(some, hand, network.code, rng, config.points_of(stage), config.object_frame,
                               network.noisy_share)
@@ -78,7 +77,7 @@ def run(config: TrainingConfig, data: TrainingData, hand: HandModel, folder: Pat
             return stage.loss(skin, batch_of(checked, min(CHECKED, len(checked)), rng), rng)
 
         module = torch.nn.ModuleDict(dict(zip(stage.trained, parts, strict=True)))
-        if stage.before is not None and not isinstance(network, PlaceScorer):
+        if stage.before is not None and isinstance(network, Network):
             order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))
             some = rows[order[:BEFORE_STAGE].to(rows.device)]
             frames = data.frames[some]

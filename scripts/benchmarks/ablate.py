@@ -16,7 +16,7 @@ has the second stage of the fit), oriented with how the nearest surface lies bes
 has it, and keypoints_fit and bps_fit with our fit to the exact surface, which takes contacts from the hand.
 
 What rows have in common is trained once. A row's joint error is the mean distance of the 21 joints to those of
-held-out grasps, for hands proposed at the true frame with the true wishes (an auto-encoder's: for the hand it was
+held-out grasps, for hands proposed at the true frame under the true conditions (an auto-encoder's: for the hand it was
 given). The rest is measured as evaluate.py does, of grasps as they come. `adaptation` is no training: the
 shipped GraspTTA with 0, 5, 10 ... steps of test-time adaptation, what a step costs and what it brings.
 """
@@ -33,12 +33,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
 from scripts.benchmarks import evaluate
 from scripts.benchmarks.results import provenance, table
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.generators.fastgrasp import FastGrasp
+    from core.generators.learned import Network
+    from core.generators.training_config import TrainingConfig
+    from core.grasps.batch import Grasps
+    from core.hand import HandModel
+    from core.hand.skin import SkinSample
+    from core.objects import GraspObject
 
 #: held-out grasps of the joint error
 COMPARED = 256
@@ -55,9 +66,12 @@ class Row:
     """One row of a table.
 
     Attributes:
-        table: of which paper, or of what. label: what the row is called. make: its recipe, of the scale.
-        stages: how many of the recipe's are run; all when None. owner, shared: another row and its stages that are this
-            row's too.
+        table: of which paper, or of what.
+        label: what the row is called.
+        make: its training config, of the scale.
+        stages: how many of the config's are run; all when None.
+        owner: another row, of which this one takes stages.
+        shared: those stages, by name.
         rebuilt: true hands through the auto-encoder are measured, not proposals.
         refined: noisy true hands are measured as they are ("none"), as the network's field has them ("field"), with the
             fit to that field and its contacts ("fields"), or with the fit of the hand alone ("fit").
@@ -65,7 +79,7 @@ class Row:
 
     table: str
     label: str
-    make: Callable[[float], Any]
+    make: Callable[[float], TrainingConfig]
     stages: int | None = None
     owner: str = ""
     shared: tuple[str, ...] = ()
@@ -86,7 +100,7 @@ def rows() -> dict[str, Row]:
     fastgrasp = partial(training_config, "fastgrasp", without_fit=AdaptationConfig(), steps=20)
     grasptta = partial(training_config, "grasptta", without_fit=AdaptationConfig())
 
-    def fields(scale: float) -> Any:
+    def fields(scale: float) -> TrainingConfig:
         return jointdiffusion(scale, weight=0.0, oriented=0)
 
     three, joint = "CHOIR, Table 3 (refining perturbed grasps)", ("joint",)
@@ -145,9 +159,9 @@ class Bench:
         self.home = options.out / f"scale_{options.scale:g}_{options.batch}"
         torch.set_num_threads(1)
         self.hand = load_hand()
-        self.windows = load_training_data(options.training, options.windows or options.out / "windows.npz", self.hand,
+        self.data = load_training_data(options.training, options.windows or options.out / "windows.npz", self.hand,
                                     options.cache)
-        self.objects = evaluate.things(self.measured_with(["training"]))
+        self.objects = evaluate.object_loaders(self.measured_with(["training"]))
 
     def measured_with(self, methods: list[str], protocol: str = "paper") -> argparse.Namespace:
         """scripts/benchmarks/evaluate.py's options for rows that lie in folders."""
@@ -171,17 +185,17 @@ class Bench:
         return {row["method"]: row for row in found}
 
 
-def trained(name: str, row: Row, bench: Bench) -> Any:
-    """The row's recipe with its network trained, or None where the time was up before."""
+def trained(name: str, row: Row, bench: Bench) -> TrainingConfig | None:
+    """The row's training config with its network trained, or None where the time was up before."""
     import torch
 
     from core.training.run import run
 
     out = bench.home / "trained"
     torch.manual_seed(0)
-    recipe = row.make(bench.options.scale)
-    stages = tuple(replace(stage, batch=bench.options.batch) for stage in recipe.stages[: row.stages])
-    recipe = replace(recipe, stages=stages)
+    config = row.make(bench.options.scale)
+    stages = tuple(replace(stage, batch=bench.options.batch) for stage in config.stages[: row.stages])
+    config = replace(config, stages=stages)
     (out / name).mkdir(parents=True, exist_ok=True)
     for stage in row.shared:
         for ending in (".pt", ".jsonl"):
@@ -189,11 +203,16 @@ def trained(name: str, row: Row, bench: Bench) -> Any:
                 raise SystemExit(f"{name} shares stages with {row.owner}: give --rows that row too.")
             if not (out / name / f"{stage}{ending}").exists():
                 shutil.copyfile(out / row.owner / f"{stage}{ending}", out / name / f"{stage}{ending}")
-    done = run(recipe, bench.windows, bench.hand, out / name, bench.left(), lambda line: print(f"  {line[:100]}"))
-    return recipe if done else None
+    done = run(config, bench.data, bench.hand, out / name, bench.left(), lambda line: print(f"  {line[:100]}"))
+    return config if done else None
 
 
-def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
+def network_of(config: TrainingConfig) -> Network:
+    """The network of a row's training; no row trains the scorer of places."""
+    return cast("Network", config.network)
+
+
+def joint_error(row: Row, config: TrainingConfig, bench: Bench) -> float:
     """Millimetres, mean over joints and held-out grasps of hands of mean shape."""
     import torch
 
@@ -203,23 +222,23 @@ def joint_error(row: Row, recipe: Any, bench: Bench) -> float:
     from core.hand.skin import SkinSample
     from core.progress import Progress
 
-    windows, hand, network = bench.windows, bench.hand, recipe.network
+    data, hand, network = bench.data, bench.hand, network_of(config)
     rng = torch.Generator().manual_seed(0)
-    held = windows.rows("shape")
-    held = held[windows.grasps.betas[held].abs().sum(1) == 0]
+    held = data.rows("shape")
+    held = held[data.grasps.betas[held].abs().sum(1) == 0]
     held = held[torch.randperm(len(held), generator=rng)[:COMPARED]]
-    truth = windows.grasps[held]
-    frames = object_frames(len(held), rng) if recipe.object_frame else windows.frames[held]
-    of = windows.object[held]
-    cloud = local_cloud(windows.points[of].float(), windows.normals[of].float(), frames, network.points, rng,
-                        math.inf if recipe.object_frame else LOCAL_RADIUS)
+    truth = data.grasps[held]
+    frames = object_frames(len(held), rng) if config.object_frame else data.frames[held]
+    of = data.object[held]
+    scaled = local_cloud(data.points[of].float(), data.normals[of].float(), frames, network.points, rng,
+                         math.inf if config.object_frame else LOCAL_RADIUS)
     skin = SkinSample(hand)
     with torch.no_grad():
         if row.rebuilt:
             params = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
-            seen = LocalPointCloud(cloud, frames.middle(), torch.zeros(len(held)))  # size: our clearance's
-            params = network.propose(Conditioning(seen, windows.grasp_type[held], windows.intent[held], truth.betas,
+            cloud = LocalPointCloud(scaled, frames.middle(), torch.zeros(len(held)))  # no area: no clearance
+            params = network.propose(Conditioning(cloud, data.grasp_type[held], data.intent[held], truth.betas,
                                                   skin, network.without_fit), rng, Progress()).params
         found = network.code.grasps(hand, params, frames, "ablation")
         joints = [hand(**grasps.parameters()).joints for grasps in (found, truth)]
@@ -234,22 +253,22 @@ def made_row(name: str, row: Row, bench: Bench) -> dict | None:
     drawn = list((bench.home / "grasps" / name).rglob("*.npz"))
     if kept.exists() and (row.refined or len(drawn) == len(bench.objects)):
         return json.loads(kept.read_text(encoding="utf-8"))
-    recipe = trained(name, row, bench)
-    if recipe is None:
+    config = trained(name, row, bench)
+    if config is None:
         return None
-    stages = ", ".join(f"{stage.name} {stage.optimizer.steps}" for stage in recipe.stages)
-    made = {"table": row.table, "name": name, "label": row.label, "steps": stages}
+    stages = ", ".join(f"{stage.name} {stage.optimizer.steps}" for stage in config.stages)
+    made: dict[str, Any] = {"table": row.table, "name": name, "label": row.label, "steps": stages}
     if row.refined:
         begin = time.perf_counter()
-        made |= refined(row, recipe, bench)
+        made |= refined(row, config, bench)
         made["seconds"] = (time.perf_counter() - begin) / len(bench.objects)
     else:
-        made |= {"joint_mm": joint_error(row, recipe, bench), "seconds": sampled(name, row, recipe, bench)}
+        made |= {"joint_mm": joint_error(row, config, bench), "seconds": sampled(name, row, config, bench)}
     save_text(kept, json.dumps(made))
     return made
 
 
-def refined(row: Row, recipe: Any, bench: Bench) -> dict:
+def refined(row: Row, config: TrainingConfig, bench: Bench) -> dict:
     """The measures of held-out grasps under the paper's noise, after what the row does to them."""
     import torch
 
@@ -260,30 +279,32 @@ def refined(row: Row, recipe: Any, bench: Bench) -> dict:
     from core.progress import Progress
     from scripts.benchmarks import check_fit
 
-    learned = Learned(recipe.network, PlaceScorer(), "ablation")
+    learned = Learned(network_of(config), PlaceScorer(), "ablation")
 
-    def made(obj: Any, hand: Any, grasps: Any) -> Any:
+    def made(obj: GraspObject, hand: HandModel, grasps: Grasps) -> Grasps:
         if row.refined == "none":
             return grasps
-        found, fields = learned.refine(obj, hand, grasps, torch.Generator().manual_seed(0), Progress())
+        found, field = learned.refine(obj, hand, grasps, torch.Generator().manual_seed(0), Progress())
         if row.refined == "field":
             return found
-        return fit(obj, hand, found, fields=fields if row.refined == "fields" else None, in_fields=True).grasps
+        return fit(obj, hand, found, fields=field if row.refined == "fields" else None, in_fields=True).grasps
 
-    data, everything = load_training(bench.options.training), {}
+    data = load_training(bench.options.training)
+    samples: check_fit.Samples = {}
     for thing, prepare in bench.objects.items():
         mine = data[data.object == data.objects.index(thing)]
         rows = torch.randperm(len(mine), generator=torch.Generator().manual_seed(0))[: bench.options.count]
-        everything[thing] = prepare(), mine[rows.numpy()].grasps(bench.hand)
-    return check_fit.compared(everything, bench.hand, made, 0)
+        samples[thing] = prepare(), mine[rows.numpy()].grasps(bench.hand)
+    return check_fit.compared(samples, bench.hand, made, 0)
 
 
-def rebuilt(network: Any, skin: Any, params: Any) -> Any:
+def rebuilt(network: Network, skin: SkinSample, params: torch.Tensor) -> torch.Tensor:
     """(N, 61) parameters as FastGrasp's auto-encoder gives them back."""
-    return network.autoencoder.decoder(network.autoencoder.encode(skin, network, params))
+    autoencoder = cast("FastGrasp", network).autoencoder
+    return autoencoder.decoder(autoencoder.encode(skin, network, params))
 
 
-def sampled(name: str, row: Row, recipe: Any, bench: Bench) -> float:
+def sampled(name: str, row: Row, config: TrainingConfig, bench: Bench) -> float:
     """Writes the row's grasps on every object; the median of the seconds an object took."""
     import torch
 
@@ -293,21 +314,21 @@ def sampled(name: str, row: Row, recipe: Any, bench: Bench) -> float:
     from core.progress import Progress
     from core.weights import load_weights
 
-    places = PlaceScorer()
-    places.load_state_dict(load_weights("places"))
-    generator = Learned(recipe.network, places, "ablation", object_frame=recipe.object_frame)
+    place_scorer = PlaceScorer()
+    place_scorer.load_state_dict(load_weights(PlaceScorer.weights))
+    generator = Learned(network_of(config), place_scorer, "ablation", object_frame=config.object_frame)
     folder = bench.home / "grasps" / name
 
-    def proposed(thing: str, obj: Any) -> Any:
+    def proposed(thing: str, obj: GraspObject) -> Grasps:
         rng = torch.Generator().manual_seed(0)
         if row.rebuilt:
-            return through_autoencoder(recipe.network, thing, obj, bench)
+            return through_autoencoder(network_of(config), thing, obj, bench)
         return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Progress()).grasps
 
     return write_grasps(folder, bench, proposed)
 
 
-def through_autoencoder(network: Any, thing: str, obj: Any, bench: Bench) -> Any:
+def through_autoencoder(network: Network, thing: str, obj: GraspObject, bench: Bench) -> Grasps:
     """Held-out grasps of an object as the auto-encoder gives them back, each in its heading frame."""
     import torch
 
@@ -324,7 +345,7 @@ def through_autoencoder(network: Any, thing: str, obj: Any, bench: Bench) -> Any
     return network.code.grasps(bench.hand, params, frames, "ablation")
 
 
-def write_grasps(folder: Path, bench: Bench, proposed: Callable[[str, Any], Any]) -> float:
+def write_grasps(folder: Path, bench: Bench, proposed: Callable[[str, GraspObject], Grasps]) -> float:
     """OBJECT.npz for every object, where it is not there; the median of the seconds one took."""
     import numpy as np
 
@@ -359,11 +380,12 @@ def adaptation_curve(bench: Bench) -> list[dict]:
     from core.grasps.request import GraspRequest
     from core.progress import Progress
 
-    names, times = [], {}
+    names: list[str] = []
+    times: dict[str, float] = {}
     for steps in STEPS:
         generator = Learned.load(GraspTTA(without_fit=replace(WITHOUT_FIT, steps=steps)), "grasptta")
 
-        def proposed(thing: str, obj: Any, generator: Any = generator) -> Any:
+        def proposed(thing: str, obj: GraspObject, generator: Learned = generator) -> Grasps:
             rng = torch.Generator().manual_seed(0)
             return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Progress()).grasps
 
@@ -403,7 +425,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=4)
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--training", type=Path, default=evaluate.TRAINING)
-    parser.add_argument("--windows", type=Path, help="kept windows; FOLDER/windows.npz when left out")
+    parser.add_argument("--windows", type=Path, help="kept training data; FOLDER/windows.npz when left out")
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
     options = parser.parse_args()
     from core.files import save_text

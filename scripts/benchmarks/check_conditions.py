@@ -15,12 +15,18 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
-from scripts.timing import Watch
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.grasps.batch import Grasps
+    from core.hand import HandModel
+    from core.objects import GraspObject
 
 NEIGHBOURS, RIGHT_PART = 9, 0.6
 
@@ -28,18 +34,18 @@ NEIGHBOURS, RIGHT_PART = 9, 0.6
 class TypeByNeighbours:
     """Which type a hand's fingers are of, by the training grasps' finger angles."""
 
-    def __init__(self, dofs: Any, types: Any) -> None:
+    def __init__(self, dofs: torch.Tensor, types: torch.Tensor) -> None:
         self.scale = dofs.std(0)
         self.dofs, self.types = dofs / self.scale, types
 
-    def __call__(self, dofs: Any) -> Any:
+    def __call__(self, dofs: torch.Tensor) -> torch.Tensor:
         import torch
 
         near = torch.cdist(dofs / self.scale, self.dofs).topk(NEIGHBOURS, largest=False).indices
         return self.types[near].mode(1).values
 
 
-def right_part(obj: Any, hand: Any, grasps: Any) -> Any:
+def right_part(obj: GraspObject, hand: HandModel, grasps: Grasps) -> torch.Tensor:
     """(N,) bool: at least 60 % of the contact area on the held parts; what touches nothing does not."""
     import torch
 
@@ -47,9 +53,9 @@ def right_part(obj: Any, hand: Any, grasps: Any) -> Any:
     from core.hand.skin import vertex_area
 
     with torch.no_grad():
-        skin = hand(**grasps.parameters()).vertices
-    distance = obj.grid.query(skin)[0]
-    contact = Purpose(obj, "any").contact(skin, distance, vertex_area(hand))
+        hand_vertices = hand(**grasps.parameters()).vertices
+    distance = obj.grid.query(hand_vertices)[0]
+    contact = Purpose(obj, "any").contact(hand_vertices, distance, vertex_area(hand))
     return contact.held >= RIGHT_PART
 
 
@@ -58,7 +64,7 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", required=True, help="a name, or NAME+fit")
     parser.add_argument("--training", type=Path, default=ROOT / "weights" / "training" / "grasps.npz")
     parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
-    parser.add_argument("--count", type=int, default=16, help="grasps of each object and wish")
+    parser.add_argument("--count", type=int, default=16, help="grasps of each object and condition")
     parser.add_argument("--objects", type=int, default=12, help="of each split")
     parser.add_argument("--parts", action="store_true", help="the generator is told the object's parts")
     parser.add_argument("--json", type=Path)
@@ -73,6 +79,7 @@ def main() -> int:
     from core.hand import load_hand
     from core.parallel import use_few_threads
     from core.pipeline.generate import propose
+    from core.progress import Progress
 
     use_few_threads()
     hand, data = load_hand(), load_training(options.training)
@@ -87,22 +94,25 @@ def main() -> int:
         rng = np.random.default_rng(0)
         names = [names[index] for index in rng.permutation(len(names))[: options.objects]]
         for method in options.methods:
-            used, typed, plain = [], [], method.removesuffix("+fit")
+            used: list[torch.Tensor] = []
+            typed: list[torch.Tensor] = []
+            plain = method.removesuffix("+fit")
             for name in names:
                 obj = training_object(name, options.cache)
-                seen = obj if options.parts else replace(obj, parts=None)
+                request = GraspRequest(obj if options.parts else replace(obj, parts=None), hand, options.count,
+                                       fitted=plain != method)
 
-                def grasps_of(method: str = method, plain: str = plain, obj: Any = obj, **wish: str) -> Any:
-                    request = GraspRequest(wish.pop("seen"), hand, options.count, fitted=plain != method, **wish)
-                    found = propose(request, plain, 0, Watch(), raw=True)
+                def grasps_of(request: GraspRequest, method: str = method, plain: str = plain,
+                              obj: GraspObject = obj) -> Grasps:
+                    found = propose(request, plain, 0, Progress(), raw=True)
                     return fit(obj, hand, found).grasps if method.endswith("+fit") else found
 
                 if obj.parts is not None and obj.parts.mask(HELD).any():
-                    used.append(right_part(obj, hand, grasps_of(intent="use", seen=seen)).float())
+                    used.append(right_part(obj, hand, grasps_of(replace(request, intent="use"))).float())
                 here = held_out[held_out.object == data.objects.index(name)]
-                for kind in np.unique(here.type)[:4]:
-                    found = grasps_of(type=TYPE_NAMES[kind], seen=seen)
-                    typed.append((judge(hand.dofs_from_pose(found.hand_pose)) == int(kind)).float())
+                for grasp_type in np.unique(here.type)[:4]:
+                    found = grasps_of(replace(request, type=TYPE_NAMES[grasp_type]))
+                    typed.append((judge(hand.dofs_from_pose(found.hand_pose)) == int(grasp_type)).float())
             rows.append({"method": method, "split": split, "objects": len(names), "use_on_part": mean(used),
                          "use_grasps": int(sum(map(len, used))), "of_type": mean(typed),
                          "type_grasps": int(sum(map(len, typed))), "judge_right": sure})
@@ -112,7 +122,7 @@ def main() -> int:
     return 0
 
 
-def mean(values: list[Any]) -> float | None:
+def mean(values: list[torch.Tensor]) -> float | None:
     import torch
 
     return float(torch.cat(values).mean()) if values else None

@@ -6,9 +6,9 @@
             benchmark        refinement of held-out grasps with the paper's noise: perturbed input, fit alone, and
                              each method that refines, by itself and with the fit
             time             --count candidates, warm: the bare fit, and as `python -m core fit` does it
-            grip             (only where it is named) what tells which of --methods' proposals hold once fitted: the
+            grip             (only where it is named) what predicts which of --methods' proposals hold once fitted: the
                              chance that one that does ranks above one that does not (0.5: nothing; mean over
-                             objects), by the proposal's grip, and by grip and wrench test of the fitted hand
+                             objects), by the proposal's stiffness, and by stiffness and wrench test of the fitted hand
             steps            how many steps of sampling, and how warm, --steps (only where it is named)
     --split shape|family --limit N --count N   of the training objects held out; --meshes FOLDER --limit N real ones
 
@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -34,9 +34,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
-from scripts.timing import Watch
 
 if TYPE_CHECKING:
+    from core.fitting.representation import Choir
+    from core.generators.base import RefiningGenerator
+    from core.generators.field_diffusion import FieldDiffusion
+    from core.generators.learned import Learned
     from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -50,10 +53,10 @@ LARGE, MORE = 1.0, 0.3
 #: mm: by so much more depth it does, too
 DEEPER = 1.0
 
-Things = dict[str, tuple["GraspObject", "Grasps | None"]]
+Samples = dict[str, tuple["GraspObject", "Grasps | None"]]
 
 
-def things(options: argparse.Namespace, hand: HandModel) -> Things:
+def load_samples(options: argparse.Namespace, hand: HandModel) -> Samples:
     """Name -> object and its true grasps: held-out training objects, then the meshes (which have none)."""
     from core.dataset.training_grasps import load_training, training_object
     from core.objects import load_mesh, prepare_object
@@ -62,7 +65,7 @@ def things(options: argparse.Namespace, hand: HandModel) -> Things:
     rng = np.random.default_rng(options.seed)
     numbers = np.unique(data.object)
     numbers = [n for n in rng.permutation(numbers) if (data.object == n).sum() >= options.count][: options.limit]
-    found: Things = {}
+    found: Samples = {}
     for number in sorted(numbers):
         mine = data[data.object == number]
         rows = np.sort(rng.permutation(len(mine))[: options.count])
@@ -74,7 +77,7 @@ def things(options: argparse.Namespace, hand: HandModel) -> Things:
     return found
 
 
-def representation(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+def representation(samples: Samples, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row: joints of hands solved from their representations, and the contact map read back."""
     from core.fitting.pose_fit import hands_in_field
     from core.fitting.representation import (
@@ -89,7 +92,7 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
     from core.metrics.truth import joint_error_mm
 
     region, errors, agreement = anchor_regions(hand), [], []
-    for obj, grasps in everything.values():
+    for obj, grasps in samples.values():
         if grasps is None:
             continue
         with torch.no_grad():
@@ -108,7 +111,7 @@ def representation(everything: Things, hand: HandModel, options: argparse.Namesp
              "contact F1": float(torch.cat(agreement).mean())}]
 
 
-def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+def proposals(samples: Samples, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of each kind of proposal before and after the fit, all of them and those with a large overlap."""
     from core.dataset.training_grasps import load_training
     from core.generators.retrieval import Retrieval, load_index
@@ -117,31 +120,32 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
     from core.metrics.strict import strict_measures
     from core.pipeline.fit_each import fit_keeping_holds
     from core.pipeline.generate import propose_raw
+    from core.progress import Progress
     from core.training.noise import perturbed
 
     every = load_training(TRAINING)
     mean = every.grasps(hand).hand_pose.mean(0)
     index = Retrieval(load_index(TRAINING, options.out / "retrieval.npz", hand, options.cache))
-    kinds: dict[str, dict[str, list[torch.Tensor]]] = {}
-    for number, (name, (obj, grasps)) in enumerate(everything.items()):
+    by_source: dict[str, dict[str, list[torch.Tensor]]] = {}
+    for number, (name, (obj, grasps)) in enumerate(samples.items()):
         rng = torch.Generator().manual_seed(options.seed + number)
         other = every[every.object == int(np.random.default_rng(number).integers(len(every.objects)))]
         given = {"control_random": random_wrists(obj, hand, options.count, rng, mean),
                  "control_other": of_another(other.grasps(hand), options.count),
-                 "retrieval": index.sample(GraspRequest(obj, hand, options.count), rng, Watch()).grasps}
+                 "retrieval": index.sample(GraspRequest(obj, hand, options.count), rng, Progress()).grasps}
         if grasps is not None:
             given |= {"perturbed": perturbed(hand, grasps, ROUGH, rng), "true": grasps}
-        fields = {}
+        fields: dict[str, Choir | None] = {}
         for method in options.methods:
             request = GraspRequest(obj, hand, options.count, fitted=True)
-            given[method], fields[method] = propose_raw(request, method, options.seed + number, Watch())
-        for kind, proposed in given.items():
+            given[method], fields[method] = propose_raw(request, method, options.seed + number, Progress())
+        for source, proposed in given.items():
             if not len(proposed):
                 continue
             request = GraspRequest(obj, hand, len(proposed))
-            fitted = fit_keeping_holds(request, proposed, options.seed, Watch(), fields.get(kind))
+            fitted = fit_keeping_holds(request, proposed, options.seed, Progress(), fields.get(source))
             before, after = (strict_measures(obj, hand, one) for one in (proposed, fitted.grasps))
-            columns = kinds.setdefault(kind, {})
+            columns = by_source.setdefault(source, {})
             for when, measures in (("before", before), ("after", after)):
                 for key, value in measures.items():
                     if key != "parts":
@@ -150,16 +154,16 @@ def proposals(everything: Things, hand: HandModel, options: argparse.Namespace) 
             columns.setdefault("changed", []).append(fitted.changed.float())
         print(f"proposals: {name}", file=sys.stderr, flush=True)
     rows = []
-    for kind, columns in kinds.items():
+    for source, columns in by_source.items():
         values = {key: torch.cat(parts) for key, parts in columns.items()}
-        rows += [strict_row(kind, values, torch.ones_like(values["moved"], dtype=torch.bool)),
-                 strict_row(f"{kind}, over {LARGE:g} cm3", values, values["volume_cm3 before"] > LARGE)]
+        rows += [strict_row(source, values, torch.ones_like(values["moved"], dtype=torch.bool)),
+                 strict_row(f"{source}, over {LARGE:g} cm3", values, values["volume_cm3 before"] > LARGE)]
     return [row for row in rows if row["grasps"]]
 
 
-def strict_row(kind: str, values: dict[str, torch.Tensor], rows: torch.Tensor) -> dict[str, Any]:
+def strict_row(source: str, values: dict[str, torch.Tensor], rows: torch.Tensor) -> dict[str, Any]:
     mine = {key: value[rows] for key, value in values.items()}
-    row: dict[str, Any] = {"proposals": kind, "grasps": int(rows.sum())}
+    row: dict[str, Any] = {"proposals": source, "grasps": int(rows.sum())}
     for key, label in (("volume_cm3", "overlap cm3"), ("depth_mm", "depth mm"), ("bones_crossing", "bones"),
                        ("contact", "contact"), ("held", "held")):
         row[f"{label} before"], row[label] = (float(mine[f"{key} {when}"].mean()) for when in ("before", "after"))
@@ -182,25 +186,34 @@ def made_worse(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def refiners() -> dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]]:
     """Name -> what it makes of perturbed grasps; a row each in the benchmark."""
     from core.pipeline.fit_each import fit_each
-    from core.pipeline.refine import refiner_of
+    from core.progress import Progress
     from core.registry import METHODS
 
-    rows = {"perturbed input": lambda obj, hand, grasps: grasps, "fit alone": partial(fit_each, progress=Watch())}
+    rows: dict[str, Callable[[GraspObject, HandModel, Grasps], Grasps]] = {
+        "perturbed input": lambda obj, hand, grasps: grasps, "fit alone": partial(fit_each, progress=Progress())}
     for name, method in METHODS.items():
         if method.refines:
-            rows[method.label] = lambda obj, hand, grasps, name=name: refiner_of(name, obj, hand)(
-                grasps, torch.Generator().manual_seed(0))[0]
-            rows[f"{method.label} with fit"] = partial(fit_each, progress=Watch(), method=name)
+            rows[method.label] = partial(refined_by, name)
+            rows[f"{method.label} with fit"] = partial(fit_each, progress=Progress(), method=name)
     return rows
 
 
-def benchmark(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+def refined_by(method: str, obj: GraspObject, hand: HandModel, grasps: Grasps) -> Grasps:
+    """The grasps as a method that refines makes them of these, without a fit."""
+    from core.progress import Progress
+    from core.registry import make_generator
+
+    generator = cast("RefiningGenerator", make_generator(method))
+    return generator.refine(obj, hand, grasps, torch.Generator().manual_seed(0), Progress()).grasps
+
+
+def benchmark(samples: Samples, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of what refines: joints and contact against the truth, overlap by the strict protocol."""
-    return [{"method": method, **compared(everything, hand, refine, options.seed)}
+    return [{"method": method, **compared(samples, hand, refine, options.seed)}
             for method, refine in refiners().items()]
 
 
-def compared(everything: Things, hand: HandModel, refine: Callable[[GraspObject, HandModel, Grasps], Grasps],
+def compared(samples: Samples, hand: HandModel, refine: Callable[[GraspObject, HandModel, Grasps], Grasps],
              seed: int) -> dict[str, Any]:
     """What comes of true grasps under the paper's noise: joints and contact against the truth, overlap."""
     from core.metrics.strict import strict_measures
@@ -208,7 +221,7 @@ def compared(everything: Things, hand: HandModel, refine: Callable[[GraspObject,
     from core.training.noise import PAPER, perturbed
 
     columns: dict[str, list[torch.Tensor]] = {}
-    for number, (obj, grasps) in enumerate(everything.values()):
+    for number, (obj, grasps) in enumerate(samples.values()):
         if grasps is None:
             continue
         rng = torch.Generator().manual_seed(seed + number)
@@ -225,25 +238,24 @@ def compared(everything: Things, hand: HandModel, refine: Callable[[GraspObject,
             **{key: float(torch.cat(value).mean()) for key, value in columns.items()}}
 
 
-def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+def steps(samples: Samples, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of how many steps of sampling, and at what temperature: proposals as they come, and refined hands."""
     from core.grasps.request import GraspRequest
     from core.metrics.strict import strict_measures
     from core.metrics.truth import joint_error_mm
-    from core.pipeline.refine import refiner_of
     from core.progress import Progress
     from core.registry import METHODS, make_generator
     from core.training.noise import PAPER, perturbed
 
     rows = []
     for name in (name for name, method in METHODS.items() if method.refines):
-        generator = make_generator(name)
-        network = generator.network
+        generator = cast("Learned", make_generator(name))
+        network = cast("FieldDiffusion", generator.network)
         usual = network.proposing, network.refining
         for count, temperature in options.steps:
             network.proposing = network.refining = (int(count), temperature)
             columns: dict[str, list[torch.Tensor]] = {}
-            for number, (obj, grasps) in enumerate(everything.values()):
+            for number, (obj, grasps) in enumerate(samples.values()):
                 rng = torch.Generator().manual_seed(options.seed + number)
                 found = generator.sample(GraspRequest(obj, hand, options.count), rng, Progress()).grasps
                 measures = strict_measures(obj, hand, found, hold=False)
@@ -255,7 +267,7 @@ def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> l
                 apart = torch.cdist(joints.flatten(1), joints.flatten(1)) / 21**0.5
                 columns.setdefault("apart mm", []).append(1000 * apart[~torch.eye(len(joints)).bool()])
                 if grasps is not None:
-                    refined = refiner_of(name, obj, hand)(perturbed(hand, grasps, PAPER, rng), rng)[0]
+                    refined = generator.refine(obj, hand, perturbed(hand, grasps, PAPER, rng), rng, Progress()).grasps
                     with torch.no_grad():
                         pair = [hand(**some.parameters()).joints for some in (refined, grasps)]
                     columns.setdefault("refined MPJPE mm", []).append(joint_error_mm(*pair)[0])
@@ -266,14 +278,15 @@ def steps(everything: Things, hand: HandModel, options: argparse.Namespace) -> l
     return rows
 
 
-def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of how well the grip foretells the hold test, a row each method."""
+def stiffness(samples: Samples, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of how well the grasp's stiffness predicts the hold test, a row each method."""
     from scipy.stats import mannwhitneyu
 
     from core.fitting.fit import fit
     from core.grasps.request import GraspRequest
-    from core.hand.articulation import SQUEEZE
+    from core.hand.squeeze import SQUEEZE
     from core.pipeline.generate import propose_raw
+    from core.progress import Progress
     from core.quality.bones import bones_crossing
     from core.quality.hold import hold_test
     from core.quality.stiffness import grasp_quality
@@ -281,10 +294,10 @@ def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> li
     rows = []
     for method in options.methods:
         ranks: dict[str, list[float]] = {"grip of the proposal": [], "grip fitted": [], "wrench test fitted": []}
-        holding, firm, palms = [], [], []
-        for number, (obj, _) in enumerate(everything.values()):
+        holding, stiffest, palms = [], [], []
+        for number, (obj, _) in enumerate(samples.values()):
             request = GraspRequest(obj, hand, options.count, fitted=True)
-            given, fields = propose_raw(request, method, options.seed + number, Watch())
+            given, fields = propose_raw(request, method, options.seed + number, Progress())
             fitted = fit(obj, hand, given, fields=fields, in_fields=True)
             held = hold_test(obj, hand, fitted.grasps).held
             before = grasp_quality(obj, hand, given)
@@ -297,51 +310,54 @@ def grip(everything: Things, hand: HandModel, options: argparse.Namespace) -> li
                 joints = hand(**given.parameters()).joints
             palms.append(bones_crossing(obj, joints, palm=True) > bones_crossing(obj, joints))
             holding.append(held)
-            firm.append(held[before.argsort(descending=True)[: max(1, len(held) // 4)]])
+            stiffest.append(held[before.argsort(descending=True)[: max(1, len(held) // 4)]])
         rows.append({"method": method, "grasps": sum(map(len, holding)),
                      "held": float(torch.cat(holding).float().mean()),
-                     "held of the firmest quarter": float(torch.cat(firm).float().mean()),
+                     "held of the firmest quarter": float(torch.cat(stiffest).float().mean()),
                      **{name: statistics.mean(values) if values else float("nan") for name, values in ranks.items()},
                      "palm in the object": float(torch.cat(palms).float().mean())})
     return rows
 
 
-def timing(everything: Things, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
+def timing(samples: Samples, hand: HandModel, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Seconds in which `options.count` candidates are fitted, warm: the bare fit, and what `python -m core fit` does.
 
-    The candidates are hands thrown at each object, and each method's proposals.
+    The candidates are hands at random places on each object ("thrown"), and each method's proposals.
     """
     from core.fitting.fit import fit
+    from core.fitting.proposal import Proposal
     from core.grasps.request import GraspRequest
     from core.metrics.controls import random_wrists
     from core.pipeline.fit_each import fit_keeping_holds
     from core.pipeline.generate import propose_raw
+    from core.progress import Progress
     from core.quality.hold import passes_hold_test
 
     pose = hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
     seconds: dict[tuple[str, str], list[float]] = {}
-    for number, (obj, _) in enumerate(everything.values()):
+    for number, (obj, _) in enumerate(samples.values()):
         rng = torch.Generator().manual_seed(options.seed + number)
         request = GraspRequest(obj, hand, options.count, fitted=True)
-        given = {"thrown": (random_wrists(obj, hand, options.count, rng, pose), None)}
+        given = {"thrown": Proposal(random_wrists(obj, hand, options.count, rng, pose))}
         for method in options.methods:
-            given[method] = propose_raw(request, method, options.seed + number, Watch())
-        for kind, (proposed, fields) in given.items():
+            given[method] = propose_raw(request, method, options.seed + number, Progress())
+        for source, (proposed, fields) in given.items():
             fit(obj, hand, proposed[:1])
             passes_hold_test(request, proposed[:1])
-            ways = {"fit": partial(fit, obj, hand, proposed, fields=fields, in_fields=True),
-                    "fit, holds kept": partial(fit_keeping_holds, request, proposed, options.seed, Watch(), fields)}
+            ways: dict[str, Callable[[], object]] = {
+                "fit": partial(fit, obj, hand, proposed, fields=fields, in_fields=True),
+                "fit, holds kept": partial(fit_keeping_holds, request, proposed, options.seed, Progress(), fields)}
             for name, way in ways.items():
                 begin = time.perf_counter()
                 way()
-                seconds.setdefault((kind, name), []).append(time.perf_counter() - begin)
-    return [{"hands": kind, "way": way, "candidates": options.count, "objects": len(taken),
+                seconds.setdefault((source, name), []).append(time.perf_counter() - begin)
+    return [{"hands": source, "way": way, "candidates": options.count, "objects": len(taken),
              "seconds, median": statistics.median(taken), "mean": statistics.mean(taken), "largest": max(taken)}
-            for (kind, way), taken in seconds.items()]
+            for (source, way), taken in seconds.items()]
 
 
 PARTS = {"representation": representation, "proposals": proposals, "benchmark": benchmark, "time": timing,
-         "grip": grip, "steps": steps}
+         "grip": stiffness, "steps": steps}
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -376,10 +392,10 @@ def main() -> int:
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     hand = load_hand()
-    everything = things(options, hand)
+    samples = load_samples(options, hand)
     found, text = {}, ""
     for part in options.parts:
-        found[part] = PARTS[part](everything, hand, options)
+        found[part] = PARTS[part](samples, hand, options)
         text += f"{part}\n\n{markdown(found[part])}\n"
     settings = {name: str(value) for name, value in vars(options).items()}
     save_text(options.out / "check_fit.md", text)

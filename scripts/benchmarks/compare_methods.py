@@ -21,7 +21,7 @@ from scipy.stats import bootstrap
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts.benchmarks.results import diversity_of, place
+from scripts.benchmarks.results import diversity_of, result_path
 
 FIGURES = (("strict", "held"), ("paper", "displacement_cm"), ("strict", "contact"), ("strict", "volume_cm3"),
            ("strict", "depth_mm"), ("strict", "bones_crossing"), ("paper", "volume_cm3"))
@@ -40,17 +40,17 @@ def records_of(folders: list[Path]) -> Records:
 
 def compare(records: Records, method: str, baseline: str) -> list[dict]:
     """A row for each figure; none where the two have fewer than two objects in common."""
-    names = sorted(name for kind, name in records if kind == method and (baseline, name) in records)
+    names = sorted(name for other, name in records if other == method and (baseline, name) in records)
     if len(names) < 2:
         return []
     rows = []
-    for ruler, figure in FIGURES:
-        apart = np.array([records[method, name][ruler][figure] - records[baseline, name][ruler][figure]
+    for protocol, figure in FIGURES:
+        apart = np.array([records[method, name][protocol][figure] - records[baseline, name][protocol][figure]
                           for name in names])
         low = high = float(apart.mean())
         if np.ptp(apart):
             low, high = bootstrap((apart,), np.mean, method="percentile", rng=0).confidence_interval
-        rows.append({"method": method, "baseline": baseline, "figure": f"{ruler} {figure}", "objects": len(names),
+        rows.append({"method": method, "baseline": baseline, "figure": f"{protocol} {figure}", "objects": len(names),
                      "difference": float(apart.mean()), "low": float(low), "high": float(high),
                      "greater": int((apart > 0).sum()), "smaller": int((apart < 0).sum())})
     return rows
@@ -62,8 +62,8 @@ def entropies(folders: list[Path], methods: list[str]) -> list[tuple[str, int, f
 
     hand, records, rows = load_hand(), {folder: records_of([folder]) for folder in folders}, []
     for method in methods:
-        files = [place(method, record["object"], argparse.Namespace(out=folder)).with_suffix(".npz")
-                 for folder in folders for (kind, _), record in records[folder].items() if kind == method]
+        files = [result_path(method, record["object"], argparse.Namespace(out=folder)).with_suffix(".npz")
+                 for folder in folders for (other, _), record in records[folder].items() if other == method]
         if files and all(path.is_file() for path in files):
             found = diversity_of(files, hand)
             rows += [(method, len(files), found["entropy_whitened_joints"])] if found else []

@@ -9,10 +9,9 @@
     --jobs 2             so many objects at a time
 
 A method is one of `python -m core methods`, with _chosen for what the animator is shown, and _to_fit for what it
-proposes where a fit follows, which is what +fit lays on the surface; control_random (random
-wrists, the training's mean pose); control_other (synthesis's grasps of another object); training (the training grasps
-themselves, of training objects); retrieval; or npz:NAME=FOLDER, a file OBJECT.npz of `python -m core generate` for each
-object.
+proposes where a fit follows, which is what +fit lays on the surface; control_random (random wrists, the training
+grasps' mean pose); control_other (synthesis's grasps of another object); training (the training grasps themselves, of
+training objects); retrieval; or npz:NAME=FOLDER, a file OBJECT.npz of `python -m core generate` for each object.
 
 Each method and object is kept on its own in the folder, so a run that was stopped goes on. The table is table.md and
 table.json; the pictures are random and not picked, their seed stands below them.
@@ -27,18 +26,28 @@ import multiprocessing
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
-from scripts.benchmarks.results import file_of, label_of, place, provenance, table
-from scripts.timing import Watch
+from scripts.benchmarks.results import file_of, label_of, provenance, result_path, table
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.fitting.representation import Choir
+    from core.grasps.batch import Grasps
+    from core.grasps.request import GraspRequest
+    from core.hand import HandModel
+    from core.objects import GraspObject
 
 SAMPLES = ROOT / "scripts" / "samples"
 TRAINING = ROOT / "weights" / "training" / "grasps.npz"
@@ -46,7 +55,7 @@ MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 METHODS_HERE = ("control_random", "control_other", "training", "retrieval")
 
 
-def things(options: argparse.Namespace) -> dict[str, Any]:
+def object_loaders(options: argparse.Namespace) -> dict[str, Callable[[], GraspObject]]:
     """Name -> a function that prepares the object."""
     from core.dataset.training_grasps import load_training, training_object
     from core.objects import cached_object, load_mesh
@@ -60,12 +69,12 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
                              "training:shape or training:family.")
         names = [names[i] for i in rng.permutation(len(names))[: options.limit or len(names)]]
 
-        def build(name: str) -> Any:
+        def build(name: str) -> GraspObject:
             if options.turn:
                 return turned_object(name, turn_of(name, options))
             return training_object(name, options.cache or options.out / "objects")
 
-        return {name: lambda name=name: build(name) for name in sorted(names)}
+        return {name: partial(build, name) for name in sorted(names)}
     folder = options.objects or SAMPLES
     if not Path(folder).is_dir():
         raise SystemExit(f"There is no folder {folder}.")
@@ -77,14 +86,14 @@ def things(options: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"{folder} holds two meshes of one name, such as {twice[0]}: rename one.")
     files = files[: options.limit]
 
-    def prepare(path: Path) -> Any:
+    def prepare(path: Path) -> GraspObject:
         vertices, faces = load_mesh(path)
         return cached_object(vertices @ turn_of(path.stem, options).T, faces)
 
-    return {path.stem: lambda path=path: prepare(path) for path in files}
+    return {path.stem: partial(prepare, path) for path in files}
 
 
-def turned_object(name: str, turn: np.ndarray) -> Any:
+def turned_object(name: str, turn: np.ndarray) -> GraspObject:
     """A training object, its mesh turned before anything is measured on it."""
     from core.dataset.shapes import make_shape
     from core.objects import cached_object, with_parts
@@ -97,7 +106,7 @@ def turned_object(name: str, turn: np.ndarray) -> Any:
     return with_parts(cached_object(vertices, shape.faces), vertices, shape.faces, shape.part, shape.names, shape.types)
 
 
-def turned_grasps(hand: Any, grasps: Any, turn: np.ndarray) -> Any:
+def turned_grasps(hand: HandModel, grasps: Grasps, turn: np.ndarray) -> Grasps:
     """Grasps of an object, for the object turned."""
     import torch
 
@@ -122,13 +131,14 @@ def turn_of(name: str, options: argparse.Namespace) -> np.ndarray:
     return Rotation.random(random_state=np.random.default_rng(number)).as_matrix()
 
 
-def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Namespace) -> Any:
-    """The first grasps of a method on an object, and what the method needs to know."""
+def propose(method: str, name: str, obj: GraspObject, hand: HandModel, options: argparse.Namespace) -> Grasps:
+    """The first grasps of a method on an object."""
     import torch
 
     from core.grasps.request import GraspRequest
     from core.metrics.controls import of_another, random_wrists
-    from core.pipeline.generate import propose as by_the_button
+    from core.pipeline.generate import propose as propose_grasps
+    from core.progress import Progress
 
     rng = torch.Generator().manual_seed(options.seed)
     request = GraspRequest(obj, hand, options.count)
@@ -155,17 +165,17 @@ def propose(method: str, name: str, obj: Any, hand: Any, options: argparse.Names
     if method == "retrieval":
         from core.generators.retrieval import Retrieval
 
-        return Retrieval(index_of(options, hand)).sample(request, rng, Watch()).grasps
-    if method.startswith("npz:"):
+        return Retrieval(index_of(options, hand)).sample(request, rng, Progress()).grasps
+    if (given := file_of(method, name)) is not None:
         from core.grasps.storage import read_grasps
 
-        grasps = read_grasps(file_of(method, name))[0][: options.count]
+        grasps = read_grasps(given)[0][: options.count]
         if grasps.hand != hand.side:
             raise ValueError(f"{name}.npz holds grasps of a {grasps.hand} hand; the table is of {hand.side} hands.")
         return grasps
     chosen = method.endswith("_chosen")
     request = replace(request, fitted=method.endswith("_to_fit"))
-    return by_the_button(request, generator_of(method), options.seed, Watch(), "cpu", raw=not chosen)
+    return propose_grasps(request, generator_of(method), options.seed, Progress(), "cpu", raw=not chosen)
 
 
 def generator_of(method: str) -> str:
@@ -181,15 +191,16 @@ def before_fit(method: str) -> str:
     return f"{plain}_to_fit" if plain in METHODS and METHODS[plain].learned else plain
 
 
-def fields_of(method: str, request: Any, options: argparse.Namespace) -> Any:
-    """The fields that a method predicted its raw grasps by; None where it predicts none. Drawn again from the seed."""
+def fields_of(method: str, request: GraspRequest, options: argparse.Namespace) -> Choir | None:
+    """The fields that a method predicted its raw grasps by, or None; sampled again from the seed."""
     from core.pipeline.generate import propose_raw
+    from core.progress import Progress
     from core.registry import METHODS
 
-    return propose_raw(request, method, options.seed, Watch())[1] if method in METHODS else None
+    return propose_raw(request, method, options.seed, Progress()).field if method in METHODS else None
 
 
-def index_of(options: argparse.Namespace, hand: Any) -> dict[str, np.ndarray]:
+def index_of(options: argparse.Namespace, hand: HandModel) -> dict[str, np.ndarray]:
     """The retrieval's index, read once."""
     from core.generators.retrieval import load_index
 
@@ -198,7 +209,7 @@ def index_of(options: argparse.Namespace, hand: Any) -> dict[str, np.ndarray]:
     return options.index
 
 
-def mean_pose(options: argparse.Namespace, hand: Any) -> Any:
+def mean_pose(options: argparse.Namespace, hand: HandModel) -> torch.Tensor:
     """(45,) the mean posture of the training grasps."""
     from core.dataset.training_grasps import load_training
 
@@ -206,13 +217,13 @@ def mean_pose(options: argparse.Namespace, hand: Any) -> Any:
 
 
 def next_name(name: str, options: argparse.Namespace) -> str:
-    names = list(options.things)
+    names = list(options.loaders)
     if len(names) < 2:
         raise SystemExit("control_other needs another object: give --objects a folder of two meshes or more.")
     return names[(names.index(name) + 1) % len(names)]
 
 
-def joints_moved(method: str, name: str, options: argparse.Namespace, hand: Any) -> dict[str, float]:
+def joints_moved(method: str, name: str, options: argparse.Namespace, hand: HandModel) -> dict[str, float]:
     """How far a fit moved the joints, as a measure of the record; nothing for a method without one."""
     import torch
 
@@ -224,14 +235,15 @@ def joints_moved(method: str, name: str, options: argparse.Namespace, hand: Any)
     return {"moved_mm": float(1000 * (after - before).norm(dim=-1).mean())}
 
 
-def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any) -> tuple[Any, Any, float]:
+def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: HandModel,
+                 ) -> tuple[Grasps, GraspObject, float]:
     """A method's grasps on an object, the object, and the seconds they took; made at the first call."""
     from core.files import save_arrays
     from core.grasps.storage import read_grasps
 
-    path = place(method, name, options).with_suffix(".npz")
+    path = result_path(method, name, options).with_suffix(".npz")
     if name not in options.prepared:
-        options.prepared[name] = options.things[name]()
+        options.prepared[name] = options.loaders[name]()
     obj = options.prepared[name]
     if path.exists():
         grasps, _ = read_grasps(path)
@@ -250,13 +262,13 @@ def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Any)
     return read_grasps(path)[0], obj, seconds
 
 
-def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> dict:
+def measured(method: str, name: str, options: argparse.Namespace, hand: HandModel) -> dict:
     """The record of a method on an object, kept in the folder; what came from a file is read again once it changed."""
     from core.files import digest_of, save_arrays, save_text
     from core.metrics.evaluate import evaluate
     from core.metrics.frechet import grasp_features
 
-    path = place(method, name, options).with_suffix(f".{options.protocol}.json")
+    path = result_path(method, name, options).with_suffix(f".{options.protocol}.json")
     given = file_of(method, name)
     source = digest_of(given) if given is not None and given.is_file() else ""
     if path.exists():
@@ -264,14 +276,14 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> 
         if "error" not in kept and kept.get("source", "") == source:
             return kept
     if given is not None:
-        place(method, name, options).with_suffix(".npz").unlink(missing_ok=True)
+        result_path(method, name, options).with_suffix(".npz").unlink(missing_ok=True)
     record: dict[str, Any] = {"method": label_of(method), "object": name}
     try:
         grasps, obj, seconds = kept_or_made(method, name, options, hand)
         begin = time.perf_counter()
         found = evaluate(obj, hand, grasps, options.protocol)
         took = time.perf_counter() - begin
-        save_arrays(place(method, name, options).with_suffix(".features.npz"), grasp_features(obj, hand, grasps))
+        save_arrays(result_path(method, name, options).with_suffix(".features.npz"), grasp_features(obj, hand, grasps))
         record |= {"count": found.count, "paper": found.paper, "strict": found.strict,
                    "fit": joints_moved(method, name, options, hand), "seconds": seconds,
                    "evaluation_seconds": took, "source": source}
@@ -286,7 +298,7 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: Any) -> 
     return record
 
 
-def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
+def sheet(options: argparse.Namespace, hand: HandModel, path: Path) -> None:
     """Random grasps of every method, four a row; a row's seed is the run's."""
     import torch
 
@@ -295,10 +307,10 @@ def sheet(options: argparse.Namespace, hand: Any, path: Path) -> None:
     rng = np.random.default_rng(options.seed)
     from PIL import Image
 
-    strips = []
+    strips: list[Path] = []
     for method in options.methods:
-        for name in rng.permutation(list(options.things))[:1]:
-            if not place(method, str(name), options).with_suffix(".npz").exists():
+        for name in rng.permutation(list(options.loaders))[:1]:
+            if not result_path(method, str(name), options).with_suffix(".npz").exists():
                 continue
             grasps, obj, _ = kept_or_made(method, str(name), options, hand)
             rows = torch.from_numpy(rng.permutation(len(grasps))[:4])
@@ -341,12 +353,12 @@ def check_methods(options: argparse.Namespace) -> None:
         raise SystemExit(f"Two methods are called {twice[0]}: give every npz: a name of its own.")
 
 
-def same_settings(options: argparse.Namespace, hand: Any) -> None:
+def same_settings(options: argparse.Namespace, hand: HandModel) -> None:
     """Ends the run where the folder holds results of other settings, which a table would pass off as these."""
     from core.files import digest_of, save_text
 
     now = {"count": options.count, "seed": options.seed, "turn": options.turn,
-           "objects": str(options.objects or SAMPLES), "names": list(options.things),
+           "objects": str(options.objects or SAMPLES), "names": list(options.loaders),
            "training": digest_of(options.training), "hand": hand.digest}
     path = options.out / "settings.json"
     if path.exists():
@@ -383,7 +395,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def prepared(options: argparse.Namespace) -> Any:
+def prepared(options: argparse.Namespace) -> HandModel:
     """The hand; gives the options what measuring needs."""
     import torch
 
@@ -392,13 +404,13 @@ def prepared(options: argparse.Namespace) -> Any:
     torch.set_num_threads(1)
     check_methods(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    options.things, options.prepared, options.index = things(options), {}, None
+    options.loaders, options.prepared, options.index = object_loaders(options), {}, None
     hand = load_hand()
     same_settings(options, hand)
     return hand
 
 
-def measure_object(options: argparse.Namespace, hand: Any, name: str) -> list[dict]:
+def measure_object(options: argparse.Namespace, hand: HandModel, name: str) -> list[dict]:
     """The records of all methods on one object."""
     records = []
     for method in options.methods:
@@ -421,15 +433,15 @@ def measure_in_worker(given: list[str], name: str) -> list[dict]:
     return measure_object(_WORKER["options"], _WORKER["hand"], name)
 
 
-def measure_all(options: argparse.Namespace, hand: Any, given: list[str] | None) -> list[dict]:
+def measure_all(options: argparse.Namespace, hand: HandModel, given: list[str] | None) -> list[dict]:
     """The records of all methods on all objects, `options.jobs` objects at a time."""
     if options.jobs == 1:
-        return [record for name in options.things for record in measure_object(options, hand, name)]
+        return [record for name in options.loaders for record in measure_object(options, hand, name)]
     if {"retrieval", "retrieval+fit"} & set(options.methods):
         index_of(options, hand)  # once, not in every process
     given = sys.argv[1:] if given is None else given
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        found = pool.starmap(measure_in_worker, [(given, name) for name in options.things], chunksize=1)
+        found = pool.starmap(measure_in_worker, [(given, name) for name in options.loaders], chunksize=1)
     return [record for records in found for record in records]
 
 

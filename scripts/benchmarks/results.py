@@ -27,7 +27,7 @@ COLUMNS = (
     ("frechet", "angles_shape", "angles rad2, shapes"), ("frechet", "angles_family", "angles rad2, families"),
     ("frechet", "contact_shape", "contact cm2, shapes"), ("frechet", "contact_family", "contact cm2, families"),
 )
-RULERS = {"paper": "paper", "strict": "strict", "fit": "fit", "frechet": "Frechet"}
+PROTOCOLS = {"paper": "paper", "strict": "strict", "fit": "fit", "frechet": "Frechet"}
 NOTE = """
 Means over the objects, of all grasps as they came. Entropy and cluster size are over all objects' grasps together.
 Good: less than 5 mm deep, and thumb or palm and another part within 5 mm; the median depth is over all grasps.
@@ -48,7 +48,7 @@ def file_of(method: str, name: str) -> Path | None:
     return Path(method.removesuffix("+fit").partition("=")[2], f"{name}.npz") if method.startswith("npz:") else None
 
 
-def place(method: str, name: str, options: argparse.Namespace) -> Path:
+def result_path(method: str, name: str, options: argparse.Namespace) -> Path:
     """Where a method's work on an object is kept, without an ending that says what it is."""
     return options.out / "kept" / f"{label_of(method)}__{name.replace('/', '_')}.x"
 
@@ -65,15 +65,15 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
                                "grasps": sum(record["count"] for record in mine),
                                "seconds": float(np.median([record["seconds"] for record in mine])),
                                "evaluation_seconds": float(np.median([one["evaluation_seconds"] for one in mine]))}
-        for ruler in ("paper", "strict", "fit"):
-            found = [record.get(ruler, {}) for record in mine]
+        for protocol in ("paper", "strict", "fit"):
+            found = [record.get(protocol, {}) for record in mine]
             values = {name: [one[name] for one in found if name in one] for one in found for name in one}
-            row |= {f"{ruler}_{name}": float(np.mean(numbers)) for name, numbers in values.items()
+            row |= {f"{protocol}_{name}": float(np.mean(numbers)) for name, numbers in values.items()
                     if not name.startswith(("entropy_", "cluster_"))}  # over all objects, below
         row |= together(method, mine, options, hand)
         rows.append(row)
-    columns = [(f"{ruler}_{name}", f"{RULERS[ruler]}: {label}") for ruler, name, label in COLUMNS
-               if any(f"{ruler}_{name}" in row for row in rows)]
+    columns = [(f"{protocol}_{name}", f"{PROTOCOLS[protocol]}: {label}") for protocol, name, label in COLUMNS
+               if any(f"{protocol}_{name}" in row for row in rows)]
     lines = ["| method | objects | grasps | s an object | evaluated in s | "
              + " | ".join(label for _, label in columns) + " |", "|---" * (5 + len(columns)) + "|"]
     for row in rows:
@@ -89,16 +89,16 @@ def together(method: str, records: list[dict], options: argparse.Namespace, hand
     """A row's figures that are of all its objects' grasps together: diversity, and the Frechet distances."""
     from core.metrics.frechet import SPACES, SPLITS, frechet_distances, held_out_features
 
-    places = [place(method, record["object"], options) for record in records]
+    paths = [result_path(method, record["object"], options) for record in records]
     row: dict[str, float] = {}
     if options.protocol != "strict":
-        found = diversity_of([path.with_suffix(".npz") for path in places], hand)
+        found = diversity_of([path.with_suffix(".npz") for path in paths], hand)
         row |= {f"paper_{name}": value for name, value in found.items()}
         depths = [depth for record in records for depth in record.get("depths_mm", ())]
         row |= {"paper_depth_median_mm": float(np.median(depths))} if depths else {}
     if options.no_frechet:
         return row
-    stored = [np.load(path.with_suffix(".features.npz"), allow_pickle=False) for path in places]
+    stored = [np.load(path.with_suffix(".features.npz"), allow_pickle=False) for path in paths]
     features = {space: np.concatenate([one[space] for one in stored]) for space in SPACES}
     for split in SPLITS:
         try:

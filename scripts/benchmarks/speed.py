@@ -7,7 +7,7 @@ that times of two machines can be compared as ratios. Each figure is the median 
 
     --counts 16 256      what more candidates cost: below the table stands how much for how many times as many
     --raw, --to-fit      proposals only: those that are shown as they come, or those that a fit follows
-    --bare               proposals only, as networks give them: nothing settles or adapts
+    --bare               proposals only, as networks give them, without test-time adaptation
     --faces 5000 1000000 the mesh subdivided to about so many triangles; what the last costs against the first
 """
 
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -31,7 +31,13 @@ from scripts import ROOT
 from scripts.benchmarks.results import processor
 from scripts.timing import Watch
 
+if TYPE_CHECKING:
+    from core.generators.learned import Learned
+    from core.objects import GraspObject
+
 MUG = ROOT / "scripts" / "samples" / "mug.obj"
+#: rows and columns of the matrices of which M is one product
+SIDE = 2048
 
 
 def unit() -> float:
@@ -40,7 +46,7 @@ def unit() -> float:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
-    one, two = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    one, two = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
     one @ two
     times = []
     for _ in range(9):
@@ -60,7 +66,7 @@ def finer(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.ndarr
     return vertices, faces
 
 
-def loaded_twice(vertices: np.ndarray, faces: np.ndarray) -> tuple[Any, list[dict]]:
+def loaded_twice(vertices: np.ndarray, faces: np.ndarray) -> tuple[GraspObject, list[dict]]:
     """An object, and rows of what it took to prepare it, and to read it where it was kept."""
     from core.objects import cached_object
 
@@ -93,13 +99,13 @@ def leave_bare(methods: list[str], device: str) -> None:
     Raises:
         ValueError: a method is none of networks.
     """
-    from core.generators.adaptation import AdaptationConfig
+    from core.generators.adaptation import NO_ADAPTATION
     from core.registry import METHODS, make_generator
 
     for method in methods:
         if not METHODS[method].learned:
             raise ValueError(f"'{method}' has no network: --bare is for methods that have one.")
-        make_generator(method, device).network.without_fit = AdaptationConfig()
+        cast("Learned", make_generator(method, device)).network.without_fit = NO_ADAPTATION
 
 
 def main() -> int:
@@ -124,6 +130,7 @@ def main() -> int:
     from core.objects import load_mesh
     from core.parallel import choose_device, use_few_threads
     from core.pipeline.generate import check_request, propose
+    from core.progress import Progress
 
     use_few_threads()
     if options.repeats < 1:
@@ -148,7 +155,7 @@ def main() -> int:
     products, alone = [unit()], options.raw or options.to_fit or options.bare
     for method in options.methods:
         for obj, (_, faces) in zip(objects, meshes, strict=True):
-            propose(GraspRequest(obj, hand, 1, fitted=options.to_fit), method, 0, Watch(), device, alone)  # warm
+            propose(GraspRequest(obj, hand, 1, fitted=options.to_fit), method, 0, Progress(), device, alone)  # warm
             for count in options.counts:
                 took, first = [], []
                 for seed in range(options.repeats):

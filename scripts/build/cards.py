@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.generators.training_config import TrainingConfig
+    from core.training.data import TrainingData
 
 #: From this heading on a card is written by hand.
 BY_HAND = "## Intended use"
 
 
-def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path, folder: Path, command: str) -> None:
+def write_card(path: Path, name: str, config: TrainingConfig, data: TrainingData, training: Path, folder: Path,
+               command: str) -> None:
     """Writes weights/NAME/README.md with curve.csv and curve.png beside it, and leaves what was written by hand.
 
     Args:
         path: the card.
         name: of the weights.
-        recipe: network and stages of the training.
-        windows: the training data, with `rows(split)`.
+        config: network and stages of the training.
+        data: the training data.
         training: the file of training grasps.
         folder: where the training left STAGE.jsonl, its log.
         command: the command line that makes the weights.
@@ -28,12 +33,12 @@ def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path,
 
     kept = path.read_text(encoding="utf-8") if path.exists() else ""
     own = kept[kept.index(BY_HAND):] if BY_HAND in kept else f"{BY_HAND}\n\nNot written yet.\n"
-    network = recipe.network
+    network = config.network
     method = METHODS.get(name)
     title = method.label if method else name
     summary = method.summary if method else (network.__doc__ or "").strip().split("\n")[0]
     count = sum(value.numel() for value in network.parameters())
-    rows = {split: len(windows.rows(split)) for split in ("train", "shape", "family")}
+    rows = {split: len(data.rows(split)) for split in ("train", "shape", "family")}
     lines = [
         f"# {title}", "", summary, "", "| | |", "|---|---|",
         f"| file | `{name}.safetensors`, {count / 1e6:.2f} M weights in half precision |",
@@ -45,9 +50,9 @@ def write_card(path: Path, name: str, recipe: Any, windows: Any, training: Path,
         f"{rows['family']} grasps of held-out families were not looked at.", "", "## Training procedure", "",
         "| stage | trained | steps | batch | learning rate | points |", "|---|---|---|---|---|---|"]
     checks = []
-    for stage in recipe.stages:
+    for stage in config.stages:
         lines.append(f"| {stage.name} | {', '.join(stage.trained)} | {stage.optimizer.steps} | {stage.batch} | "
-                     f"{stage.optimizer.learning_rate:g} | {recipe.points_of(stage) or ''} |")
+                     f"{stage.optimizer.learning_rate:g} | {config.points_of(stage) or ''} |")
         log = [json.loads(line) for line in (folder / f"{stage.name}.jsonl").read_text(encoding="utf-8").splitlines()]
         checked = [entry for entry in log if "check_loss" in entry]
         checks += [Check(stage.name, entry["step"], entry["loss"], entry.get("check_loss"))

@@ -63,7 +63,7 @@ def figures(data: Any) -> str:
               for intent, mask in (("use", used), ("handover", over))}
 
     def fewest(intent: str) -> str:
-        family = min(counts[intent], key=counts[intent].get)
+        family = min(counts[intent], key=counts[intent].__getitem__)
         return f"{family} has fewest, {counts[intent][family]}"
 
     lines = [

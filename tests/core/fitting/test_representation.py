@@ -28,7 +28,7 @@ from core.fitting.representation import (
 )
 from core.grasps.heading_frame import frames_of_grasps
 from core.hand import load_hand
-from core.hand.skin import vertex_normals
+from core.hand.normals import vertex_normals
 from core.metrics.truth import joint_error_mm
 from core.objects import prepare_object
 from core.objects.basis_points import basis_lattice

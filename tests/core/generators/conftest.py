@@ -3,40 +3,47 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core.generators.conditioning import Conditioning
 from core.generators.learned import Network
-from core.generators.local_cloud import LocalPointCloud, window_cloud
-from core.grasps.batch import Grasps
+from core.generators.local_cloud import LocalPointCloud, local_cloud
 from core.grasps.request import GraspRequest
 from core.hand.skin import SkinSample
+from core.progress import Progress
 
 
-class Quiet:
-    """A `Progress` that notes the fractions and stops after `most` of them."""
+class Recorder(Progress):
+    """Notes the fractions, and stops the work at one of them that is at least `stop_at`."""
 
-    def __init__(self, most: int = 10**9) -> None:
+    def __init__(self, stop_at: float = float("inf")) -> None:
         self.fractions: list[float] = []
-        self.most = most
+        self.stop_at = stop_at
+        super().__init__(self._note)
 
-    def __call__(self, fraction: float, stage: str) -> bool:
+    def _note(self, fraction: float, stage: str) -> bool:
         self.fractions.append(fraction)
-        return len(self.fractions) < self.most
+        return fraction < self.stop_at
 
-    def accepted(self, grasps: Grasps) -> None:
-        pass
+
+@pytest.fixture
+def recorder():
+    return Recorder
 
 
 @pytest.fixture(scope="session")
 def mug_batch(mug_grasps, hand):
-    """Has a network's code fitted to the mug's grasps; gives the hand's skin and those grasps as a batch."""
-    def make(network: Network) -> tuple[SkinSample, dict[str, torch.Tensor]]:
+    """Fits a network's units to the mug's grasps; gives the hand's points, those grasps as a batch, and what they are
+    asked under."""
+    def make(network: Network) -> tuple[SkinSample, dict[str, torch.Tensor], Conditioning]:
         obj, grasps, frames = mug_grasps
         network.code.fit(hand, grasps, frames)
-        count = len(grasps)
-        return SkinSample(hand), {
-            "window": window_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0)),
-            "code": network.code.encode(hand, grasps, frames), "betas": grasps.betas,
-            "kind": torch.ones(count, dtype=torch.long), "intent": torch.zeros(count, dtype=torch.long),
-            "seen": LocalPointCloud.around(obj, frames, 128, torch.Generator().manual_seed(0))}
+        count, skin = len(grasps), SkinSample(hand)
+        grasp_type, intent = torch.ones(count, dtype=torch.long), torch.zeros(count, dtype=torch.long)
+        batch = {
+            "cloud": local_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0)),
+            "params": network.code.encode(hand, grasps, frames), "betas": grasps.betas, "grasp_type": grasp_type,
+            "intent": intent}
+        cloud = LocalPointCloud.around(obj, frames, 128, torch.Generator().manual_seed(0))
+        return skin, batch, Conditioning(cloud, grasp_type, intent, grasps.betas, skin, network.without_fit)
 
     return make
 

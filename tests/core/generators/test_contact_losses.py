@@ -9,13 +9,16 @@ from core.generators.contact_losses import (
     contact_map,
     hand_centric,
     nearest_plane,
-    nearest_skin,
+    nearest_point,
     object_centric,
     penetration,
     prior_distance,
     prior_map,
     surface_distance,
 )
+from core.generators.hand_parameters import HandNormalizer
+from core.generators.local_cloud import local_cloud
+from core.grasps.heading_frame import LOCAL_RADIUS
 from core.hand import load_hand
 from core.hand.skin import Skin, SkinSample
 from core.rotations import axis_angle_to_matrix
@@ -35,13 +38,13 @@ def skin_at(height, up=-1.0):
     return Skin(points, torch.tensor([0.0, 0.0, up]).expand(1, 3, 3), torch.tensor([1]))
 
 
-def test_map_of_touch_and_of_a_centimetre():
+def test_the_contact_map_of_contact_and_of_a_centimetre():
     assert float(contact_map(torch.tensor(0.0))) == pytest.approx(1)
     assert float(contact_map(torch.tensor(0.01))) == pytest.approx(2 - 2 / (1 + math.exp(-2)), abs=1e-6)
 
 
-def test_nearest_by_hand():
-    distance, rows = nearest_skin(torch.tensor([[[0.009, 0.0, 0.0]]]), skin_at(0.003).points)
+def test_the_nearest_point_by_hand():
+    distance, rows = nearest_point(torch.tensor([[[0.009, 0.0, 0.0]]]), skin_at(0.003).points)
     assert rows.item() == 2
     assert float(distance) == pytest.approx(math.hypot(0.001, 0.003), abs=1e-6)
 
@@ -96,16 +99,16 @@ def test_skin_on_the_wrong_side_of_a_thin_wall_is_behind_it():
     """Near the other side's surface, and outside of it, and yet through the wall."""
     wall = torch.cat([plate(), plate() - torch.tensor([0.0, 0.0, 0.003])], 1)
     up = torch.tensor([0.0, 0.0, 1.0]).expand_as(plate())
-    facing, truth = torch.cat([up, -up], 1), skin_at(0.001).points
+    normals, truth = torch.cat([up, -up], 1), skin_at(0.001).points
     beyond = skin_at(-0.005).points.requires_grad_()
-    lost = surface_distance(wall, facing, beyond, truth, deeper=0)
+    lost = surface_distance(wall, normals, beyond, truth, depth_weight=0)
     assert float(lost.detach()) == pytest.approx(0.006, rel=1e-2)
     lost.sum().backward()
     assert (beyond.grad[..., 2] < 0).all()  # downhill is back through the wall
-    before = float(surface_distance(wall, facing, skin_at(0.002).points, truth, deeper=0))
+    before = float(surface_distance(wall, normals, skin_at(0.002).points, truth, depth_weight=0))
     assert before == pytest.approx(0.001, rel=1e-2)  # on its own side nothing is different
     # A hand that lies elsewhere may as well be on the other side: there it is a millimetre too high.
-    elsewhere = float(surface_distance(wall, facing, beyond.detach(), truth, deeper=0, sides=False))
+    elsewhere = float(surface_distance(wall, normals, beyond.detach(), truth, depth_weight=0, sides=False))
     assert elsewhere == pytest.approx(0.001, rel=1e-2)
 
 
@@ -118,17 +121,12 @@ def test_gradients_pull_the_skin_out():
 
 def test_a_true_grasp_hardly_penetrates(mug_grasps, hand):
     """Points beside the hand are not inside it, however few points of skin there are."""
-    from core.generators.hand_parameters import HandNormalizer
-    from core.generators.local_cloud import window_cloud
-    from core.grasps.heading_frame import LOCAL_RADIUS
-    from core.hand.skin import SkinSample
-
     obj, grasps, frames = mug_grasps
-    code = HandNormalizer()
-    code.fit(hand, grasps, frames)
-    skin = code.skin(SkinSample(hand), code.encode(hand, grasps, frames))
-    window = window_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))
-    value = penetration(window[..., :3] * LOCAL_RADIUS, window[..., 3:], skin)
+    normalizer = HandNormalizer()
+    normalizer.fit(hand, grasps, frames)
+    skin = normalizer.skin(SkinSample(hand), normalizer.encode(hand, grasps, frames))
+    cloud = local_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))
+    value = penetration(cloud[..., :3] * LOCAL_RADIUS, cloud[..., 3:], skin)
     assert float(value.mean().sqrt()) < 0.0025
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
+from core.progress import Stopped
 
 
 @pytest.fixture
@@ -9,24 +10,24 @@ def schedule():
     return NoiseSchedule()
 
 
-def test_alphabar_by_hand():
+def test_alphas_cumprod_by_hand():
     small = NoiseSchedule(2, 0.1, 0.3)
-    assert torch.allclose(small.alphabar, torch.tensor([1.0, 0.9, 0.9 * 0.7]))
+    assert torch.allclose(small.alphas_cumprod, torch.tensor([1.0, 0.9, 0.9 * 0.7]))
 
 
-def test_noise_and_estimate_undo_each_other(schedule, rng):
+def test_predicted_x0_undoes_the_noise(schedule, rng):
     x0, eps = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng)
     t = torch.tensor([1, 10, 100, 500, 900])
-    x = schedule.noised(x0, t, eps)
-    assert torch.allclose(schedule.estimate(x, t, eps), x0, atol=2e-3)
-    assert float(schedule.alphabar[1000]) < 1e-4  # nothing is left of x_0 at the end
+    x = schedule.add_noise(x0, t, eps)
+    assert torch.allclose(schedule.predict_x0(x, t, eps), x0, atol=2e-3)
+    assert float(schedule.alphas_cumprod[1000]) < 1e-4  # nothing is left of x_0 at the end
 
 
 def test_the_noise_follows_from_the_velocity(schedule, rng):
     x0, eps = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng)
     t = torch.tensor([1, 10, 100, 500, 1000])
-    x = schedule.noised(x0, t, eps)
-    assert torch.allclose(schedule.noise_of(x, t, schedule.velocity(x0, t, eps)), eps, atol=1e-5)
+    x = schedule.add_noise(x0, t, eps)
+    assert torch.allclose(schedule.predict_noise(x, t, schedule.velocity(x0, t, eps)), eps, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps, eta, least", [(5, 0.0, 0.65), (20, 0.0, 0.9), (1000, 1.0, 0.95)])
@@ -35,7 +36,7 @@ def test_a_perfect_denoiser_gives_the_data(schedule, rng, steps, eta, least):
     mean, deviation = 2.0, 0.5
 
     def eps(x, t):
-        bar = schedule.alphabar[t][:, None]
+        bar = schedule.alphas_cumprod[t][:, None]
         spread = bar * deviation**2 + 1 - bar
         return (1 - bar).sqrt() * (x - bar.sqrt() * mean) / spread
 
@@ -53,13 +54,14 @@ def test_a_seed_repeats_and_temperature_narrows(schedule):
     assert torch.allclose(sample(temperature=0.5), 0.5 * sample(), rtol=1e-4)
 
 
-def test_it_stops_when_told(schedule, rng):
-    told = []
-    schedule.sample(lambda x, t: told.append(int(t[0])) or x, (1, 1), rng, 10, go_on=lambda fraction: fraction < 0.3)
-    assert told == [1000, 810, 640]
+def test_a_stop_ends_the_sampling_within_a_step(schedule, rng, recorder):
+    steps = []
+    with pytest.raises(Stopped):
+        schedule.sample(lambda x, t: steps.append(int(t[0])) or x, (1, 1), rng, 10, progress=recorder(0.3))
+    assert steps == [1000, 810, 640]
 
 
-def test_times_are_told_apart():
+def test_steps_have_embeddings_of_their_own():
     found = TimeEmbedding(16)(torch.tensor([1, 2, 999]))
     assert found.shape == (3, 16)
     assert (found[0] - found[2]).abs().max() > 1e-3

@@ -7,20 +7,25 @@ import pytest
 import torch
 import trimesh
 
-from core.generators.adaptation import CHUNK, AdaptationConfig, StiffnessTerm, in_the_way
+from core.generators.adaptation import CHUNK, AdaptationConfig, StiffnessTerm, overlap_area
 from core.generators.contact_losses import prior_map
-from core.generators.fastgrasp import DIFFUSING, WITHOUT_FIT, Denoiser, FastGrasp, HandLoss, imagined
+from core.generators.fastgrasp import (
+    DIFFUSION_SHARE,
+    PHYSICAL_DIFFUSION,
+    WITHOUT_FIT,
+    Denoiser,
+    FastGrasp,
+    HandLoss,
+    mix_hands,
+)
 from core.generators.hand_parameters import BETAS
+from core.generators.training_config import OptimizerConfig
 from core.grasps.request import GraspRequest
 from core.hand.skin import COUNT
 from core.objects import prepare_object
+from core.progress import Progress, Stopped
 from core.registry import make_generator
-from core.training.configs import SKIN
-from core.training.loop import OptimizerConfig, train
-
-
-def going_on(fraction):
-    return True
+from core.training.loop import train
 
 
 @pytest.fixture(scope="module")
@@ -30,98 +35,98 @@ def batch(mug_batch):
 
 
 def test_the_true_hand_loses_nothing_but_its_own_contact(batch):
-    network, skin, data = batch
-    terms = HandLoss()(skin, network, data["code"], data)
+    network, skin, data, _ = batch
+    terms = HandLoss()(skin, network, data["params"], data)
     for name in ("param", "mesh", "consistency", "vertices"):
         assert float(terms[name]) == pytest.approx(0, abs=1e-4), name
     assert float(terms["surface"]) == pytest.approx(0, abs=1e-3)
-    off = HandLoss()(skin, network, data["code"] + 0.3, data)
+    off = HandLoss()(skin, network, data["params"] + 0.3, data)
     for name in ("param", "mesh", "consistency", "surface", "loss"):
         assert float(off[name]) > float(terms[name]) + 1e-3, name
 
 
 def test_pushed_into_the_object_it_costs(batch):
-    network, skin, data = batch
-    deeper = data["code"].clone()
+    network, skin, data, _ = batch
+    deeper = data["params"].clone()
     deeper[:, 60] -= 0.02 / network.code.scale[60]  # along the normal, inward
-    terms, off = (HandLoss()(skin, network, code, data) for code in (data["code"], deeper))
+    terms, off = (HandLoss()(skin, network, params, data) for params in (data["params"], deeper))
     assert float(off["surface"]) > float(terms["surface"]) + 0.5
 
 
 def test_an_untrained_adaptation_and_decoder_have_the_papers_shapes(batch):
-    network, skin, data = batch
-    z = network.latents(skin, data["code"])
-    assert z.shape == (len(data["code"]), 16)
-    assert network.adapted(z, data["window"], data["betas"], skin).shape == z.shape
+    network, skin, data, _ = batch
+    z = network.latents(skin, data["params"])
+    assert z.shape == (len(data["params"]), 16)
+    assert network.adapted(z, data["cloud"], data["betas"], skin).shape == z.shape
     assert Denoiser(16, 32)(z, torch.ones(len(z), dtype=torch.long), torch.zeros(len(z), 32)).shape == z.shape
 
 
 def test_parameters_instead_of_vertices(batch, hand):
-    _, skin, data = batch
+    _, skin, data, _ = batch
     network = FastGrasp(latent=16, vertices=False)
-    assert network.autoencoder.encode(skin, network, data["code"]).shape == (len(data["code"]), 16)
+    assert network.autoencoder.encode(skin, network, data["params"]).shape == (len(data["params"]), 16)
     assert network.autoencoder.points is None
 
 
-def test_adaptation_feels_where_the_surface_is(batch, monkeypatch):
+def test_adaptation_sees_where_the_surface_is(batch, monkeypatch):
     """What f_adapt is told: how far the skin of the hand in question is from the surface."""
-    network, skin, data = batch
-    z = network.latents(skin, data["code"])
+    network, skin, data, _ = batch
+    z = network.latents(skin, data["params"])
     assert len(skin.rows) == COUNT
-    monkeypatch.setattr(network, "decoded", lambda z: data["code"])
-    felt = network.felt(z, data["window"], data["betas"], skin)
-    assert felt.shape == (len(z), 4 * COUNT)
-    touching = (felt[:, :COUNT].abs() < 0.5).sum(1)
+    monkeypatch.setattr(network, "decoded", lambda z: data["params"])
+    seen = network.surface_seen(z, data["cloud"], data["betas"], skin)
+    assert seen.shape == (len(z), 4 * COUNT)
+    touching = (seen[:, :COUNT].abs() < 0.5).sum(1)
     assert (touching >= 3).float().mean() > 0.9
-    away = data["window"].clone()
+    away = data["cloud"].clone()
     away[..., 2] -= 3
-    assert (network.felt(z, away, data["betas"], skin)[:, :COUNT].abs() > 2).all()
+    assert (network.surface_seen(z, away, data["betas"], skin)[:, :COUNT].abs() > 2).all()
     monkeypatch.undo()
-    blind = FastGrasp(latent=16, feels=False)
-    assert blind.adapted(z, data["window"], data["betas"], skin).shape == z.shape
+    blind = FastGrasp(latent=16, sees_surface=False)
+    assert blind.adapted(z, data["cloud"], data["betas"], skin).shape == z.shape
 
 
 @pytest.mark.parametrize("predicted", [0.0, 4.0])
 def test_the_hand_that_is_given_counts_whatever_betas_are_predicted(batch, predicted):
-    """A thin hand in the code would else seem to be out of the object, and the one that is shown would not be."""
-    network, skin, data = batch
-    code = data["code"].clone()
-    code[:, BETAS] = predicted
-    terms, true = HandLoss()(skin, network, code, data), HandLoss()(skin, network, data["code"], data)
+    """A thin hand that is predicted would else seem to be out of the object, and the one that is shown would not be."""
+    network, skin, data, _ = batch
+    params = data["params"].clone()
+    params[:, BETAS] = predicted
+    terms, true = HandLoss()(skin, network, params, data), HandLoss()(skin, network, data["params"], data)
     for name in ("vertices", "mesh", "contact", "penetration", "consistency", "surface"):
         assert float(terms[name]) == pytest.approx(float(true[name]), abs=1e-6), name
 
 
-def test_adaptation_feels_with_the_hand_that_is_given(batch, monkeypatch):
-    network, skin, data = batch
-    z, thin = network.latents(skin, data["code"]), data["code"].clone()
+def test_adaptation_sees_with_the_hand_that_is_given(batch, monkeypatch):
+    network, skin, data, _ = batch
+    z, thin = network.latents(skin, data["params"]), data["params"].clone()
     thin[:, BETAS] = 3.0
-    monkeypatch.setattr(network, "decoded", lambda z: data["code"])
-    felt = network.felt(z, data["window"], data["betas"], skin)
+    monkeypatch.setattr(network, "decoded", lambda z: data["params"])
+    seen = network.surface_seen(z, data["cloud"], data["betas"], skin)
     monkeypatch.setattr(network, "decoded", lambda z: thin)
-    assert torch.allclose(network.felt(z, data["window"], data["betas"], skin)[:, :COUNT], felt[:, :COUNT], atol=1e-4)
-    other = network.felt(z, data["window"], data["betas"] + 3, skin)
-    assert (other[:, :COUNT] - felt[:, :COUNT]).abs().mean() > 0.01
+    of_thin = network.surface_seen(z, data["cloud"], data["betas"], skin)
+    assert torch.allclose(of_thin[:, :COUNT], seen[:, :COUNT], atol=1e-4)
+    other = network.surface_seen(z, data["cloud"], data["betas"] + 3, skin)
+    assert (other[:, :COUNT] - seen[:, :COUNT]).abs().mean() > 0.01
 
 
-def test_imagined_hands_are_near_true_ones_and_differ(batch):
-    _, _, data = batch
-    code, rng = data["code"], torch.Generator().manual_seed(0)
-    made = imagined(code, rng)
-    assert made.shape == code.shape
-    wrist = (made - code)[:, 58:]
+def test_mixed_hands_are_near_true_ones_and_differ(batch):
+    _, _, data, _ = batch
+    params, rng = data["params"], torch.Generator().manual_seed(0)
+    made = mix_hands(params, rng)
+    assert made.shape == params.shape
+    wrist = (made - params)[:, 58:]
     assert 0.05 < float(wrist.std()) < 0.3
-    swapped = ((made - code)[:, 13:58].abs().mean(1) > 0.4).float().mean()
+    swapped = ((made - params)[:, 13:58].abs().mean(1) > 0.4).float().mean()
     assert 0.2 < float(swapped) < 0.8
 
 
 def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeypatch):
-    network, skin, data = batch
+    network, _, _, given = batch
 
     def proposed() -> torch.Tensor:
         with torch.no_grad():
-            return network.propose(data["seen"], data["kind"], data["intent"], data["betas"], skin,
-                                   network.shown, torch.Generator().manual_seed(0), lambda fraction: True)
+            return network.propose(given, torch.Generator().manual_seed(0), Progress()).params
 
     whole, asked = proposed(), []
     monkeypatch.setattr(network, "passes", 0)
@@ -132,77 +137,73 @@ def test_without_the_module_hands_are_as_the_diffusion_gives_them(batch, monkeyp
     assert not torch.allclose(plain, whole)
 
 
-def test_a_hand_with_more_in_its_way_goes_further(batch):
-    network, skin, data = batch
-    z = network.latents(skin, data["code"]).detach()
-    finish = AdaptationConfig(1, 0.2, longer=1.0)
+def test_a_hand_with_a_larger_overlap_goes_further(batch):
+    network, skin, data, given = batch
+    z = network.latents(skin, data["params"]).detach()
+    adaptation = AdaptationConfig(1, 0.2, per_cm2=1.0)
     with torch.no_grad():
-        way = in_the_way(data["seen"], network.code.skin(skin, network.decoded(z), data["betas"]))
-        moved = (network.settled(z, data["seen"], data["betas"], skin, finish, going_on) - z).norm(dim=1)
-    assert way.max() > way.min()
-    assert torch.allclose(moved, finish.strides(way), atol=1e-4)
+        overlap = overlap_area(given.cloud, network.code.skin(skin, network.decoded(z), given.betas))
+        moved = (network.descended(z, replace(given, adaptation=adaptation), Progress()) - z).norm(dim=1)
+    assert overlap.max() > overlap.min()
+    assert torch.allclose(moved, adaptation.step_sizes(overlap), atol=1e-4)
 
 
-def test_settling_lowers_its_loss_a_hand_at_a_time(batch):
-    network, skin, data = batch
-    finish = replace(WITHOUT_FIT, steps=3, stride=0.3, longer=0.0)  # more leads an untrained network anywhere
-    z = network.latents(skin, data["code"]).detach()
-    known = [data[name] for name in ("seen", "betas")]
+def test_adaptation_by_gradient_lowers_its_loss_a_hand_at_a_time(batch):
+    network, skin, data, given = batch
+    # More leads an untrained network anywhere.
+    adaptation = replace(WITHOUT_FIT, steps=3, step_size=0.3, per_cm2=0.0)
+    z, some = network.latents(skin, data["params"]).detach(), replace(given, adaptation=adaptation)
     with torch.no_grad():
-        before = network.code.skin(skin, network.decoded(z), data["betas"])
-        way = in_the_way(data["seen"], before)
-        gripping = StiffnessTerm(network.code, skin, data["betas"],
-                            data["seen"].grown(finish.clearance.further(data["seen"], way)))
-        omega = prior_map(gripping.cloud, before)
+        before = network.code.skin(skin, network.decoded(z), given.betas)
+        further = adaptation.clearance.further(given.cloud, overlap_area(given.cloud, before))
+        term = StiffnessTerm(network.code, skin, given.betas, given.cloud.offset(further))
+        omega = prior_map(term.points, before)
 
         def loss(z):
-            code = network.decoded(z)
-            return finish.touch(gripping, code, network.code.skin(skin, code, data["betas"]), omega)
+            params = network.decoded(z)
+            return adaptation.loss(term, params, network.code.skin(skin, params, given.betas), omega)
 
-        after = network.settled(z, *known, skin, finish, going_on)
+        after = network.descended(z, some, Progress())
         assert loss(after).mean() < loss(z).mean()
-        alone = network.settled(z[:1], *(value[:1] for value in known), skin, finish, going_on)
+        alone = network.descended(z[:1], some[:1], Progress())
         assert torch.allclose(alone, after[:1], atol=1e-3)
 
 
-def test_hands_settle_some_at_a_time_and_no_more_once_told(batch, monkeypatch):
-    network, skin, data = batch
-    rows, sizes = torch.arange(CHUNK + 3) % len(data["code"]), []
-    given = [data[name][rows] for name in ("seen", "kind", "intent", "betas")]
-    settled = network.settled
-    monkeypatch.setattr(network, "settled", lambda z, *rest: (sizes.append(len(z)), settled(z, *rest))[1])
+def test_hands_are_adapted_some_at_a_time_and_no_more_once_stopped(batch, monkeypatch, recorder):
+    network, _, _, given = batch
+    some, sizes = given[torch.arange(CHUNK + 3) % len(given)], []
+    descended = network.descended
+    monkeypatch.setattr(network, "descended", lambda z, *rest: (sizes.append(len(z)), descended(z, *rest))[1])
 
-    def proposed(go_on, finish=WITHOUT_FIT):
+    def propose(progress):
         with torch.no_grad():
-            return network.propose(*given, skin, finish, torch.Generator().manual_seed(0), go_on)
+            return network.propose(some, torch.Generator().manual_seed(0), progress)
 
-    told = []
-    proposed(lambda share: told.append(share) or True)
+    progress = recorder()
+    propose(progress)
     assert sorted(sizes) == [3, CHUNK]  # side by side
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1.0)
+    assert progress.fractions == sorted(progress.fractions)
+    assert progress.fractions[-1] == pytest.approx(1.0)
     sizes.clear()
     monkeypatch.setattr("core.parallel.AT_ONCE", 1)
-    stopped = proposed(lambda share: share < DIFFUSING + 0.01)
+    with pytest.raises(Stopped):
+        propose(recorder(DIFFUSION_SHARE + 0.01))
     assert sizes == [CHUNK]
-    assert torch.allclose(stopped[CHUNK:], proposed(going_on, AdaptationConfig())[CHUNK:], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [3, 48])
 def test_candidates_go_through_the_denoiser_together(batch, count, monkeypatch):
-    network, skin, data = batch
+    network, _, _, given = batch
     sizes = []
     denoise = network.denoiser.forward
     monkeypatch.setattr(network.denoiser, "forward", lambda z, t, c: (sizes.append(len(z)), denoise(z, t, c))[1])
-    rows = torch.arange(count) % len(data["code"])
     with torch.no_grad():
-        network.propose(*(data[name][rows] for name in ("seen", "kind", "intent", "betas")), skin, WITHOUT_FIT,
-                        torch.Generator().manual_seed(0), lambda fraction: True)
+        network.propose(given[torch.arange(count) % len(given)], torch.Generator().manual_seed(0), Progress())
     assert sizes == [count] * network.steps
 
 
 def test_adaptation_moves_nothing_of_the_prior(batch):
-    network, skin, data = batch
+    network, skin, data, _ = batch
     network.requires_grad_(False)
     for part in (network.adapt, network.adapt_object):
         part.requires_grad_(True)
@@ -214,26 +215,26 @@ def test_adaptation_moves_nothing_of_the_prior(batch):
 
 
 def test_the_denoiser_is_told_the_hands_shape(batch):
-    network, _, data = batch
+    network, _, data, _ = batch
 
     def proposed(betas: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return network.condition(data["window"], data["kind"], data["intent"], betas)
+            return network.condition(data["cloud"], data["grasp_type"], data["intent"], betas)
 
     assert (proposed(data["betas"] + 2) - proposed(data["betas"])).abs().mean() > 0.01
 
 
-def test_hands_are_judged_in_the_diffusion_where_the_estimate_is_one_hand(batch, monkeypatch):
-    """The estimate from much noise is an average of hands; its skin says nothing of any of them."""
-    network, skin, data = batch
+def test_hands_are_judged_where_the_prediction_is_one_hand(batch, monkeypatch):
+    """The prediction from much noise is an average of hands; its points say nothing of any of them."""
+    network, skin, data, _ = batch
     judged = []
 
-    def judge(hand, network, code, some):
-        judged.append((len(code), {len(value) for value in some.values()}))
-        return SKIN(hand, network, code, some)
+    def judge(hand, network, params, some):
+        judged.append((len(params), {len(value) for value in some.values()}))
+        return PHYSICAL_DIFFUSION(hand, network, params, some)
 
     terms = network.diffusion_loss(skin, data, torch.Generator().manual_seed(0), judge)
-    t = network.noised(skin, data, torch.Generator().manual_seed(0), network.schedule.steps)[1]
+    t = network.noised_latents(skin, data, torch.Generator().manual_seed(0), network.schedule.steps)[1]
     few = int((t <= network.judge_until).sum())
     assert 0 < few < len(t)
     assert judged == [(few, {few})]
@@ -244,38 +245,36 @@ def test_hands_are_judged_in_the_diffusion_where_the_estimate_is_one_hand(batch,
     assert float(terms["loss"].detach()) == float(terms["noise"].detach())
 
 
-def test_only_what_is_weighed_is_reckoned(batch):
-    network, skin, data = batch
-    assert set(SKIN(skin, network, data["code"], data)) == {"param", "vertices", "surface", "loss"}
+def test_only_what_has_a_weight_is_computed(batch):
+    network, skin, data, _ = batch
+    assert set(PHYSICAL_DIFFUSION(skin, network, data["params"], data)) == {"param", "vertices", "surface", "loss"}
 
 
 def test_it_learns_one_object(batch, tmp_path):
     """A few seconds bring the auto-encoder back to a mug's grasps, and the denoiser's error down."""
-    network, skin, data = batch
+    network, skin, data, given = batch
     torch.manual_seed(0)
 
     def rows(rng, size=32):
-        pick = torch.randint(len(data["code"]), (size,), generator=rng)
+        pick = torch.randint(len(data["params"]), (size,), generator=rng)
         return {key: value[pick] for key, value in data.items()}
 
     plain = HandLoss(mesh=0, contact=0, penetration=0, consistency=0, surface=0)
-    course = OptimizerConfig(120, rate=3e-3, warmup=5, average=0.9, every=60)
-    train(network.autoencoder, lambda rng: network.autoencoder_loss(skin, rows(rng), rng, plain), course, tmp_path,
+    optimizer = OptimizerConfig(120, 3e-3, warmup=5, ema_decay=0.9, log_every=60)
+    train(network.autoencoder, lambda rng: network.autoencoder_loss(skin, rows(rng), rng, plain), optimizer, tmp_path,
           "autoencoder")
     with torch.no_grad():
-        network.standardise(network.autoencoder.encode(skin, network, data["code"]))
-        again = network.decoded(network.latents(skin, data["code"]))
-    assert float((again - data["code"]).square().mean()) < 0.5 * float(data["code"].square().mean())
-    course = OptimizerConfig(80, rate=2e-3, warmup=5, average=0, every=20)
-    train(network, lambda rng: network.diffusion_loss(skin, rows(rng), rng), course, tmp_path, "diffusion")
+        network.standardise(skin, data["params"])
+        again = network.decoded(network.latents(skin, data["params"]))
+    assert float((again - data["params"]).square().mean()) < 0.5 * float(data["params"].square().mean())
+    optimizer = OptimizerConfig(80, 2e-3, warmup=5, ema_decay=0, log_every=20)
+    train(network, lambda rng: network.diffusion_loss(skin, rows(rng), rng), optimizer, tmp_path, "diffusion")
     log = [json.loads(line)["loss"] for line in (tmp_path / "diffusion.jsonl").read_text().splitlines()]
     assert log[-1] < 0.9 * log[0]
     with torch.no_grad():
-        code, again = (network.propose(
-            *(data[name] for name in ("seen", "kind", "intent", "betas")), skin, WITHOUT_FIT,
-            torch.Generator().manual_seed(1), lambda fraction: True) for _ in range(2))
-    assert torch.isfinite(code).all()
-    assert torch.equal(code, again)
+        params, again = (network.propose(given, torch.Generator().manual_seed(1), Progress()).params for _ in range(2))
+    assert torch.isfinite(params).all()
+    assert torch.equal(params, again)
 
 
 @pytest.mark.parametrize("passes", [2, 4])
@@ -284,10 +283,10 @@ def test_the_shipped_adaptation_leaves_no_thumb_deep_in_a_ball(hand, passes, mon
     ball = trimesh.creation.icosphere(subdivisions=4, radius=0.037)
     obj = prepare_object(ball.vertices, ball.faces)
     generator = make_generator("fastgrasp")
-    for name, value in {"passes": passes, "shown": AdaptationConfig()}.items():
+    for name, value in {"passes": passes, "without_fit": AdaptationConfig()}.items():
         monkeypatch.setattr(generator.network, name, value)
     request, rng = GraspRequest(obj, hand, 16), torch.Generator().manual_seed(0)
-    grasps = generator.sample(request, rng, lambda fraction, stage: True)
+    grasps = generator.sample(request, rng, Progress()).grasps
     with torch.no_grad():
         skin = hand(**grasps.parameters()).vertices
     deepest = -1000 * obj.grid.query(skin.reshape(-1, 3))[0].reshape(len(grasps), -1).amin(1)

@@ -15,30 +15,28 @@ from core.generators.place_scorer import PlaceScorer
 from core.grasps.heading_frame import LOCAL_RADIUS
 from core.hand import load_hand
 from core.objects import prepare_object
+from core.progress import Progress, Stopped
 
 
 @pytest.fixture
 def learned():
     def make(**options: object) -> Learned:
         torch.manual_seed(0)
-        return Learned(GraspTTA(shown=AdaptationConfig()), PlaceScorer(), "grasptta", **options)
+        return Learned(GraspTTA(without_fit=AdaptationConfig()), PlaceScorer(), "grasptta", **options)
 
     return make
 
 
-def seen(generator, request, monkeypatch):
-    """The grasps, and what the network was shown."""
-    class Quiet:
-        def __call__(self, fraction, stage):
-            return True
-
-    shown = []
+def asked(generator, request, monkeypatch):
+    """The grasps, and what the network was asked under."""
+    given = []
     propose = generator.network.propose
-    monkeypatch.setattr(generator.network, "propose", lambda seen, *rest: (shown.append(seen.window),
-                                                                           propose(seen, *rest))[1])
-    grasps = generator.sample(request, torch.Generator().manual_seed(0), Quiet())
-    (window,) = shown
-    return grasps, window
+    with monkeypatch.context() as patch:
+        patch.setattr(generator.network, "propose", lambda conditioning, *rest: (
+            given.append(conditioning), propose(conditioning, *rest))[1])
+        grasps = generator.sample(request, torch.Generator().manual_seed(0), Progress()).grasps
+    (conditioning,) = given
+    return grasps, conditioning
 
 
 def test_a_finer_mesh_costs_the_network_nothing(learned, request_of, hand, monkeypatch):
@@ -49,38 +47,35 @@ def test_a_finer_mesh_costs_the_network_nothing(learned, request_of, hand, monke
     sizes = []
     for one in (mesh, fine):
         obj = prepare_object(one.vertices, one.faces)
-        grasps, window = seen(learned(), replace(request, object=obj), monkeypatch)
-        sizes.append((tuple(window.shape), tuple(obj.points.shape), tuple(obj.grid.values.shape)))
+        grasps, given = asked(learned(), replace(request, object=obj), monkeypatch)
+        sizes.append((tuple(given.cloud.scaled.shape), tuple(obj.points.shape), tuple(obj.grid.values.shape)))
         assert len(grasps) == 6
     assert len(fine.faces) == 16 * len(mesh.faces)
     assert sizes[0] == sizes[1]
 
 
-def test_networks_see_the_surface_stand_out_by_their_clearance(learned, request_of, monkeypatch):
+def test_networks_see_the_surface_offset_by_their_clearance(learned, request_of, monkeypatch):
     generator = learned()
-    windows = []
+    clouds = []
     for clearance in (0.0, 0.003):
-        monkeypatch.setattr(generator.network, "shown", AdaptationConfig(clearance=Clearance(clearance, large=1.0)))
-        windows.append(seen(generator, request_of(6), monkeypatch)[1])
-        monkeypatch.undo()
-    plain, out = windows
+        adaptation = AdaptationConfig(clearance=Clearance(clearance, full_area=1.0))
+        monkeypatch.setattr(generator.network, "without_fit", adaptation)
+        clouds.append(asked(generator, request_of(6), monkeypatch)[1].cloud.scaled)
+    plain, out = clouds
     assert torch.allclose(out[..., :3], plain[..., :3] + 0.003 / LOCAL_RADIUS * plain[..., 3:], atol=1e-6)
 
 
 @pytest.mark.parametrize("fitted", [True, False])
 def test_hands_that_a_fit_lays_on_the_surface_need_not_keep_clear(learned, request_of, monkeypatch, fitted):
     generator = learned()
-    shown, laid = AdaptationConfig(clearance=Clearance(0.003)), AdaptationConfig()
-    for name, finish in {"shown": shown, "laid": laid}.items():
-        monkeypatch.setattr(generator.network, name, finish)
-    told = []
-    propose = generator.network.propose
-    monkeypatch.setattr(generator.network, "propose", lambda *args: (told.append(args[5]), propose(*args))[1])
-    generator.sample(request_of(3, fitted=fitted), torch.Generator().manual_seed(0), lambda fraction, stage: True)
-    assert told == [laid if fitted else shown]
+    without_fit, before_fit = AdaptationConfig(clearance=Clearance(0.003)), AdaptationConfig()
+    for name, adaptation in {"without_fit": without_fit, "before_fit": before_fit}.items():
+        monkeypatch.setattr(generator.network, name, adaptation)
+    given = asked(generator, request_of(3, fitted=fitted), monkeypatch)[1]
+    assert given.adaptation == (before_fit if fitted else without_fit)
 
 
-@pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(shown=AdaptationConfig())])
+@pytest.mark.parametrize("network", [FastGrasp(latent=16, steps=3), GraspTTA(without_fit=AdaptationConfig())])
 def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monkeypatch):
     """Than one that was drawn: further along the way from any type."""
     torch.manual_seed(0)
@@ -89,28 +84,17 @@ def test_a_type_that_is_asked_for_is_followed_further(network, request_of, monke
         for value in network.parameters():  # what begins as nothing hides the condition
             if not value.any():
                 value.normal_(std=0.05)
-    given = []
-    propose = network.propose
-    monkeypatch.setattr(network, "propose", lambda *args, **options: (given.append((args, options)),
-                                                                      propose(*args, **options))[1])
+    drawn, given = (asked(generator, request_of(4, type=name), monkeypatch)[1] for name in ("any", TYPE_CONDITIONS[3]))
+    assert drawn.guidance == 1
+    assert given.guidance == network.guidance > 1
 
-    class Quiet:
-        def __call__(self, fraction, stage):
-            return True
-
-    for kind in ("any", TYPE_CONDITIONS[3]):
-        generator.sample(request_of(4, type=kind), torch.Generator().manual_seed(0), Quiet())
-    (_, drawn), (args, asked) = given
-    assert drawn == {}
-    assert asked == {"guidance": network.guidance}
-    assert network.guidance > 1
-    seen, kind, intent, betas, skin, finish, _, go_on = args
-
-    def codes(kind: torch.Tensor, guidance: float) -> torch.Tensor:
+    def params(**changes: object) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(1)
         with torch.no_grad():
-            return propose(seen, kind, intent, betas, skin, finish, torch.Generator().manual_seed(1), go_on, guidance)
+            return network.propose(replace(given, **changes), rng, Progress()).params
 
-    plain, one, small, two = codes(0 * kind, 1), codes(kind, 1), codes(kind, 1.001), codes(kind, 2)
+    plain = params(grasp_type=0 * given.grasp_type, guidance=1.0)
+    one, small, two = (params(guidance=weight) for weight in (1.0, 1.001, 2.0))
     assert (small - one).abs().max() < 0.05 * (two - one).abs().max()
     assert (small - one).abs().max() > 0
     way, further = one - plain, two - one
@@ -122,10 +106,25 @@ def test_in_the_papers_frame_the_whole_object_is_seen(learned, request_of, block
     """Around its middle, anyhow turned; without a scorer."""
     request = request_of(5, hand=load_hand(side=side))
     generator = learned(object_frame=True)
-    monkeypatch.setattr(generator.places, "forward", None)
-    grasps, window = seen(generator, request, monkeypatch)
-    length = window[..., :3].norm(dim=-1).amax(1) * LOCAL_RADIUS
+    monkeypatch.setattr(generator.place_scorer, "forward", None)
+    grasps, given = asked(generator, request, monkeypatch)
+    cloud = given.cloud.scaled
+    length = cloud[..., :3].norm(dim=-1).amax(1) * LOCAL_RADIUS
     assert length == pytest.approx(block.points.norm(dim=1).max().expand(5), abs=0.004)
-    assert (window[0, :, :3] - window[1, :, :3]).abs().max() > 0.1
+    assert (cloud[0, :, :3] - cloud[1, :, :3]).abs().max() > 0.1
     assert torch.isfinite(grasps.transl).all()
     assert grasps.hand == side
+
+
+def test_a_stop_ends_the_proposing_with_nothing(learned, request_of, recorder):
+    for stop_at in (0.0, 0.5):
+        progress = recorder(stop_at)
+        generator = learned()
+        generator.network.without_fit = AdaptationConfig(3, 1e-4)
+        with pytest.raises(Stopped):
+            generator.sample(request_of(3), torch.Generator().manual_seed(0), progress)
+        assert sum(fraction >= stop_at for fraction in progress.fractions) == 1
+
+
+def test_a_network_that_predicts_no_fields_proposes_none(learned, request_of):
+    assert learned().sample(request_of(2), torch.Generator().manual_seed(0), Progress()).field is None

@@ -1,10 +1,10 @@
-"""What is nearest to what, against plain distances in double precision."""
+"""Nearest neighbours, against plain distances in double precision."""
 
 import pytest
 import torch
 
 from core.generators import nearest
-from core.generators.nearest import Nearest, closest
+from core.generators.nearest import NearestNeighbours, closest
 from core.hand.skin import Skin
 
 
@@ -47,17 +47,17 @@ def test_how_many_at_once_does_not_matter(clouds, monkeypatch):
         assert all(torch.equal(one, other) for one, other in zip(closest(*clouds), whole, strict=True))
 
 
-def test_one_table_tells_all_of_hand_and_object(clouds):
+def test_one_table_tells_all_neighbours_of_hand_and_object(clouds):
     points, others = clouds
     priors = torch.arange(5, 130, 3)
-    near = Nearest.between(points, Skin(others, others, priors))
+    found = NearestNeighbours.between(points, Skin(others, others, priors))
     apart = plain(points, others)
-    assert torch.equal(near.skin, apart.argmin(2))
-    assert torch.isin(near.prior, priors).all()
-    nearest_prior = apart.gather(2, near.prior[..., None])[..., 0]  # of two as near either is right
+    assert torch.equal(found.hand, apart.argmin(2))
+    assert torch.isin(found.prior, priors).all()
+    nearest_prior = apart.gather(2, found.prior[..., None])[..., 0]  # of two as near either is right
     assert torch.allclose(nearest_prior, apart[:, :, priors].amin(2), rtol=1e-3)
-    assert torch.equal(near.cloud, apart.argmin(1))
-    assert (near.far - apart.amin(1)).abs().max() < 5e-5
+    assert torch.equal(found.object, apart.argmin(1))
+    assert (found.distance - apart.amin(1)).abs().max() < 5e-5
 
 
 def test_no_hands_are_no_trouble(clouds):

@@ -3,39 +3,40 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.generators import place_scorer
 from core.generators.conditioning import TYPE_CONDITIONS
 from core.generators.local_cloud import place_features
-from core.generators.place_scorer import PlaceScorer, sample_grasp_points, share_around
+from core.generators.place_scorer import PLACES, PlaceConfig, PlaceScorer, sample_grasp_points, share_near
+from core.generators.training_config import OptimizerConfig
+from core.grasps.heading_frame import random_frames
 from core.hand import load_hand
 from core.objects import with_parts
-from core.training.loop import OptimizerConfig, train
+from core.training.loop import train
 
 
 class Top(PlaceScorer):
     """Knows that only the block's upper end is good."""
 
-    def forward(self, features, kind, intent):
+    def forward(self, features, grasp_type, intent):
         middle = features[:, -3:]  # of the object, seen from the place; 10 cm are 1
         return 30.0 * (middle.norm(dim=1) > 0.7).float()
 
 
 def test_places_are_drawn_where_the_score_is(request_of, rng):
-    frames, kind = sample_grasp_points(Top(), request_of(), 12, rng)
+    frames, types = sample_grasp_points(Top(), request_of(), 12, rng)
     assert (frames.origin[:, 2].abs() > 0.065).all()
-    assert kind.shape == (12,)
-    assert (kind > 0).all()
+    assert types.shape == (12,)
+    assert (types > 0).all()
 
 
 def test_no_place_is_drawn_twice(request_of, rng):
     frames, _ = sample_grasp_points(PlaceScorer(), request_of(), 24, rng)
     for row in range(24):
-        same = ((frames.origin - frames.origin[row]).norm(dim=1) < place_scorer.APART) & (
-            frames.axes[:, :, 1] @ frames.axes[row, :, 1] > place_scorer.TURNED)
+        same = ((frames.origin - frames.origin[row]).norm(dim=1) < PLACES.same_distance) & (
+            frames.axes[:, :, 1] @ frames.axes[row, :, 1] > PLACES.same_cosine)
         assert int(same.sum()) == 1
 
 
-def test_wishes_are_kept(request_of, rng, block):
+def test_what_is_asked_for_is_kept_to(request_of, rng, block):
     name = TYPE_CONDITIONS[4]
     assert (sample_grasp_points(PlaceScorer(), request_of(type=name), 5, rng)[1] == 4).all()
     near = torch.tensor([0.0, 0.0, 0.08])
@@ -54,36 +55,37 @@ def test_parts_that_are_known_are_kept_to(block, rng, request_of):
     assert (frames.origin[:, 2] > 0.02).all()
 
 
-def test_of_a_known_part_the_places_are_chosen_that_have_it_all_around(block, rng, request_of, monkeypatch):
+def test_of_a_known_part_places_are_chosen_that_have_it_all_around(block, request_of):
     """At a handle's end half of what a hand touches is something else."""
     upper = block.surface.vertices[block.surface.faces].mean(1)[:, 2] > -0.02
     named = with_parts(block, block.surface.vertices + block.centroid, block.surface.faces, upper.astype(int),
                        ("blade", "handle"))
     request = replace(request_of(8, intent="use"), object=named)
-    held = named.parts.mask(frozenset({"handle"}))
+    handle = named.parts.mask(frozenset({"handle"}))
 
-    def share() -> float:
-        frames, _ = sample_grasp_points(PlaceScorer().eval(), request, 8, torch.Generator().manual_seed(0))
-        return float(share_around(named.points, held, frames.origin).mean())
+    def share(config: PlaceConfig) -> float:
+        scorer = PlaceScorer(config=config).eval()
+        scorer.load_state_dict(weights)
+        frames, _ = sample_grasp_points(scorer, request, 8, torch.Generator().manual_seed(0))
+        return float(share_near(named.points, handle, frames.origin, PLACES.part_radius).mean())
 
     torch.manual_seed(0)
-    found = share()
-    monkeypatch.setattr(place_scorer, "SHARE", 0.0)
+    weights = PlaceScorer().state_dict()
+    found = share(PLACES)
     assert found > 0.99
-    assert found > share() + 0.01
+    assert found > share(replace(PLACES, part_weight=0.0)) + 0.01
 
 
 def test_likely_places_are_preferred(request_of):
     class Rather(Top):
-        def forward(self, features, kind, intent):
-            return super().forward(features, kind, intent) / 20
+        def forward(self, features, grasp_type, intent):
+            return super().forward(features, grasp_type, intent) / 20
 
-    def share(**options: float) -> float:
-        rng = torch.Generator().manual_seed(0)
-        frames, _ = sample_grasp_points(Rather(), request_of(48), 48, rng, **options)
+    def share(config: PlaceConfig) -> float:
+        frames, _ = sample_grasp_points(Rather(config=config), request_of(48), 48, torch.Generator().manual_seed(0))
         return float((frames.origin[:, 2].abs() > 0.065).float().mean())
 
-    assert share() > share(temperature=1.0) + 0.1
+    assert share(PLACES) > share(replace(PLACES, temperature=1.0)) + 0.1
 
 
 def test_likely_types_are_preferred(rng):
@@ -93,10 +95,10 @@ def test_likely_types_are_preferred(rng):
             logit[:, 2] = 2.0
             return logit
 
-    kind = Rather().draw_types(torch.zeros(2000, 195), torch.zeros(2000, dtype=torch.long), rng)
+    types = Rather().draw_types(torch.zeros(2000, 195), torch.zeros(2000, dtype=torch.long), rng)
     others = len(TYPE_CONDITIONS) - 2
-    as_it_is, sharper = (torch.tensor(2.0 / heat).exp() for heat in (1.0, place_scorer.TYPE_TEMPERATURE))
-    found = float((kind == 3).float().mean())
+    as_it_is, sharper = (torch.tensor(2.0 / heat).exp() for heat in (1.0, PLACES.type_temperature))
+    found = float((types == 3).float().mean())
     assert found == pytest.approx(float(sharper / (sharper + others)), abs=0.05)
     assert found > float(as_it_is / (as_it_is + others)) + 0.2
 
@@ -108,35 +110,33 @@ def test_a_left_hands_places_are_mirrored(request_of, rng):
 
 def test_it_learns_places_and_types(block, rng, request_of, tmp_path):
     """Ends of the block are pinched (type 1), its sides are wrapped (type 2)."""
-    from core.grasps.heading_frame import random_frames
-
     torch.manual_seed(0)
     every = random_frames(block, 300, 2, rng)
     features = place_features(block, every)
     end = every.origin[:, 2].abs() > 0.06
     side = every.origin[:, 2].abs() < 0.01
     yes = torch.cat([features[end], features[side]])
-    kind = torch.cat([torch.full((int(end.sum()),), 1), torch.full((int(side.sum()),), 2)])
+    types = torch.cat([torch.full((int(end.sum()),), 1), torch.full((int(side.sum()),), 2)])
     scorer = PlaceScorer(32)
 
     def loss(rng):
         rows = torch.randint(len(yes), (32,), generator=rng)
-        other = features[torch.randint(len(features), (32, 8), generator=rng)]
-        return scorer.loss({"features": yes[rows], "other": other, "kind": kind[rows], "intent": 0 * rows}, rng)
+        negatives = features[torch.randint(len(features), (32, 8), generator=rng)]
+        batch = {"features": yes[rows], "negatives": negatives, "grasp_type": types[rows], "intent": 0 * rows}
+        return scorer.loss(batch, rng)
 
-    assert train(scorer, loss, OptimizerConfig(400, rate=5e-3, warmup=5, average=0.9), tmp_path, "places")
+    assert train(scorer, loss, OptimizerConfig(400, 5e-3, warmup=5, ema_decay=0.9), tmp_path, "places")
     frames, _ = sample_grasp_points(scorer, request_of(), 60, rng)
     height = frames.origin[:, 2].abs()
     assert float(((height > 0.055) | (height < 0.015)).float().mean()) > 0.7
     with torch.no_grad():
         for mask, right in ((end, 1), (side, 2)):
             some = features[mask]
-            kinds = scorer.draw_types(some, torch.zeros(len(some), dtype=torch.long), rng)
-            assert float((kinds == right).float().mean()) > 0.75
-    with torch.no_grad():
-        one, two = (torch.stack([scorer(features[mask], torch.full((int(mask.sum()),), kind),
+            drawn = scorer.draw_types(some, torch.zeros(len(some), dtype=torch.long), rng)
+            assert float((drawn == right).float().mean()) > 0.75
+        one, two = (torch.stack([scorer(features[mask], torch.full((int(mask.sum()),), asked),
                                         torch.zeros(int(mask.sum()), dtype=torch.long)).mean() for mask in (end, side)])
-                    for kind in (1, 2))
+                    for asked in (1, 2))
     assert float(one[0] - one[1]) > float(two[0] - two[1])  # who asks to pinch is sent to the ends
 
 

@@ -1,4 +1,4 @@
-"""The heading frame, and the baseline that is built on it."""
+"""The heading frame."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import numpy as np
 import torch
 import trimesh
 
-from core.generators import retrieval
-from core.generators.retrieval import ARRAYS, Retrieval, load_index
 from core.grasps.batch import Grasps
 from core.grasps.heading_frame import (
     Cloud,
@@ -21,8 +19,6 @@ from core.grasps.heading_frame import (
     window_features,
     window_points,
 )
-from core.grasps.request import GraspRequest
-from core.hand import load_hand
 from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
@@ -106,55 +102,6 @@ def test_random_frames_are_on_the_surface_and_turn_in_even_steps():
     assert (obj.grid.query(frames.origin)[0].abs() < 0.003).all()
     assert torch.allclose(frames.axes[0, :, 0], -frames.axes[2, :, 0], atol=1e-5)
     assert torch.allclose(frames.axes[:4, :, 2], frames.axes[:1, :, 2].expand(4, 3))
-
-
-def test_retrieval_finds_the_grasp_of_the_place_it_came_from(hand):
-    """An index of one object's own windows: what comes back lies where the windows were."""
-
-    class Quiet:
-        def __call__(self, fraction, stage):
-            return True
-
-        def accepted(self, grasps):
-            pass
-
-    obj, rng = block(), torch.Generator().manual_seed(3)
-    frames = random_frames(obj, 40, 8, rng)
-    pose = 0.1 * torch.randn(320, 45, generator=rng)
-    index = {"window": window_features(obj, frames).numpy(), "rotation": np.tile(np.eye(3), (320, 1, 1)),
-             "wrist": np.tile([0.0, 0, 0.05], (320, 1)), "hand_pose": pose.numpy(), "type": np.zeros(320, np.uint8)}
-    grasps = Retrieval(index).sample(GraspRequest(obj, hand, 6), torch.Generator().manual_seed(1), Quiet())
-    assert len(grasps) == 6
-    wrists = hand(**grasps.parameters()).joints[:, 0]
-    assert torch.allclose(obj.grid.query(wrists)[0], torch.full((6,), 0.05), atol=0.012)
-    apart = torch.cdist(grasps.transl, grasps.transl) + torch.eye(6)
-    assert apart.min() > 0.02
-    assert set(grasps.type) == {"large_diameter"}
-
-
-def test_an_index_counts_for_its_file_and_its_hand(hand, tmp_path, monkeypatch):
-    """Another file of the same size is another; so is another hand."""
-    made = []
-
-    class Grasps:
-        def split(self, name):
-            assert name == "train"
-            return self
-
-    def build(*_):
-        made.append(1)
-        return {name: np.full(3, len(made)) for name in ARRAYS}
-
-    monkeypatch.setattr(retrieval, "load_training", lambda _: Grasps())
-    monkeypatch.setattr(retrieval, "build_index", build)
-    (tmp_path / "a.npz").write_bytes(b"one file")
-    (tmp_path / "b.npz").write_bytes(b"not that")
-    kept = tmp_path / "index.npz"
-    for file, side, count in (("a", "right", 1), ("a", "right", 1), ("b", "right", 2), ("b", "left", 3)):
-        index = load_index(tmp_path / f"{file}.npz", kept, load_hand(None, side))
-        assert index["window"].tolist() == [count] * 3
-    kept.write_bytes(b"damaged")
-    assert load_index(tmp_path / "a.npz", kept, hand)["type"].tolist() == [4] * 3
 
 
 def test_a_thin_sheet_has_a_normal():

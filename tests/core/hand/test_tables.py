@@ -6,7 +6,7 @@ import torch
 
 from core.hand import load_hand
 from core.hand.articulation import grasp_centre, relaxed_dofs
-from core.hand.skin import vertex_normals
+from core.hand.normals import vertex_normals
 
 FIRST = (13, 1, 4, 10, 7)
 

@@ -1,3 +1,5 @@
+"""Convex pieces lie on the surface, keep hollows open, and come back from their cache."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,7 +9,7 @@ from scipy.spatial import ConvexHull
 
 from core.objects import prepare_object
 from core.quality import convex_decomposition as module
-from core.quality.convex_decomposition import convex_pieces, cut, mass_properties
+from core.quality.convex_decomposition import convex_pieces, decompose, mass_properties
 
 
 def prepared(mesh):
@@ -31,12 +33,12 @@ def uncovered(pieces, points):
 
 
 def test_convex_objects_are_one_piece(ball):
-    assert len(cut(ball).hulls) == 1
-    assert len(cut(prepared(trimesh.creation.box((0.03, 0.05, 0.1)))).hulls) == 1
+    assert len(decompose(ball).hulls) == 1
+    assert len(decompose(prepared(trimesh.creation.box((0.03, 0.05, 0.1)))).hulls) == 1
 
 
 def test_a_thin_bowl_stays_open_and_whole(bowl):
-    pieces = cut(bowl)
+    pieces = decompose(bowl)
     assert bowl.surface.signed(surface_points(pieces))[0].max() < 0.0022
     assert uncovered(pieces, bowl.points.numpy()[:500].astype(float)).max() < 0.0005
     hollow = np.array([[0, 0, -0.02], [0.02, 0, -0.01], [0, -0.03, -0.015]]) - bowl.centroid
@@ -45,7 +47,7 @@ def test_a_thin_bowl_stays_open_and_whole(bowl):
 
 def test_a_ring_keeps_its_hole():
     ring = prepared(trimesh.creation.torus(0.03, 0.006))
-    pieces = cut(ring)
+    pieces = decompose(ring)
     assert 4 < len(pieces.hulls) < 60
     assert ring.surface.signed(surface_points(pieces))[0].max() < 0.0022
     assert uncovered(pieces, ring.points.numpy()[:500].astype(float)).max() < 0.0005
@@ -72,7 +74,7 @@ def test_an_open_sheet_has_a_possible_inertia():
 def test_pieces_are_kept(ball, tmp_path, monkeypatch):
     first = convex_pieces(ball, tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
-    monkeypatch.setattr(module, "cut", lambda obj: pytest.fail("made again"))
+    monkeypatch.setattr(module, "decompose", lambda obj: pytest.fail("made again"))
     again = convex_pieces(ball, tmp_path)
     assert np.array_equal(first.hulls[0], again.hulls[0])
     assert np.array_equal(first.inertia, again.inertia)

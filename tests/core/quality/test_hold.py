@@ -1,3 +1,5 @@
+"""The hold test: on plates whose answer is known, on real hands, and against another engine."""
+
 from __future__ import annotations
 
 import time
@@ -10,12 +12,14 @@ import torch
 import trimesh
 
 from core.grasps.batch import Grasps
-from core.hand.articulation import squeeze
+from core.grasps.request import GraspRequest
+from core.hand.squeeze import squeeze
 from core.metrics.strict import strict_measures
 from core.objects import prepare_object
+from core.progress import Progress, Stopped
 from core.quality import hold
 from core.quality.convex_decomposition import convex_pieces
-from core.quality.hold import NEARLY_STILL, STILL, Bench, hold_test, squeezed_bodies
+from core.quality.hold import FILTER, PROTOCOL, HoldSimulation, hold_mask, hold_test, squeezed_bodies
 
 
 @pytest.fixture(scope="module")
@@ -32,29 +36,29 @@ def plates(gap):
 
 @pytest.mark.parametrize("friction, gap, held", [(0.6, -0.001, True), (0.0, -0.001, False), (0.6, 0.003, False)])
 def test_a_cube_between_plates(cube, friction, gap, held):
-    slip = Bench(cube, [plates(gap)], friction).slip(0)
+    slip = HoldSimulation(cube, [plates(gap)], friction).slip(0)
     assert (slip < 0.02) == held
 
 
 def test_free_fall_ends_at_once(cube):
     """Nothing holds: the test stops in the first ten steps beyond two centimetres, where s = g t^2 / 2 says."""
-    bench = Bench(cube, [[plate + [1.0, 0, 0] for plate in plates(0.0)]], 0.6)
-    slip = bench.slip(0)
+    simulation = HoldSimulation(cube, [[plate + [1.0, 0, 0] for plate in plates(0.0)]], 0.6)
+    slip = simulation.slip(0)
     assert 0.02 <= slip < 0.02 + np.sqrt(2 * 9.81 * 0.02) * 0.021 + 0.002
-    assert bench._data.time == pytest.approx(0.2 + np.sqrt(2 * 0.02 / 9.81), abs=0.021)
+    assert simulation.data.time == pytest.approx(0.2 + np.sqrt(2 * 0.02 / 9.81), abs=0.021)
 
 
 def test_one_model_holds_many_hands_apart(cube):
     good, none = plates(-0.001), [plate + [1.0, 0, 0] for plate in plates(0.0)]
-    bench = Bench(cube, [none, good, none], 0.6)
-    assert [bench.slip(index) < 0.02 for index in (0, 1, 2, 1)] == [False, True, False, True]
-    assert bench.slip(1) == Bench(cube, [good], 0.6).slip(0)
+    simulation = HoldSimulation(cube, [none, good, none], 0.6)
+    assert [simulation.slip(index) < 0.02 for index in (0, 1, 2, 1)] == [False, True, False, True]
+    assert simulation.slip(1) == HoldSimulation(cube, [good], 0.6).slip(0)
 
 
 def test_the_constants(cube):
     import mujoco
 
-    model = Bench(cube, [plates(0.0)], 0.6)._model
+    model = HoldSimulation(cube, [plates(0.0)], 0.6).model
     body = model.body("object").id
     assert model.body_mass[body] == pytest.approx(0.2)
     assert model.body_inertia[body] == pytest.approx([0.2 * 0.04**2 / 6] * 3, rel=1e-3)
@@ -88,10 +92,10 @@ def test_fewer_directions_never_see_more(ball, hand, ball_grasp, pieces_folder):
 def test_physics_that_fails_is_no_hold(cube, tmp_path, monkeypatch, capfd):
     """MuJoCo starts again from the beginning where a number is none; a hand must not be said to hold for that."""
     monkeypatch.chdir(tmp_path)
-    bench = Bench(cube, [plates(-0.001)], 0.6)
-    bench.slip(0)
-    bench._data.qvel[:] = np.nan
-    assert bench._run(100, np.zeros(3)) >= 0.02
+    simulation = HoldSimulation(cube, [plates(-0.001)], 0.6)
+    simulation.slip(0)
+    simulation.data.qvel[:] = np.nan
+    assert simulation.travel(100, np.zeros(3)) >= 0.02
     assert not list(tmp_path.iterdir())  # MuJoCo's own way is to write a log there
     assert capfd.readouterr() == ("", "")
 
@@ -100,9 +104,9 @@ def test_physics_that_fails_is_no_hold(cube, tmp_path, monkeypatch, capfd):
 def test_a_hand_far_away_does_not_disturb_the_others(cube, away):
     """Hands that wait their turn stand ten metres up: one that is as far below comes not on the object."""
     good, far = plates(-0.001), [plate - [0, 0, away] for plate in plates(-0.001)]
-    bench = Bench(cube, [far, good, [points + [0, 0, 2.0] for points in far]], 0.6)
-    assert [bench.slip(index) < 0.02 for index in (0, 1, 2)] == [False, True, False]
-    assert bench.slip(1) == Bench(cube, [good], 0.6).slip(0)
+    simulation = HoldSimulation(cube, [far, good, [points + [0, 0, 2.0] for points in far]], 0.6)
+    assert [simulation.slip(index) < 0.02 for index in (0, 1, 2)] == [False, True, False]
+    assert simulation.slip(1) == HoldSimulation(cube, [good], 0.6).slip(0)
 
 
 def test_another_engine_agrees_on_the_plates(tmp_path):
@@ -132,7 +136,7 @@ def test_another_engine_agrees_on_the_plates(tmp_path):
     mesh = trimesh.creation.box((0.04, 0.04, 0.04))
     pieces = convex_pieces(prepare_object(mesh.vertices, mesh.faces), tmp_path)
     for friction, gap in ((0.6, -0.001), (0.0, -0.001), (0.6, 0.003)):
-        assert (Bench(pieces, [plates(gap)], friction).slip(0, directions=1) < 0.02) == stays(friction, gap)
+        assert (HoldSimulation(pieces, [plates(gap)], friction).slip(0, directions=1) < 0.02) == stays(friction, gap)
 
 
 def test_no_grasps(ball, hand):
@@ -152,34 +156,99 @@ def test_sixteen_bodies_of_all_vertices(hand, ball_grasp):
     assert sum(map(len, bodies)) == len(hand.v_template)
 
 
-@pytest.mark.parametrize(("still", "share", "off"), [(STILL, 0.7, 0.4), (NEARLY_STILL, 0.4, 1.0)])
-def test_an_early_end_says_the_same(ball, hand, ball_grasp, pieces_folder, still, share, off):
+@pytest.fixture
+def counted_steps(monkeypatch):
+    """How many timesteps the physics made, a number for each call."""
+    import mujoco
+
+    steps, made = [], mujoco.mj_step
+
+    def step(model, data, nstep):
+        steps.append(nstep)
+        made(model, data, nstep=nstep)
+
+    monkeypatch.setattr(mujoco, "mj_step", step)
+    return steps
+
+
+@pytest.mark.parametrize(("still", "share", "off"), [(FILTER.still, 0.7, 0.4), (FILTER.nearly_still, 0.4, 1.0)])
+def test_an_early_end_says_the_same(ball, hand, ball_grasp, pieces_folder, counted_steps, still, share, off):
     whole = hold_test(ball, hand, ball_grasp, cache=pieces_folder)
-    begin = time.perf_counter()
-    whole = hold_test(ball, hand, ball_grasp, cache=pieces_folder)
-    middle = time.perf_counter()
+    all_steps = sum(counted_steps)
+    counted_steps.clear()
     short = hold_test(ball, hand, ball_grasp, cache=pieces_folder, still=still)
-    assert time.perf_counter() - middle < share * (middle - begin)
+    assert sum(counted_steps) < share * all_steps
     assert torch.equal(short.held, whole.held)
     assert torch.allclose(short.slip_cm[whole.held], whole.slip_cm[whole.held], atol=off)
 
 
-@pytest.mark.parametrize(("place", "ends"), [(0.010, 60), (0.013, 470)])
-def test_what_would_be_dropped_if_it_crept_on_is_watched_on(monkeypatch, place, ends):
-    """An object that creeps by 0.9 mm in 60 steps: from 10 mm it is left at 19, from 13 it is seen to drop."""
+@pytest.mark.parametrize(("position", "ends"), [(0.010, 60), (0.013, 470)])
+def test_an_object_that_would_creep_out_of_the_hand_is_watched_on(cube, monkeypatch, position, ends):
+    """An object that creeps by 0.9 mm in 60 steps: from 10 mm it is left at 19, from 13 its drop is noticed."""
     import mujoco
 
-    bench, steps = Bench.__new__(Bench), []
-    bench._body = 0
-    bench._data = types.SimpleNamespace(time=0.0, xipos=np.array([[place, 0.0, 0.0]]))
+    simulation, steps = HoldSimulation(cube, [plates(0.0)], 0.6), []
+    positions = np.zeros((simulation.model.nbody, 3))
+    positions[:, 0] = position
+    simulation.data = types.SimpleNamespace(time=0.0, xipos=positions)
 
     def step(model, data, nstep):
         steps.append(nstep)
-        data.time += nstep * hold.TIMESTEP
-        data.xipos[0, 0] += nstep * 0.0009 / 60
+        data.time += nstep * PROTOCOL.timestep
+        data.xipos[:, 0] += nstep * 0.0009 / 60
 
-    bench._model = None
     monkeypatch.setattr(mujoco, "mj_step", step)
-    worst = bench._run(600, np.zeros(3), NEARLY_STILL)
+    worst = simulation.travel(600, np.zeros(3), FILTER.nearly_still)
     assert sum(steps) == ends
-    assert (worst >= hold.DROPPED) == (place > 0.012)
+    assert (worst >= PROTOCOL.dropped) == (position > 0.012)
+
+
+def test_a_stop_ends_the_hold_test_after_the_grasp_at_hand(ball, hand, ball_grasp, pieces_folder):
+    shares = []
+
+    def stop(share: float, stage: str) -> bool:
+        shares.append(share)
+        return len(shares) < 2
+
+    with pytest.raises(Stopped):
+        hold_test(ball, hand, Grasps.cat([ball_grasp] * 4), directions=1, cache=pieces_folder, progress=Progress(stop))
+    assert shares == [0.25, 0.5]
+
+
+@pytest.fixture
+def three_tested(ball, hand, ball_grasp, monkeypatch):
+    """A request, three grasps and the scores of those whose hold was tested; the second does not hold."""
+    many = replace(Grasps.cat([ball_grasp] * 3), score=torch.arange(3.0))
+    tested = []
+
+    def passes(request, one, still):
+        tested.append(float(one.score))
+        return float(one.score) != 1
+
+    monkeypatch.setattr(hold, "passes_hold_test", passes)
+    monkeypatch.setattr(hold.os, "cpu_count", lambda: 1)
+    return GraspRequest(ball, hand, 3), many, tested
+
+
+def test_rows_that_hold_are_told_in_order_and_the_others_not_tested(three_tested):
+    request, grasps, tested = three_tested
+    found = []
+    held = hold_mask(request, grasps, torch.ones(3, dtype=torch.bool), Progress(), found=found.append)
+    assert held.tolist() == [True, False, True]
+    assert found == [0, 2]
+    tested.clear()
+    assert hold_mask(request, grasps, torch.tensor([False, False, True]), Progress()).tolist() == [False, False, True]
+    assert tested == [2.0]
+
+
+def test_a_stop_ends_the_tests_that_have_not_begun(three_tested, monkeypatch):
+    """What was found to hold before has been told; a single test at most is still made."""
+    request, grasps, tested = three_tested
+    slow = hold.passes_hold_test
+    monkeypatch.setattr(hold, "passes_hold_test", lambda *given: (time.sleep(0.1), slow(*given))[1])
+    found = []
+    with pytest.raises(Stopped):
+        hold_mask(request, grasps, torch.ones(3, dtype=torch.bool), Progress(lambda share, stage: share < 0.3),
+                  found=found.append)
+    assert found == [0]
+    assert len(tested) < 3

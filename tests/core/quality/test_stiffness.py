@@ -1,4 +1,4 @@
-"""The elastic grip: worked out by hand on plates, and true to what the hold test says of real hands."""
+"""Grasp stiffness: computed by hand on plates, and true to what the hold test says of real hands."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ import trimesh
 
 from core.dataset.training_grasps import load_training, training_object
 from core.grasps.batch import Grasps
-from core.hand import load_hand
-from core.hand.articulation import SQUEEZE
+from core.hand.squeeze import SQUEEZE
 from core.objects import prepare_object
 from core.quality.stiffness import (
-    BLOCKED,
-    CLOSING,
-    FRICTION,
-    LOOSE,
-    bearing,
+    STIFFNESS,
     centre_of_mass,
     grasp_quality,
     grasp_stiffness,
-    settled,
+    isotropic_stiffness,
+    stiffness_at_rest,
 )
 from core.rotations import axis_angle_to_matrix, cross_matrix
 
@@ -45,18 +41,19 @@ def plates(press: tuple[float, float], count: int = 40) -> tuple[torch.Tensor, .
 def test_two_plates_withstand_a_pull_along_them_by_friction_alone():
     firm = grasp_stiffness(*plates((0.05, 0.05)))
     force = 80 * 0.05  # 80 cm2 pressed by half a millimetre
-    assert float(firm) == pytest.approx(FRICTION**2 * force, rel=0.05)
+    assert float(firm) == pytest.approx(STIFFNESS.friction**2 * force, rel=0.05)
 
 
 def test_the_object_gives_way_until_both_plates_press_alike():
-    assert float(grasp_stiffness(*plates((0.10, 0.0)))) == pytest.approx(float(grasp_stiffness(*plates((0.05, 0.05)))), rel=0.05)
+    one_sided, both = (float(grasp_stiffness(*plates(press))) for press in ((0.10, 0.0), (0.05, 0.05)))
+    assert one_sided == pytest.approx(both, rel=0.05)
 
 
 def test_one_plate_pushes_the_object_away():
     skin, distance, outward, moved, area = plates((0.05, 0.05))
     area[:, 40:] = 0
-    assert float(grasp_stiffness(skin, distance, outward, moved, area)) < 20 * LOOSE
-    assert float(grasp_stiffness(*plates((0.05, -0.2)))) < 20 * LOOSE  # the other is there, and not near
+    assert float(grasp_stiffness(skin, distance, outward, moved, area)) < 20 * STIFFNESS.floor
+    assert float(grasp_stiffness(*plates((0.05, -0.2)))) < 20 * STIFFNESS.floor  # the other is there, and not near
 
 
 def test_sinking_deeper_does_not_count_as_pressing_harder():
@@ -69,27 +66,27 @@ def test_what_springs_bear_is_summed_over_each():
     lever, force = torch.randn(2, 7, 3), torch.rand(2, 7)
     travel = torch.cat([torch.eye(3).expand(2, 7, 3, 3), -cross_matrix(lever)], -1)
     each = force[..., None, None] * travel.transpose(-1, -2) @ travel
-    torch.testing.assert_close(bearing(lever, force), each.sum(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(isotropic_stiffness(lever, force), each.sum(1), atol=1e-5, rtol=1e-5)
 
 
 def test_from_where_it_rested_the_balance_is_found_in_few_steps():
     skin, distance, outward, moved, area = plates((0.10, -0.04))  # one plate comes to bear only as the object shifts
-    firm, place = settled(skin, distance, outward, moved, area, steps=20)
-    again, there = settled(skin, distance, outward, 1.02 * moved, area, place, 1)
-    exact, _ = settled(skin, distance, outward, 1.02 * moved, area, steps=20)
-    far, _ = settled(skin, distance, outward, 1.02 * moved, area, steps=0)
+    firm, place = stiffness_at_rest(skin, distance, outward, moved, area, steps=20)
+    again, there = stiffness_at_rest(skin, distance, outward, 1.02 * moved, area, place, 1)
+    exact, _ = stiffness_at_rest(skin, distance, outward, 1.02 * moved, area, steps=20)
+    far, _ = stiffness_at_rest(skin, distance, outward, 1.02 * moved, area, steps=0)
     assert float(again) == pytest.approx(float(exact), rel=1e-3)
     assert abs(float(far) - float(exact)) > abs(float(again) - float(exact))
     assert float(firm) != float(exact)
     assert there.shape == (1, 6)
 
 
-def test_the_gradient_tells_how_the_grip_grows():
+def test_the_gradient_tells_how_the_stiffness_grows():
     skin, distance, outward, moved, area = (value.double() for value in plates((0.06, 0.04)))
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
 
     def firm(scale: torch.Tensor) -> torch.Tensor:
-        return settled(skin, distance, outward, scale * moved, area, steps=30)[0].sum()
+        return stiffness_at_rest(skin, distance, outward, scale * moved, area, steps=30)[0].sum()
 
     (slope,) = torch.autograd.grad(firm(scale), scale)
     with torch.no_grad():
@@ -106,7 +103,7 @@ def hands(hand, bends: list[float], transl: torch.Tensor) -> Grasps:
                   torch.zeros(len(bends), 10), torch.zeros(len(bends)))
 
 
-def test_hands_that_held_grip_more_than_the_same_hands_a_little_off(hand):
+def test_hands_that_held_are_stiffer_than_the_same_hands_a_little_off(hand):
     """Training grasps passed the hold test; a centimetre back, fingers as they are, the object is loose in the hand."""
     data = load_training(TRAINING)
     name = next(name for name in data.objects if name.startswith("can/"))
@@ -114,7 +111,7 @@ def test_hands_that_held_grip_more_than_the_same_hands_a_little_off(hand):
     given = mine.grasps(hand)
     back = axis_angle_to_matrix(given.global_orient)[:, :, 1]
     off = replace(given, transl=given.transl + 0.01 * back)
-    for closing in (SQUEEZE, CLOSING):
+    for closing in (SQUEEZE, STIFFNESS.closing_degrees):
         firm, loose = grasp_quality(obj, hand, given, closing), grasp_quality(obj, hand, off, closing)
         assert float((firm > loose).float().mean()) > 0.8
         assert float(firm.median()) > 2 * float(loose.median())
@@ -130,13 +127,10 @@ def test_the_centre_of_mass_is_that_of_what_is_inside():
     assert float(there.norm()) > 0.004
 
 
-def test_none_is_none_and_a_blocked_hand_grips_less():
-    hand = load_hand()
-    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.03)
-    obj = prepare_object(ball.vertices, ball.faces)
-    assert len(grasp_quality(obj, hand, Grasps.empty("x"))) == 0
+def test_none_is_none_and_a_blocked_hand_is_less_stiff(hand, ball):
+    assert len(grasp_quality(ball, hand, Grasps.empty("x"))) == 0
     with torch.no_grad():
         middle = hand(**hands(hand, [0.0], torch.zeros(3)).parameters()).joints[0, [2, 5]].mean(0)
     through = hands(hand, [0.0], -middle)  # the ball is threaded on two fingers
-    assert 0 < BLOCKED < 1
-    assert float(grasp_quality(obj, hand, through)) < 0.05
+    assert 0 < STIFFNESS.blocked < 1
+    assert float(grasp_quality(ball, hand, through)) < 0.05

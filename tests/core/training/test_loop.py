@@ -3,7 +3,9 @@ import json
 import torch
 from torch import nn
 
-from core.training.loop import OptimizerConfig, train
+from core.generators.training_config import OptimizerConfig
+from core.training import loop as training_loop
+from core.training.loop import train
 
 
 def line(rng):
@@ -26,10 +28,10 @@ def fresh():
 
 def test_it_learns_and_keeps_a_log(tmp_path):
     module = fresh()
-    assert train(module, loss_of(module), OptimizerConfig(300, rate=0.05, average=0.9), tmp_path, "line",
+    assert train(module, loss_of(module), OptimizerConfig(300, 0.05, ema_decay=0.9), tmp_path, "line",
                  check=lambda: {"loss": module.weight.sum()})
-    assert abs(float(module.weight) - 3) < 0.05
-    assert abs(float(module.bias) + 1) < 0.05
+    assert abs(float(module.weight.detach()) - 3) < 0.05
+    assert abs(float(module.bias.detach()) + 1) < 0.05
     log = [json.loads(text) for text in (tmp_path / "line.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [100, 200, 300]
     assert log[-1]["loss"] < log[0]["loss"]
@@ -37,11 +39,11 @@ def test_it_learns_and_keeps_a_log(tmp_path):
     assert "check_loss" in log[-1]
 
 
-def test_cut_in_slices_it_ends_where_it_would_have(tmp_path):
-    """A course cut after some steps and taken up by a new process gives the same weights, bit for bit."""
-    course = OptimizerConfig(40, rate=0.05, average=0.9)
+def test_cut_in_slices_it_ends_where_it_would_have(tmp_path, monkeypatch):
+    """A training cut after some steps and taken up by a new process gives the same weights, bit for bit."""
+    optimizer = OptimizerConfig(40, 0.05, ema_decay=0.9)
     whole = fresh()
-    train(whole, loss_of(whole), course, tmp_path / "whole", "line")
+    train(whole, loss_of(whole), optimizer, tmp_path / "whole", "line")
     steps = []
 
     def cut(module, most):
@@ -53,18 +55,13 @@ def test_cut_in_slices_it_ends_where_it_would_have(tmp_path):
 
         return loss
 
-    import core.training.loop as loop
-
     clock = [0.0]
-    real, loop.time.monotonic = loop.time.monotonic, lambda: clock[0]
-    try:
-        first = fresh()
-        assert not train(first, cut(first, 17), course, tmp_path / "cut", "line", seconds=10)
-        clock[0] = 0.0
-        second = fresh()
-        assert train(second, loss_of(second), course, tmp_path / "cut", "line", seconds=10)
-    finally:
-        loop.time.monotonic = real
+    monkeypatch.setattr(training_loop.time, "monotonic", lambda: clock[0])
+    first = fresh()
+    assert not train(first, cut(first, 17), optimizer, tmp_path / "cut", "line", seconds=10)
+    clock[0] = 0.0
+    second = fresh()
+    assert train(second, loss_of(second), optimizer, tmp_path / "cut", "line", seconds=10)
     assert len(steps) == 17
     assert torch.equal(whole.weight, second.weight)
     assert torch.equal(whole.bias, second.bias)
