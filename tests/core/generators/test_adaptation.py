@@ -156,7 +156,8 @@ def test_fingers_close_as_in_the_hold_test(setting, hand):
     found = term_of(setting).closing(params, skin)
     _, rotation, pose, wrist = normalizer.unpack(params)
     root = hand.rest_joints(given.betas)[:, 0]
-    exact = sample(rotation, squeeze(hand, pose, STIFFNESS.closing_degrees), wrist - root, given.betas).points - skin.points
+    exact = sample(rotation, squeeze(hand, pose, STIFFNESS.closing_degrees), wrist - root, given.betas).points
+    exact = exact - skin.points
     assert exact.norm(dim=-1).max() > 0.01
     assert (found - exact).norm(dim=-1).max() < 0.25 * exact.norm(dim=-1).max()
 
