@@ -7,10 +7,9 @@ from typing import Final
 import bpy
 
 from .engine import command, session
-from .naming import readable
 from .operators.mixins import status
 from .operators.refine import hand_to_refine
-from .properties import TYPES, GraspCandidate
+from .properties import GraspCandidate, type_label
 from .rig.hands import is_driven, rig_of, shown_candidate
 from .ui import progress, sentence
 
@@ -108,7 +107,7 @@ def _see_colours(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
 def _facts(layout: bpy.types.UILayout, candidate: GraspCandidate) -> None:
     measures = {m.name: m.value for m in candidate.measures}
     column = layout.column(align=True)
-    rows = [("Type", TYPES.get(candidate.type) or readable(candidate.type) or "—")]
+    rows = [("Type", type_label(candidate.type) or "—")]
     if not candidate.own:  # the engine scores its own
         rows.append(("Score", f"{candidate.score:.0f}"))
     rows += [(label, form.format(measures[name])) for name, label, form in SHOWN_MEASURES if name in measures]

@@ -28,33 +28,38 @@ from .rig import hands, scrub
 
 MOST_CANDIDATES: Final = 64
 METHODS: Final = {"synthesis": "Synthesis"}
-# What synthesis makes, as the engine's taxonomy names it: offered before an engine was asked.
-TYPES: Final = {
-    "large_diameter": "Large Diameter",
-    "medium_wrap": "Medium Wrap",
-    "small_diameter": "Small Diameter",
-    "adducted_thumb": "Adducted Thumb",
-    "index_extension": "Index Finger Extension",
-    "fixed_hook": "Fixed Hook",
-    "power_sphere": "Power Sphere",
-    "power_disk": "Power Disk",
-    "precision_disk": "Precision Disk",
-    "precision_sphere": "Precision Sphere",
-    "prismatic_four": "Prismatic 4 Finger",
-    "quadpod": "Quadpod",
-    "tripod": "Tripod",
-    "palmar_pinch": "Palmar Pinch",
-    "lateral": "Lateral",
-    "parallel_extension": "Parallel Extension",
-    "extension": "Extension Type",
-    "writing_tripod": "Writing Tripod",
-}
+# What synthesis makes, by the names of the engine's taxonomy: offered before an engine was asked; it knows the labels.
+TYPES: Final = (
+    "large_diameter",
+    "medium_wrap",
+    "small_diameter",
+    "adducted_thumb",
+    "index_extension",
+    "fixed_hook",
+    "power_sphere",
+    "power_disk",
+    "precision_disk",
+    "precision_sphere",
+    "prismatic_four",
+    "quadpod",
+    "tripod",
+    "palmar_pinch",
+    "lateral",
+    "parallel_extension",
+    "extension",
+    "writing_tripod",
+)
 _kept: dict[str, list[tuple[str, str, str, int]]] = {}  # Blender keeps no reference to the texts of dynamic items
 
 
 def _number(name: str, first: str) -> int:
     """A number that stays the same whichever other names an engine offers; files store it."""
     return 0 if name == first else zlib.crc32(name.encode()) & 0x3FFFFFFF
+
+
+def type_label(name: str) -> str:
+    """What an animator reads for a grasp type: the engine's label, or its name as words before the engine was asked."""
+    return session.info().type_labels.get(name) or readable(name)
 
 
 def _methods(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
@@ -65,10 +70,9 @@ def _methods(_self: object, _context: object) -> list[tuple[str, str, str, int]]
 
 
 def _types(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
-    offered = session.info().types or tuple(TYPES)
+    offered = session.info().types or TYPES
     names = ("any", *(n for n in offered if n != "any"))
-    _kept["types"] = [(n, TYPES.get(n, readable(n)), f"Grasps of this type: {TYPES.get(n, readable(n))}",
-                       _number(n, "any")) for n in names]
+    _kept["types"] = [(n, type_label(n), f"Grasps of this type: {type_label(n)}", _number(n, "any")) for n in names]
     return _kept["types"]
 
 

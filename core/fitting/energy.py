@@ -300,9 +300,9 @@ class GraspEnergy:
         # Candidates count in the wrench whether they touch yet or not: counting touching ones alone would punish the
         # first to arrive.
         share = targets / targets.sum(1, keepdim=True)
-        place = points[:, points_of.candidates] * 100
-        middle = (share[..., None] * place).sum(1, keepdim=True)
-        arm = (place - middle) / 4
+        position = points[:, points_of.candidates] * 100
+        centre = (share[..., None] * position).sum(1, keepdim=True)
+        arm = (position - centre) / 4
         force = -(share[..., None] * outward_there).sum(1)
         torque = -(share[..., None] * torch.linalg.cross(arm, outward_there)).sum(1)
         wrench = w.wrench * (force.square().sum(1) + torque.square().sum(1)) * 0.3

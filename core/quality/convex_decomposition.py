@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from core.files import save_arrays, user_cache
+from core.objects.mesh_query import face_normals_areas
 
 if TYPE_CHECKING:
     from scipy.spatial import ConvexHull
@@ -34,6 +35,7 @@ class PatchConfig:
         min_depth: of a patch's hull under the surface.
         max_depth: of a patch's hull under the surface, where the wall is thicker than twice that.
         covered: a patch that lies inside another's hull by this is left out.
+        min_area: m2 of a triangle below which it is left out.
         margin: gap within which hulls are neighbours; slack of the test for hollows under a patch.
     """
 
@@ -42,6 +44,7 @@ class PatchConfig:
     min_depth: float = 0.00025
     max_depth: float = 0.005
     covered: float = 0.0003
+    min_area: float = 0.5e-16
     margin: float = 0.0005
 
 
@@ -232,8 +235,8 @@ def flat_patches(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -
     neighbours, _ = igl.triangle_triangle_adjacency(faces)
     corners = vertices[faces]
     middles = corners.mean(1)
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    free = area > 1e-16
+    _, area = face_normals_areas(vertices, faces)
+    free = area > CONFIG.min_area
     weighted = normals * area[:, None]
     for _ in range(2):
         weighted = weighted + np.where(neighbours[..., None] >= 0, weighted[neighbours], 0.0).sum(1)

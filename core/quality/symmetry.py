@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from core.objects.mesh_query import face_normals_areas
+
 if TYPE_CHECKING:
     from core.objects import GraspObject
 
@@ -106,7 +108,7 @@ def find_symmetry(obj: GraspObject, points: int = 600) -> Symmetry:
 def _surface_moments(obj: GraspObject) -> tuple[np.ndarray, np.ndarray]:
     """Centre (3,) and covariance (3, 3) of the surface, by its area."""
     triangles = obj.surface.vertices[obj.surface.faces]
-    areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
+    _, areas = face_normals_areas(obj.surface.vertices, obj.surface.faces)
     share = areas / areas.sum()
     centre = share @ triangles.mean(1)
     moved = triangles - centre
@@ -122,9 +124,7 @@ def _candidate_axes(obj: GraspObject, centre: np.ndarray, values: np.ndarray, ax
     if any(equal):
         # The principal axes of equal moments are arbitrary there: the normals of large flat sides, and
         # what lies between them, are not.
-        triangles = obj.surface.vertices[obj.surface.faces]
-        areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
-        normals = obj.surface.face_normals
+        normals, areas = face_normals_areas(obj.surface.vertices, obj.surface.faces)
         sides: list[np.ndarray] = []
         left = areas.copy()
         while len(sides) < 6 and left.max() > 0:

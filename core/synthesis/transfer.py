@@ -20,7 +20,7 @@ from core.fitting.poses import Poses
 from core.grasps.heading_frame import Cloud, frames_at, frames_of_grasps, into_frames, out_of_frames
 from core.grasps.intents import INTENTS
 from core.grasps.taxonomy import templates
-from core.objects.mesh_query import ExactSurface
+from core.objects.mesh_query import ExactSurface, face_normals_areas
 from core.objects.sampling import sample_surface
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.starts import sample_finger_variety
@@ -196,9 +196,8 @@ def _corresponding_point(shape: KnownShape, row: int, obj: GraspObject, rng: tor
 
 def area_centroid(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(3,) the centroid of a surface, vertices (V, 3) and faces (F, 3), by its area."""
-    corners = vertices[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    return area @ corners.mean(1) / area.sum()
+    _, areas = face_normals_areas(vertices, faces)
+    return areas @ vertices[faces].mean(1) / areas.sum()
 
 
 def _box(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

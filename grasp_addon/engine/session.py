@@ -19,6 +19,7 @@ class EngineInfo:
         devices: what it can compute on.
         methods: name -> label of each method it has.
         types: the types of grasp it can be asked for.
+        type_labels: type -> what an animator reads for it.
         fitting: the methods whose grasps are fitted to the surface already.
     """
 
@@ -28,6 +29,7 @@ class EngineInfo:
     devices: tuple[str, ...] = ()
     methods: dict[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = ()
+    type_labels: dict[str, str] = field(default_factory=dict)
     fitting: frozenset[str] = frozenset()
 
     @property
@@ -55,6 +57,7 @@ def learn(message: dict[str, Any]) -> EngineInfo:
         version=str(message.get("version", "")), python=str(message.get("python", "")),
         torch=str(message.get("torch", "")), devices=tuple(map(str, message.get("devices", []))),
         methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types", [])),
+        type_labels={str(name): str(label) for name, label in message.get("type_labels", {}).items()},
         fitting=frozenset(m["name"] for m in methods if m.get("fits")),
     )
     return _info

@@ -179,3 +179,8 @@ def mug_grasps(hand):
 def block():
     mesh = trimesh.creation.box((0.03, 0.05, 0.16)).subdivide_to_size(0.01)
     return prepare_object(mesh.vertices, mesh.faces)
+
+
+@pytest.fixture(scope="session")
+def rod():
+    return prepared_of(trimesh.creation.cylinder(radius=0.02, height=0.2, sections=48).subdivide_to_size(0.015))

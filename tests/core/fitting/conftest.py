@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 
 from core.dataset.training_grasps import load_training, training_object
 from core.fitting.contact_fit import FitEnergy, StiffFitEnergy, StiffnessEvaluator
@@ -16,7 +17,7 @@ from core.fitting.poses import Poses, poses_of_grasps
 from core.grasps.batch import Grasps
 from core.hand import HandModel
 from core.metrics.controls import random_wrists
-from core.objects import GraspObject
+from core.objects import GraspObject, prepare_object
 
 TRAINING = Path(__file__).resolve().parents[3] / "weights" / "training" / "grasps.npz"
 
@@ -88,3 +89,9 @@ def thrown(hand):
         return random_wrists(obj, hand, count, rng, hand.pose_from_dofs(torch.full((1, 21), bend))[0])
 
     return throw
+
+
+@pytest.fixture(scope="session")
+def cube():
+    mesh = trimesh.creation.box((0.05, 0.05, 0.05))
+    return prepare_object(mesh.vertices, mesh.faces)

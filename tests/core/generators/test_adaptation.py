@@ -26,7 +26,7 @@ from core.hand.squeeze import squeeze
 from core.metrics.paper import paper_measures
 from core.objects import prepare_object
 from core.progress import Progress
-from core.quality.stiffness import CLOSING, grasp_quality
+from core.quality.stiffness import STIFFNESS, grasp_quality
 from core.registry import make_generator
 
 
@@ -156,7 +156,8 @@ def test_fingers_close_as_in_the_hold_test(setting, hand):
     found = term_of(setting).closing(params, skin)
     _, rotation, pose, wrist = normalizer.unpack(params)
     root = hand.rest_joints(given.betas)[:, 0]
-    exact = sample(rotation, squeeze(hand, pose, CLOSING), wrist - root, given.betas).points - skin.points
+    exact = sample(rotation, squeeze(hand, pose, STIFFNESS.closing_degrees), wrist - root, given.betas).points
+    exact = exact - skin.points
     assert exact.norm(dim=-1).max() > 0.01
     assert (found - exact).norm(dim=-1).max() < 0.25 * exact.norm(dim=-1).max()
 

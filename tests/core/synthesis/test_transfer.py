@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from core.dataset.training_grasps import COLUMNS, TYPE_NAMES, TrainingGrasps, load_training, merge, training_object
-from core.fitting.energy import Stage
+from core.fitting.descent import Stage
 from core.grasps.intents import INTENTS
-from core.synthesis import production, transfer
-from core.synthesis.production import Task, produce, work_of
-from core.synthesis.transfer import GraspLibrary, known_shape, load_library, transfer_grasps
+from core.synthesis import production
+from core.synthesis.production import PRODUCTION, Task, produce, work_of
+from core.synthesis.transfer import GraspLibrary, TransferConfig, known_shape, load_library, transfer_grasps
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,21 +32,15 @@ def known():
     return every[np.flatnonzero(mine & (every.intent == INTENTS.index("use")))[:24]]
 
 
-def labelled(name: str, intent: str = "use", kind: str = "medium_wrap", count: int = 1) -> TrainingGrasps:
+def labelled(name: str, intent: str = "use", grasp_type: str = "medium_wrap", count: int = 1) -> TrainingGrasps:
     values = {column: np.zeros((count, width) if width > 1 else count) for column, (_, width) in COLUMNS.items()}
-    values |= {"intent": np.full(count, INTENTS.index(intent)), "type": np.full(count, TYPE_NAMES.index(kind))}
+    values |= {"intent": np.full(count, INTENTS.index(intent)), "type": np.full(count, TYPE_NAMES.index(grasp_type))}
     return TrainingGrasps((name,), **values)
 
 
-def still(monkeypatch) -> None:
-    """Copies that are exact."""
-    for name in ("TURNED", "BENT", "MOVED", "WANDER"):
-        monkeypatch.setattr(transfer, name, 0.0)
-
-
-def test_on_its_own_shape_a_copy_lands_where_it_was(known, hammers, hand, monkeypatch):
-    still(monkeypatch)
-    copies = transfer_grasps(known, hammers["hammer/0"], hand, torch.zeros(10), torch.Generator().manual_seed(0))
+def test_on_its_own_shape_a_copy_lands_where_it_was(known, hammers, hand):
+    exact = TransferConfig(turn=0.0, bend=0.0, move=0.0, wander=0.0)
+    copies = transfer_grasps(known, hammers["hammer/0"], hand, torch.zeros(10), torch.Generator().manual_seed(0), exact)
     grasps = known.grasps(hand)
     root = hand.rest(torch.zeros(1, 10))[1][0, 0]
     away = (copies.wrist - (grasps.transl + root)).norm(dim=1)
@@ -66,36 +60,35 @@ def test_on_another_shape_a_copy_is_on_the_same_part(known, hammers, hand):
     assert not torch.equal(copies.dofs, torch.from_numpy(known.dofs.astype(np.float32)))  # bent a little
 
 
-def test_seeds_are_of_the_family_the_split_the_intent_and_the_types():
+def test_sources_are_of_the_family_the_split_the_intent_and_the_types():
     every = merge([labelled("mug/0"), labelled("mug/1"), labelled("mug/5"), labelled("mug/11"), labelled("pan/0"),
-                   labelled("mug/2", "handover"), labelled("mug/3", kind="lateral"), labelled("mug/4", "hold")])
+                   labelled("mug/2", "handover"), labelled("mug/3", grasp_type="lateral"), labelled("mug/4", "hold")])
     grasps = GraspLibrary(every, "0" * 8)
 
     def names(*asked):
         near = grasps.near(*asked)
         return {near.objects[row] for row in near.object}
 
-    kinds = {"medium_wrap"}
-    assert names("mug/1", "use", kinds) == {"mug/0"}
-    assert names("mug/5", "use", kinds) == {"mug/11"}  # held-out shapes learn from each other alone
-    assert names("mug/0", "handover", kinds) == {"mug/2"}
-    assert names("mug/0", "lift", kinds) == {"mug/4"}
+    wraps = {"medium_wrap"}
+    assert names("mug/1", "use", wraps) == {"mug/0"}
+    assert names("mug/5", "use", wraps) == {"mug/11"}  # held-out shapes learn from each other alone
+    assert names("mug/0", "handover", wraps) == {"mug/2"}
+    assert names("mug/0", "lift", wraps) == {"mug/4"}
     assert names("mug/0", "use", {"lateral"}) == {"mug/3"}
-    assert len(grasps.near("mesh/mug.obj", "any", kinds)) == 0
+    assert len(grasps.near("mesh/mug.obj", "any", wraps)) == 0
 
 
 def test_a_round_starts_in_part_from_copies_and_a_seed_repeats_it(known, hammers, hand, monkeypatch, tmp_path):
     short = (Stage(1, 0.04, 0.15, 0.0), Stage(1, 0.025, 0.08, 0.05), Stage(1, 0.007, 0.028, 0.014, whole_skin=True))
-    for name, value in {"QUICK": short, "TURNS": 1, "ROUND": 12}.items():
-        monkeypatch.setattr(production, name, value)
+    config = replace(PRODUCTION, stages=short, rounds=1, hands=12)
     rounds = []
-    original = production.starts
-    monkeypatch.setattr(production, "starts", lambda *given: rounds.append(original(*given)) or rounds[-1])
+    original = production.sample_starts
+    monkeypatch.setattr(production, "sample_starts", lambda *given: rounds.append(original(*given)) or rounds[-1])
     known.save(tmp_path / "known.npz")
     grasps = load_library(tmp_path / "known.npz")
     task = Task("hammer/1", "use", 0, grasps.digest)
     for given in (grasps, grasps, None):
-        produce(task, hammers["hammer/1"], hand, seed=0, seeds=given)
+        produce(task, hammers["hammer/1"], hand, 0, given, config=config)
     assert [len(poses) for poses in rounds] == [12, 12, 12]
     assert torch.equal(rounds[0].wrist, rounds[1].wrist)
     assert not torch.equal(rounds[0].wrist[:4], rounds[2].wrist[:4])

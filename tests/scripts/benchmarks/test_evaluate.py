@@ -103,7 +103,7 @@ def test_frechet_distances_stand_in_the_table(few, tmp_path, monkeypatch):
     from core.dataset.training_grasps import load_training, training_object
     from core.hand import load_hand
     from core.metrics.frechet import grasp_features, held_out_features
-    from scripts.benchmarks.results import place, table
+    from scripts.benchmarks.results import result_path, table
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     hand, held = load_hand(), load_training(few).split("shape")
@@ -118,7 +118,7 @@ def test_frechet_distances_stand_in_the_table(few, tmp_path, monkeypatch):
         share = torch.rand(len(grasps), 21, generator=torch.Generator().manual_seed(int(number)))
         anyhow = replace(grasps, hand_pose=hand.pose_from_dofs(low + (high - low) * share))
         for method, some in (("training", grasps), ("npz:random=somewhere", anyhow), ("few", grasps[:5])):
-            np.savez(place(method, name, options).with_suffix(".features.npz"), **grasp_features(obj, hand, some))
+            np.savez(result_path(method, name, options).with_suffix(".features.npz"), **grasp_features(obj, hand, some))
             records.append({"method": method.partition("=")[0].removeprefix("npz:"), "object": name, "count": len(some),
                             "paper": {}, "strict": {}, "seconds": 0.0, "evaluation_seconds": 0.0})
     text, (mine, random, small) = table(records, options, hand)
@@ -179,7 +179,7 @@ def test_another_training_file_or_hand_is_another_setting(few, tmp_path):
 
     other = tmp_path / "other.npz"
     other.write_bytes(few.read_bytes()[:-1] + b"x")  # of the same size
-    options = Namespace(out=tmp_path, count=1, seed=0, turn=False, objects=None, things={}, training=few)
+    options = Namespace(out=tmp_path, count=1, seed=0, turn=False, objects=None, loaders={}, training=few)
     same_settings(options, load_hand())
     same_settings(options, load_hand())
     with pytest.raises(SystemExit, match="another hand"):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from core.generators.training_config import OptimizerConfig, Stage, TrainingConfig
 from scripts.build.cards import BY_HAND, write_card
 from scripts.build.curves import Check, read_curve, write_curve
 
@@ -16,28 +17,30 @@ from scripts.build.curves import Check, read_curve, write_curve
 class Network(nn.Linear):
     """Log odds of something."""
 
+    def loss(self, batch, rng):
+        raise NotImplementedError  # the training is over
+
 
 @pytest.fixture
 def training(tmp_path):
-    """A finished training of two stages: its folder, recipe and data."""
+    """A finished training of two stages: its folder, config and data."""
     logs = {
         "coarse": [{"step": 10, "loss": 3.0}, {"step": 50, "loss": 2.0, "check_loss": 2.5},
                    {"step": 70, "loss": 1.9}, {"step": 100, "loss": 1.23456, "check_loss": 1.5}],
         "fine": [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 0.9, "check_loss": 0.95}]}
     for name, log in logs.items():
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, log)) + "\n")
-    stages = [SimpleNamespace(name=name, trained=("weight",), batch=8, course=SimpleNamespace(steps=log[-1]["step"],
-                                                                                            rate=0.001))
+    stages = [Stage(name, ("weight",), Network.loss, OptimizerConfig(log[-1]["step"], 0.001), 8, points=256)
               for name, log in logs.items()]
-    recipe = SimpleNamespace(network=Network(1000, 10), stages=stages, points_of=lambda stage: 256)
-    windows = SimpleNamespace(rows=lambda split: range({"train": 100, "shape": 20, "family": 7}[split]))
+    config = TrainingConfig(Network(1000, 10), tuple(stages))
+    data = SimpleNamespace(rows=lambda split: range({"train": 100, "shape": 20, "family": 7}[split]))
     (tmp_path / "grasps.npz").write_bytes(b"grasps")
-    return tmp_path, recipe, windows
+    return tmp_path, config, data
 
 
 def written(training, name="mine"):
-    folder, recipe, windows = training
-    write_card(folder / "README.md", name, recipe, windows, folder / "grasps.npz", folder, "python train.py mine")
+    folder, config, data = training
+    write_card(folder / "README.md", name, config, data, folder / "grasps.npz", folder, "python train.py mine")
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
