@@ -191,7 +191,7 @@ def test_the_readme_starts_with_the_two_commands():
 
 #: Parses command lines with the programs' own parsers, in a process of its own: some programs import bpy.
 PARSE = """
-import argparse, io, json, contextlib, runpy, sys
+import argparse, io, json, contextlib, os, runpy, sys
 
 class Parsed(Exception):
     pass
@@ -209,9 +209,10 @@ for words in json.load(sys.stdin):
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             if words[0] == "-m":
-                sys.argv = words[1:]
+                sys.argv, sys.path[0] = words[1:], ""
                 runpy.run_module(words[1], run_name="__main__", alter_sys=True)
             else:
+                sys.path[0] = os.path.dirname(words[0])  # as Python does
                 runpy.run_path(words[0], run_name="__main__")
         answers.append("it parses nothing")
     except Parsed:
