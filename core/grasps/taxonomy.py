@@ -1,7 +1,7 @@
 """The grasp types of Feix et al., "The GRASP Taxonomy of Human Grasp Types" (2016), that synthesis makes.
 
 A type knows which skin should touch, on what widths it is used, and how the hand stands to an ideal object of that
-width: its templates, found by `scripts/calibrate_templates.py` on cylinders, spheres, slabs and discs.
+width: its templates, found by `scripts/build/templates.py` on cylinders, spheres, slabs and discs.
 """
 
 from __future__ import annotations

@@ -32,7 +32,12 @@ NEIGHBOURS, RIGHT_PART = 9, 0.6
 
 
 class TypeByNeighbours:
-    """Which type a hand's fingers are of, by the training grasps' finger angles."""
+    """Which type a hand's fingers are of, by the training grasps' finger angles.
+
+    Args:
+        dofs: (N, 21) radians, of training grasps.
+        types: (N,) their types' indices.
+    """
 
     def __init__(self, dofs: torch.Tensor, types: torch.Tensor) -> None:
         self.scale = dofs.std(0)

@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/check_synthesis.py --objects DIR [--turn] [--jobs 2]
 
-Every object gets N grasps by the way the button goes; they are judged by the strict protocol (core/metrics), not by
+Every object gets N grasps as Generate Grasps makes them; they are judged by the strict protocol (core/metrics), not by
 the filters that accepted them. Results are kept a line an object, so a run that was stopped goes on where it was.
 """
 
@@ -16,12 +16,18 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
 from scripts import ROOT
 from scripts.timing import Watch
+
+if TYPE_CHECKING:
+    from core.grasps.batch import Grasps
+    from core.hand import HandModel
+    from core.objects import GraspObject
+    from core.progress import Progress
 
 SAMPLES = ROOT / "scripts" / "samples"
 MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
@@ -107,12 +113,12 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def generate(obj: Any, hand: Any, count: int, seed: int, watch: Watch) -> Any:
-    """`count` grasps, best first, as the button makes them."""
+def generate(obj: GraspObject, hand: HandModel, count: int, seed: int, progress: Progress) -> Grasps:
+    """`count` grasps, best first, as Generate Grasps makes them."""
     from core.grasps.request import GraspRequest
     from core.pipeline.generate import propose
 
-    return propose(GraspRequest(obj, hand, count), "synthesis", seed, watch)
+    return propose(GraspRequest(obj, hand, count), "synthesis", seed, progress)
 
 
 def is_power(name: str) -> bool:
@@ -121,7 +127,7 @@ def is_power(name: str) -> bool:
     return name in BY_NAME and BY_NAME[name].power
 
 
-def keep_grasps(path: Path, obj: Any, grasps: Any) -> None:
+def keep_grasps(path: Path, obj: GraspObject, grasps: Grasps) -> None:
     """The grasps as an npz, in the object's frame, for pictures."""
     import numpy as np
 
