@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script
 
 from core.hand import HandModel, load_hand
 from core.hand.articulation import fist_dofs, relaxed_dofs
+from scripts.render_scene import with_nodes
 
 #: degrees: bend, spread, PIP, DIP of index, middle, ring, little; twist, spread, bend, MCP, IP of the thumb
 POSES = {
@@ -123,7 +124,7 @@ def render(vertices: np.ndarray, quads: np.ndarray, view: tuple, size: int, path
     hand.modifiers.new("smooth", "SUBSURF").render_levels = 1
     scene.collection.objects.link(hand)
     skin = bpy.data.materials.new("skin")
-    skin.use_nodes = True
+    with_nodes(skin)
     shader = skin.node_tree.nodes["Principled BSDF"]
     shader.inputs["Base Color"].default_value = (0.75, 0.48, 0.37, 1)
     shader.inputs["Roughness"].default_value = 0.55
@@ -144,7 +145,7 @@ def render(vertices: np.ndarray, quads: np.ndarray, view: tuple, size: int, path
         lamp.rotation_euler = (lamp.location - centre).to_track_quat("Z", "Y").to_euler()
         scene.collection.objects.link(lamp)
     scene.world = bpy.data.worlds.new("world")
-    scene.world.use_nodes = True
+    with_nodes(scene.world)
     scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.35, 0.37, 0.4, 1)
     scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", 24
     scene.cycles.use_denoising = False

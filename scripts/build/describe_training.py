@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import TRAINING
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from core.dataset.training_grasps import TrainingGrasps
     from core.hand import HandModel
 
-TRAINING = ROOT / "weights" / "training" / "grasps.npz"
 #: Between these marks a card's figures stand.
 BEGIN, END = "<!-- figures: scripts/build/describe_training.py -->", "<!-- end of figures -->"
 #: Postures between which files of different sizes are compared: of each type, and of all (as many as the project's
