@@ -25,7 +25,13 @@ TOWARD_FINGERS = (-0.45, 0.45, 0.75)
 
 @dataclass(frozen=True)
 class Camera:
-    """A perspective camera: position, (3, 3) rows right, up, back; half the field's height at unit distance."""
+    """A perspective camera.
+
+    Attributes:
+        position: (3,).
+        axes: (3, 3) rows right, up, back.
+        half_height: half the field's height at unit distance.
+    """
 
     position: np.ndarray
     axes: np.ndarray

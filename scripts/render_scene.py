@@ -106,10 +106,16 @@ def set_table(
     return things
 
 
+def with_nodes(block: bpy.types.Material | bpy.types.World) -> None:
+    """Gives a new material or world its nodes. Since Blender 5.0 it has them, and 6.0 removes the property."""
+    if bpy.app.version < (5, 0):
+        block.use_nodes = True
+
+
 def principled(name: str, **values: object) -> bpy.types.Material:
     """A material of one shader, with inputs by name (spaces as underscores)."""
     material = bpy.data.materials.new(name)
-    material.use_nodes = True
+    with_nodes(material)
     shader = next(n for n in material.node_tree.nodes if n.type == "BSDF_PRINCIPLED")
     for key, value in values.items():
         shader.inputs[key.replace("_", " ")].default_value = value
@@ -138,7 +144,7 @@ def light(stage: bpy.types.Collection) -> None:
         lamp.rotation_euler = (Vector((0, 0, 0.06)) - lamp.location).to_track_quat("-Z", "Y").to_euler()
         stage.objects.link(lamp)
     world = bpy.context.scene.world = bpy.data.worlds.new("World")
-    world.use_nodes = True
+    with_nodes(world)
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.75, 0.8, 0.9, 1)
     world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.25
 

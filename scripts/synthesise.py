@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import MESH_SUFFIXES, ROOT
 
 if TYPE_CHECKING:
     from core.hand import HandModel
 
-MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 _HANDS: dict[str, HandModel] = {}
 
 
@@ -74,7 +73,7 @@ def jobs_of(options: argparse.Namespace) -> list[dict]:
     held = {name for name in families if HELD & set(make_shape(name, 0).names)}
     tasks = plan(dict.fromkeys(families, options.shapes), held)
     if options.objects:
-        files = sorted(path for path in options.objects.iterdir() if path.suffix.lower() in MESHES)
+        files = sorted(path for path in options.objects.iterdir() if path.suffix.lower() in MESH_SUFFIXES)
         tasks += [Task(f"mesh/{path.name}", "any", turn) for turn in range(options.rounds) for path in files]
     shards = options.out / "slices"
     shards.mkdir(parents=True, exist_ok=True)
@@ -90,7 +89,7 @@ def jobs_of(options: argparse.Namespace) -> list[dict]:
 
 
 def run(jobs: list[dict], options: argparse.Namespace) -> None:
-    """Does the jobs until they are done or the time is up; tells of rates and yields."""
+    """Does the jobs until they are done or the time is up; prints rates and yields."""
     begin, count = time.monotonic(), 0
     for done, record in enumerate(results(jobs, options), 1):
         count += record["count"]
@@ -128,7 +127,7 @@ def results(jobs: list[dict], options: argparse.Namespace) -> Iterator[dict]:
             yield from pool.imap_unordered(work, jobs)
 
 
-def tell(path: Path) -> None:
+def print_summary(path: Path) -> None:
     """Prints what the merged file holds."""
     import numpy as np
 
@@ -182,7 +181,7 @@ def main() -> int:
         paths = sorted(path for path in (options.out / "slices").glob("*.npz") if path.stem not in known)
         parts += [replace(load_training(path), slices=(path.stem,)) for path in paths]
         balanced(kept_level(merge(parts), load_hand())).save(options.merge)
-        tell(options.merge)
+        print_summary(options.merge)
     return 0
 
 

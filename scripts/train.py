@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import TRAINING
 from scripts.build.cards import write_card
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--training", type=Path, default=ROOT / "weights" / "training" / "grasps.npz")
+    parser.add_argument("--training", type=Path, default=TRAINING)
     parser.add_argument("--windows", type=Path, help="kept training data; FOLDER/windows.npz when left out")
     parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long; the same command goes on")

@@ -1,7 +1,7 @@
 """The grasp types of Feix et al., "The GRASP Taxonomy of Human Grasp Types" (2016), that synthesis makes.
 
 A type names the skin that should touch, the widths on which it is used, and the poses of the hand on ideal objects of
-such widths: its templates, found by `scripts/calibrate_templates.py` on cylinders, spheres, slabs and discs.
+such widths: its templates, found by `scripts/build/templates.py` on cylinders, spheres, slabs and discs.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
+from scripts import TRAINING
 from scripts.benchmarks import evaluate
 from scripts.benchmarks.results import provenance, table
 
@@ -424,7 +425,7 @@ def main() -> int:
     parser.add_argument("--objects", default="training:shape")
     parser.add_argument("--limit", type=int, default=4)
     parser.add_argument("--count", type=int, default=16)
-    parser.add_argument("--training", type=Path, default=evaluate.TRAINING)
+    parser.add_argument("--training", type=Path, default=TRAINING)
     parser.add_argument("--windows", type=Path, help="kept training data; FOLDER/windows.npz when left out")
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
     options = parser.parse_args()

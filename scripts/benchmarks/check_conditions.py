@@ -1,11 +1,11 @@
-"""Whether a generator does what is asked.
+"""Whether a generator follows its conditions, intent and grasp type.
 
     python scripts/benchmarks/check_conditions.py --methods NAME ... [--parts] [--json FILE]
 
-Asked to `use` a thing: the share of grasps with at least 60 % of their contact on the part that a user's hand is on.
-Asked for a type: the share of grasps that are of it. What type a hand is of is told by its neighbours: of the training
-grasps, the types of the nearest by finger angles (each angle over its spread), by majority; how often that is right for
-held-out training grasps stands beside it. The object's parts are not shown to the generator, unless with --parts.
+With the intent `use`: the share of grasps with at least 60 % of their contact on the part that a user's hand is on.
+With a grasp type: the share of grasps that are of it. A hand's type is that of most of its nearest neighbours among the
+training grasps by finger angles (each angle over its standard deviation); how often that is right for held-out training
+grasps stands beside it. The generator does not know the object's parts, unless with --parts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import TRAINING
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,12 @@ NEIGHBOURS, RIGHT_PART = 9, 0.6
 
 
 class TypeByNeighbours:
-    """Which type a hand's fingers are of, by the training grasps' finger angles."""
+    """Which type a hand's fingers are of, by the training grasps' finger angles.
+
+    Args:
+        dofs: (N, 21) radians, of training grasps.
+        types: (N,) their types' indices.
+    """
 
     def __init__(self, dofs: torch.Tensor, types: torch.Tensor) -> None:
         self.scale = dofs.std(0)
@@ -62,11 +67,11 @@ def right_part(obj: GraspObject, hand: HandModel, grasps: Grasps) -> torch.Tenso
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", required=True, help="a name, or NAME+fit")
-    parser.add_argument("--training", type=Path, default=ROOT / "weights" / "training" / "grasps.npz")
+    parser.add_argument("--training", type=Path, default=TRAINING)
     parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
     parser.add_argument("--count", type=int, default=16, help="grasps of each object and condition")
     parser.add_argument("--objects", type=int, default=12, help="of each split")
-    parser.add_argument("--parts", action="store_true", help="the generator is told the object's parts")
+    parser.add_argument("--parts", action="store_true", help="the generator knows the object's parts")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     import numpy as np
@@ -84,12 +89,13 @@ def main() -> int:
     use_few_threads()
     hand, data = load_hand(), load_training(options.training)
     train = data.split("train")
-    judge = TypeByNeighbours(torch.from_numpy(train.dofs.astype(np.float32)), torch.from_numpy(train.type.astype(int)))
+    classify = TypeByNeighbours(torch.from_numpy(train.dofs.astype(np.float32)),
+                                torch.from_numpy(train.type.astype(int)))
     rows = []
     for split in ("shape", "family"):
         held_out = data.split(split)
-        judged = judge(torch.from_numpy(held_out.dofs.astype(np.float32)))
-        sure = float((judged == torch.from_numpy(held_out.type.astype(int))).float().mean())
+        classified = classify(torch.from_numpy(held_out.dofs.astype(np.float32)))
+        accuracy = float((classified == torch.from_numpy(held_out.type.astype(int))).float().mean())
         names = [data.objects[index] for index in np.unique(held_out.object)]
         rng = np.random.default_rng(0)
         names = [names[index] for index in rng.permutation(len(names))[: options.objects]]
@@ -112,10 +118,10 @@ def main() -> int:
                 here = held_out[held_out.object == data.objects.index(name)]
                 for grasp_type in np.unique(here.type)[:4]:
                     found = grasps_of(replace(request, type=TYPE_NAMES[grasp_type]))
-                    typed.append((judge(hand.dofs_from_pose(found.hand_pose)) == int(grasp_type)).float())
+                    typed.append((classify(hand.dofs_from_pose(found.hand_pose)) == int(grasp_type)).float())
             rows.append({"method": method, "split": split, "objects": len(names), "use_on_part": mean(used),
                          "use_grasps": int(sum(map(len, used))), "of_type": mean(typed),
-                         "type_grasps": int(sum(map(len, typed))), "judge_right": sure})
+                         "type_grasps": int(sum(map(len, typed))), "judge_right": accuracy})
             print(json.dumps(rows[-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -33,7 +33,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import MESH_SUFFIXES, TRAINING
 
 if TYPE_CHECKING:
     from core.fitting.representation import Choir
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-TRAINING = ROOT / "weights" / "training" / "grasps.npz"
-MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 #: a rough proposal: a centimetre and some degrees off a good one, as `core.training.noise` has it
 ROUGH = (0.01, 0.15, 0.10)
 #: cm3: more overlap than this calls for a fit; by so much more the strict protocol calls a grasp worse
@@ -71,7 +69,7 @@ def load_samples(options: argparse.Namespace, hand: HandModel) -> Samples:
         rows = np.sort(rng.permutation(len(mine))[: options.count])
         found[data.objects[number]] = training_object(data.objects[number], options.cache), mine[rows].grasps(hand)
     if options.meshes:
-        paths = sorted(path for path in options.meshes.iterdir() if path.suffix.lower() in MESHES)
+        paths = sorted(path for path in options.meshes.iterdir() if path.suffix.lower() in MESH_SUFFIXES)
         for path in [paths[i] for i in sorted(rng.permutation(len(paths))[: options.limit])]:
             found[path.stem] = prepare_object(*load_mesh(path)), None
     return found
@@ -301,8 +299,8 @@ def stiffness(samples: Samples, hand: HandModel, options: argparse.Namespace) ->
             fitted = fit(obj, hand, given, fields=fields, in_fields=True)
             held = hold_test(obj, hand, fitted.grasps).held
             before = grasp_quality(obj, hand, given)
-            judges = (before, grasp_quality(obj, hand, fitted.grasps, SQUEEZE), -fitted.after.residual)
-            for name, value in zip(ranks, judges, strict=True):
+            predictors = (before, grasp_quality(obj, hand, fitted.grasps, SQUEEZE), -fitted.after.residual)
+            for name, value in zip(ranks, predictors, strict=True):
                 if held.any() and not held.all():
                     above = mannwhitneyu(value[held].numpy(), value[~held].numpy()).statistic
                     ranks[name].append(float(above) / (int(held.sum()) * int((~held).sum())))

@@ -2,8 +2,8 @@
 
     python scripts/benchmarks/check_synthesis.py --objects DIR [--turn] [--jobs 2]
 
-Every object gets N grasps by the way the button goes; they are judged by the strict protocol (core/metrics), not by
-the filters that accepted them. Results are kept a line an object, so a run that was stopped goes on where it was.
+Every object gets N grasps as Generate Grasps makes them; they are measured by the strict protocol (core/metrics), not
+by the filters that accepted them. Results are kept a line an object, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import MESH_SUFFIXES, ROOT, SAMPLES
 from scripts.timing import Watch
 
-SAMPLES = ROOT / "scripts" / "samples"
-MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
+if TYPE_CHECKING:
+    from core.grasps.batch import Grasps
+    from core.hand import HandModel
+    from core.objects import GraspObject
+    from core.progress import Progress
+
 FRICTIONS = (0.6, 0.5, 0.7)
 
-# (name, what is asked, how a record or the means are read, whether less is better, the bound)
+# targets: a measure's name, the sentence in the table, the least of every object
 PER_OBJECT = (("different", "at least 8 different grasps on every object", 8), ("types", "at least 3 types", 3))
+# a measure's name, the sentence in the table, which side of the bound passes, the bound
 OVERALL = (
     ("volume_cm3", "mean overlap at most 0.15 cm3", "<=", 0.15),
     ("depth_mm", "mean depth at most 1.2 mm", "<=", 1.2),
@@ -41,19 +46,19 @@ OVERALL = (
 
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
-    """One object: prepared, grasped, judged; a record for JSON. What goes wrong stands in `error`."""
+    """One object: prepared, grasped, measured; a record for JSON. What goes wrong stands in `error`."""
     import torch
 
     torch.set_num_threads(1)
     path = Path(task["path"])
     record: dict[str, Any] = {"object": path.stem, "key": task["key"]}
     try:
-        return record | judge(path, task)
+        return record | measure_mesh(path, task)
     except Exception as error:  # the other objects must go on
         return record | {"error": f"{type(error).__name__}: {error}"}
 
 
-def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
+def measure_mesh(path: Path, task: dict[str, Any]) -> dict[str, Any]:
     """Grasps of one mesh and their measures."""
     import numpy as np
     import torch
@@ -107,12 +112,12 @@ def judge(path: Path, task: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def generate(obj: Any, hand: Any, count: int, seed: int, watch: Watch) -> Any:
-    """`count` grasps, best first, as the button makes them."""
+def generate(obj: GraspObject, hand: HandModel, count: int, seed: int, progress: Progress) -> Grasps:
+    """`count` grasps, best first, as Generate Grasps makes them."""
     from core.grasps.request import GraspRequest
     from core.pipeline.generate import propose
 
-    return propose(GraspRequest(obj, hand, count), "synthesis", seed, watch)
+    return propose(GraspRequest(obj, hand, count), "synthesis", seed, progress)
 
 
 def is_power(name: str) -> bool:
@@ -121,7 +126,7 @@ def is_power(name: str) -> bool:
     return name in BY_NAME and BY_NAME[name].power
 
 
-def keep_grasps(path: Path, obj: Any, grasps: Any) -> None:
+def keep_grasps(path: Path, obj: GraspObject, grasps: Grasps) -> None:
     """The grasps as an npz, in the object's frame, for pictures."""
     import numpy as np
 
@@ -218,10 +223,10 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="forget records of earlier runs")
     options = parser.parse_args()
     folders = options.objects or [SAMPLES]
-    paths = sorted(path for folder in folders for path in folder.iterdir() if path.suffix.lower() in MESHES)
+    paths = sorted(path for folder in folders for path in folder.iterdir() if path.suffix.lower() in MESH_SUFFIXES)
     paths = [path for path in paths if not options.only or any(part in path.stem for part in options.only)]
     if not paths:
-        parser.error(f"no mesh ({', '.join(sorted(MESHES))}) in {', '.join(map(str, folders))}")
+        parser.error(f"no mesh ({', '.join(sorted(MESH_SUFFIXES))}) in {', '.join(map(str, folders))}")
     settings = f"{options.count}|{options.seed}|{'turned' if options.turn else 'upright'}|{not options.no_hold}"
     tasks = [{"path": str(path), "key": f"{path.resolve()}|{settings}", "count": options.count, "seed": options.seed,
               "turn": options.turn, "hold": not options.no_hold, "keep": options.keep and str(options.keep)}

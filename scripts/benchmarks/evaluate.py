@@ -37,7 +37,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import MESH_SUFFIXES, SAMPLES, TRAINING
 from scripts.benchmarks.results import file_of, label_of, provenance, result_path, table
 
 if TYPE_CHECKING:
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
-SAMPLES = ROOT / "scripts" / "samples"
-TRAINING = ROOT / "weights" / "training" / "grasps.npz"
-MESHES = {".obj", ".ply", ".stl", ".glb", ".gltf", ".off"}
 METHODS_HERE = ("control_random", "control_other", "training", "retrieval")
 
 
@@ -78,7 +75,7 @@ def object_loaders(options: argparse.Namespace) -> dict[str, Callable[[], GraspO
     folder = options.objects or SAMPLES
     if not Path(folder).is_dir():
         raise SystemExit(f"There is no folder {folder}.")
-    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in MESHES)
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in MESH_SUFFIXES)
     if not files:
         raise SystemExit(f"There is no mesh in {folder}.")
     twice = [path.name for path, other in pairwise(files) if path.stem == other.stem]

@@ -9,11 +9,14 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scripts import ROOT
+
+if TYPE_CHECKING:
+    from core.hand import HandModel
 
 COLUMNS = (
     ("paper", "volume_cm3", "volume cm3"), ("paper", "depth_cm", "depth cm"),
@@ -53,7 +56,7 @@ def result_path(method: str, name: str, options: argparse.Namespace) -> Path:
     return options.out / "kept" / f"{label_of(method)}__{name.replace('/', '_')}.x"
 
 
-def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[str, list[dict]]:
+def table(records: list[dict], options: argparse.Namespace, hand: HandModel) -> tuple[str, list[dict]]:
     """Markdown and rows: one method a row, the means of its objects; diversity over all of them together."""
     rows = []
     for method in options.methods:
@@ -85,7 +88,7 @@ def table(records: list[dict], options: argparse.Namespace, hand: Any) -> tuple[
     return "\n".join(lines) + "\n" + NOTE, rows
 
 
-def together(method: str, records: list[dict], options: argparse.Namespace, hand: Any) -> dict[str, float]:
+def together(method: str, records: list[dict], options: argparse.Namespace, hand: HandModel) -> dict[str, float]:
     """A row's figures that are of all its objects' grasps together: diversity, and the Frechet distances."""
     from core.metrics.frechet import SPACES, SPLITS, frechet_distances, held_out_features
 
@@ -111,7 +114,7 @@ def together(method: str, records: list[dict], options: argparse.Namespace, hand
     return row
 
 
-def diversity_of(files: list[Path], hand: Any) -> dict[str, float]:
+def diversity_of(files: list[Path], hand: HandModel) -> dict[str, float]:
     """`diversity` of the grasps in these files together."""
     import torch
 

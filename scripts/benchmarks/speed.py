@@ -27,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import SAMPLES
 from scripts.benchmarks.results import processor
 from scripts.timing import Watch
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from core.generators.learned import Learned
     from core.objects import GraspObject
 
-MUG = ROOT / "scripts" / "samples" / "mug.obj"
+MUG = SAMPLES / "mug.obj"
 #: rows and columns of the matrices of which M is one product
 SIDE = 2048
 

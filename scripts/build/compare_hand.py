@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script
 
 from core.hand import HandModel, load_hand
 from core.hand.articulation import fist_dofs, relaxed_dofs
+from scripts.render_scene import with_nodes
 
 #: degrees: bend, spread, PIP, DIP of index, middle, ring, little; twist, spread, bend, MCP, IP of the thumb
 POSES = {
@@ -42,7 +43,7 @@ VIEWS = (((0.1, -1.0, 0.35), (-1, 0, 0)), ((-0.6, -0.35, 0.8), (0, 1, 0)), ((-0.
 
 
 def posed(hand: HandModel, degrees: list[float]) -> np.ndarray:
-    """(V, 3) the skin at 21 joint angles."""
+    """(V, 3) the hand's vertices at 21 joint angles, metres."""
     dofs = torch.deg2rad(torch.tensor([degrees], dtype=torch.float32))
     zero = torch.zeros(1, 3)
     with torch.no_grad():
@@ -63,12 +64,12 @@ def depth_between_fingers(vertices: np.ndarray, faces: np.ndarray, parts: np.nda
     """Metres: the deepest that a vertex of one finger lies in another finger (closed at its root)."""
     deepest = 0.0
     for finger in range(5):
-        skin = faces[(parts[faces] == finger).all(1)]
-        loop = igl.boundary_loop(skin)
+        own = faces[(parts[faces] == finger).all(1)]
+        loop = igl.boundary_loop(own)
         closed = np.vstack([vertices, vertices[loop].mean(0)])
         cap = [[b, a, len(vertices)] for a, b in zip(loop, np.roll(loop, -1))]
         others = vertices[(parts != finger) & (parts < 5)]
-        whole = np.vstack([skin, cap])
+        whole = np.vstack([own, cap])
         distance = igl.signed_distance(others, closed, whole, sign_type=igl.SIGNED_DISTANCE_TYPE_WINDING_NUMBER)[0]
         deepest = max(deepest, -float(distance.min()))
     return deepest
@@ -91,17 +92,17 @@ def print_table(hands: dict[str, HandModel]) -> None:
         print(f"\n{name}\n{'pose':18s} {'same part':>9s} {'two parts':>9s} {'deepest mm':>10s} {'volume ml':>9s}")
         rest = volume(posed(hand, POSES["rest"]), faces)
         for pose, degrees in POSES.items():
-            skin = posed(hand, degrees)
-            same, two = crossings(skin, faces, parts)
-            deep = 1000 * depth_between_fingers(skin, faces, parts)
-            print(f"{pose:18s} {same:9d} {two:9d} {deep:10.2f} {1e6 * (volume(skin, faces) - rest):+9.2f}")
+            vertices = posed(hand, degrees)
+            same, two = crossings(vertices, faces, parts)
+            deep = 1000 * depth_between_fingers(vertices, faces, parts)
+            print(f"{pose:18s} {same:9d} {two:9d} {deep:10.2f} {1e6 * (volume(vertices, faces) - rest):+9.2f}")
         for bend in BENDS:
             index = hand.dof_names.index(bend)
             degrees = [0.0] * 21
             degrees[index] = min(90.0, float(hand.dof_limits[index, 1].rad2deg()))
-            skin = posed(hand, degrees)
-            same, two = crossings(skin, faces, parts)
-            change = 1e6 * (volume(skin, faces) - rest)
+            vertices = posed(hand, degrees)
+            same, two = crossings(vertices, faces, parts)
+            change = 1e6 * (volume(vertices, faces) - rest)
             print(f"{bend:15s}{degrees[index]:3.0f} {same:9d} {two:9d} {'':10s} {change:+9.2f}")
         inputs = [torch.zeros(64, n) for n in (3, 45, 3, 10)]
         with torch.no_grad():
@@ -123,7 +124,7 @@ def render(vertices: np.ndarray, quads: np.ndarray, view: tuple, size: int, path
     hand.modifiers.new("smooth", "SUBSURF").render_levels = 1
     scene.collection.objects.link(hand)
     skin = bpy.data.materials.new("skin")
-    skin.use_nodes = True
+    with_nodes(skin)
     shader = skin.node_tree.nodes["Principled BSDF"]
     shader.inputs["Base Color"].default_value = (0.75, 0.48, 0.37, 1)
     shader.inputs["Roughness"].default_value = 0.55
@@ -144,7 +145,7 @@ def render(vertices: np.ndarray, quads: np.ndarray, view: tuple, size: int, path
         lamp.rotation_euler = (lamp.location - centre).to_track_quat("Z", "Y").to_euler()
         scene.collection.objects.link(lamp)
     scene.world = bpy.data.worlds.new("world")
-    scene.world.use_nodes = True
+    with_nodes(scene.world)
     scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.35, 0.37, 0.4, 1)
     scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", 24
     scene.cycles.use_denoising = False

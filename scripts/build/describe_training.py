@@ -10,15 +10,22 @@ import argparse
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from scripts import ROOT
+from scripts import TRAINING
 
-TRAINING = ROOT / "weights" / "training" / "grasps.npz"
+if TYPE_CHECKING:
+    import torch
+    from PIL.ImageDraw import ImageDraw as Draw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    from core.dataset.training_grasps import TrainingGrasps
+    from core.hand import HandModel
+
 #: Between these marks a card's figures stand.
 BEGIN, END = "<!-- figures: scripts/build/describe_training.py -->", "<!-- end of figures -->"
 #: Postures between which files of different sizes are compared: of each type, and of all (as many as the project's
@@ -26,7 +33,8 @@ BEGIN, END = "<!-- figures: scripts/build/describe_training.py -->", "<!-- end o
 ALIKE_OF, PROTOTYPE = 100, 6647
 
 
-def bars(draw: Any, font: Any, left: int, top: int, title: str, names: list[str], values: np.ndarray) -> None:
+def bars(draw: Draw, font: FreeTypeFont | ImageFont, left: int, top: int, title: str, names: list[str],
+         values: np.ndarray) -> None:
     """A chart of horizontal bars."""
     draw.text((left, top), title, fill=(20, 20, 24), font=font)
     most = max(float(values.max()), 1e-9)
@@ -43,11 +51,11 @@ def histogram(values: np.ndarray, edges: list[float], unit: str) -> tuple[list[s
     return names, share
 
 
-def listed(apart: dict[str, Any]) -> str:
+def listed(apart: dict[str, torch.Tensor]) -> str:
     return ", ".join(f"{name} {float(value.median()):.1f}" for name, value in apart.items())
 
 
-def figures(data: Any) -> str:
+def figures(data: TrainingGrasps) -> str:
     """Counts and shares, as Markdown."""
     from core.dataset.shapes import FAMILIES
     from core.dataset.training_grasps import TYPE_NAMES
@@ -87,7 +95,7 @@ def figures(data: Any) -> str:
     return "\n".join(lines)
 
 
-def variety(data: Any, seed: int) -> str:
+def variety(data: TrainingGrasps, seed: int) -> str:
     """How far postures of a type lie apart, as Markdown."""
     import torch
 
@@ -106,7 +114,7 @@ def variety(data: Any, seed: int) -> str:
                                               if len(mine) > 1}) + "." for title, of in drawn.items()) + "\n"
 
 
-def shares(data: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shares(data: TrainingGrasps) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each type's share; the families, and the share of each."""
     from core.dataset.training_grasps import TYPE_NAMES
 
@@ -136,7 +144,7 @@ def main() -> int:
     from PIL import Image, ImageDraw, ImageFont
 
     from core.dataset.synergies import fit_synergies
-    from core.dataset.training_grasps import TYPE_NAMES, load_training, training_object
+    from core.dataset.training_grasps import TYPE_NAMES, load_training
     from core.grasps.intents import INTENTS
     from core.hand import load_hand
 
@@ -166,16 +174,17 @@ def main() -> int:
     chart.save(options.out / "distributions.png")
 
     if options.renders:
-        renders(options, data, hand, training_object, ImageFont.load_default(11))
+        renders(options, data, hand, ImageFont.load_default(11))
     return 0
 
 
-def renders(options: argparse.Namespace, data: Any, hand: Any, training_object: Any, font: Any) -> None:
+def renders(options: argparse.Namespace, data: TrainingGrasps, hand: HandModel,
+            font: FreeTypeFont | ImageFont) -> None:
     """Random grasps, two views each."""
     import torch
     from PIL import Image, ImageDraw
 
-    from core.dataset.training_grasps import TYPE_NAMES
+    from core.dataset.training_grasps import TYPE_NAMES, training_object
     from core.grasps.intents import INTENTS
     from scripts.render_grasps import two_views
 

@@ -123,9 +123,9 @@ def descend(hand: HandModel, steps: int = STEPS, batch: int = 12) -> torch.Tenso
         total = total.index_add(1, first, field[:, second] - field[:, first])
         return (total.index_add(1, second, field[:, first] - field[:, second]) / degree).square().sum(-1).mean()
 
-    def volumes(skin: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def volumes(vertices: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 15) volumes between each joint and the skin around it, and (B,) the whole."""
-        a, b, c = skin[:, faces].unbind(2)
+        a, b, c = vertices[:, faces].unbind(2)
         across = torch.linalg.cross(b - a, c - a) / 6
         cone = (across * a).sum(-1)
         apex = (torch.einsum("jf,bfk->bjk", near, across) * centres[:, 1:]).sum(-1)
@@ -141,9 +141,9 @@ def descend(hand: HandModel, steps: int = STEPS, batch: int = 12) -> torch.Tenso
         moved = (feature @ (change * allowed)).view(batch, count, 3)
         shaped = rest + (feature @ begin).view(batch, count, 3) + moved
         blend = (weights @ transforms[chosen].reshape(batch, 16, 12)).view(batch, count, 3, 4)
-        skin = (blend[..., :3] * shaped[:, :, None]).sum(-1) + blend[..., 3]
-        around, total = volumes(skin, placed[chosen])
-        strain = ((skin[:, first] - skin[:, second]).norm(dim=-1) / length).clamp_min(0.05).log()
+        hand_vertices = (blend[..., :3] * shaped[:, :, None]).sum(-1) + blend[..., 3]
+        around, total = volumes(hand_vertices, placed[chosen])
+        strain = ((hand_vertices[:, first] - hand_vertices[:, second]).norm(dim=-1) / length).clamp_min(0.05).log()
         strain = torch.where(strain < 0, 1.5 * strain, strain)  # folds are worse than stretches
         loss = 20 * (around / local - 1).square().mean() + 100 * (total / whole - 1).square().mean()
         loss = loss + 6 * strain.square().mean()

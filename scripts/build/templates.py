@@ -1,6 +1,6 @@
-"""Finds the templates of core/synthesis/templates.json: each grasp type closed on ideal bodies of several widths.
+"""Finds the templates of core/grasps/templates.json: each grasp type closed on ideal bodies of several widths.
 
-Every type starts many times from the posture in core/synthesis/taxonomy.py with its thumb and wrist turned at random;
+Every type starts many times from the posture in core/grasps/taxonomy.py with its thumb and wrist turned at random;
 what ends with the least energy becomes the template of that width.
 
     python scripts/build/templates.py [--types NAME ...] [--starts 64] [--seed 0]
