@@ -23,10 +23,10 @@ from core.rotations import axis_angle_to_matrix
 from core.synthesis.production import Task, plan, produce, quaternions
 
 
-def made(count: int, family: str = "mug", kind: int = 0, seed: int = 0) -> TrainingGrasps:
+def made(count: int, family: str = "mug", grasp_type: int = 0, seed: int = 0) -> TrainingGrasps:
     rng = np.random.default_rng(seed)
     values = {name: rng.random((count, width) if width > 1 else count) for name, (_, width) in COLUMNS.items()}
-    values |= {"object": np.zeros(count), "type": np.full(count, kind), "intent": np.zeros(count)}
+    values |= {"object": np.zeros(count), "type": np.full(count, grasp_type), "intent": np.zeros(count)}
     return TrainingGrasps((f"{family}/0",), **values)
 
 
