@@ -90,7 +90,7 @@ class Clearance:
 
 @torch.no_grad()
 def overlap_area(cloud: LocalPointCloud, skin: Skin) -> torch.Tensor:
-    """(N,) cm2 of the object's surface, as it is seen, that is inside each of N hands."""
+    """(N,) cm2 of the object's local surface that is inside each of N hands."""
     inside = inside_hand(cloud.points, cloud.normals, skin, nearest_point(cloud.points, skin.points))
     return inside.float().mean(1) * cloud.area
 

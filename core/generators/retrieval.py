@@ -32,7 +32,7 @@ POINTS, ROLLS = 256, 8
 #: metres between two wrists that are both offered
 WRISTS_APART: Final = 0.02
 #: of the index
-ARRAYS: Final = ("window", "rotation", "wrist", "hand_pose", "type")
+ARRAYS: Final = ("features", "rotation", "wrist", "hand_pose", "type")
 
 
 class Retrieval:
@@ -45,7 +45,7 @@ class Retrieval:
     name = "retrieval"
 
     def __init__(self, index: dict[str, np.ndarray]) -> None:
-        self.window = torch.from_numpy(index["window"].astype(np.float32))
+        self.features = torch.from_numpy(index["features"].astype(np.float32))
         self.rotation = torch.from_numpy(index["rotation"].astype(np.float32))
         self.wrist = torch.from_numpy(index["wrist"].astype(np.float32))
         self.hand_pose = torch.from_numpy(index["hand_pose"].astype(np.float32))
@@ -55,10 +55,10 @@ class Retrieval:
         """Grasps at the places that are most like one of the training's, the most alike first, scored by that."""
         progress(0.1, "Looking for places like known ones")
         frames = random_frames(request.object, POINTS, ROLLS, rng)
-        here = window_features(request.object, frames, self.window.shape[1])
+        here = window_features(request.object, frames, self.features.shape[1])
         distance, nearest = [], []
         for chunk in here.split(256):
-            best = torch.cdist(chunk, self.window).min(1)
+            best = torch.cdist(chunk, self.features).min(1)
             distance.append(best.values)
             nearest.append(best.indices)
         difference, rows = torch.cat(distance), torch.cat(nearest)
@@ -99,7 +99,7 @@ def build_index(grasps: TrainingGrasps, hand: HandModel, cache: str | Path | Non
         posed = mine.grasps(hand)
         frames = frames_of_grasps(obj, hand, posed)
         rotation, wrist = into_frames(hand, posed, frames)
-        for name, value in (("window", window_features(obj, frames)), ("rotation", rotation), ("wrist", wrist),
+        for name, value in (("features", window_features(obj, frames)), ("rotation", rotation), ("wrist", wrist),
                             ("hand_pose", posed.hand_pose)):
             columns[name].append(value.detach().numpy().astype(np.float16))
         columns["type"].append(mine.type)

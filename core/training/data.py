@@ -252,7 +252,7 @@ def _read(stored: np.lib.npyio.NpzFile) -> TrainingData:
     grasps = Grasps(tensor("global_orient"), tensor("hand_pose"), tensor("transl"), tensor("betas"), tensor("score"),
                     types, method="training")
     if stored["features"].shape[1] != FEATURES:
-        raise ValueError("these windows were made by another version: delete the file, it is made anew")
+        raise ValueError("this training data was made by another version: delete the file, it is made anew")
     return TrainingData(tensor("points"), tensor("normals"), grasps, tensor("object").long(), grasp_type,
                         tensor("intent").long(), tensor("split").long(), Frames(tensor("origin"), tensor("axes")),
                         tensor("contacts"), tensor("features"), tensor("others"), tuple(stored["names"].tolist()))

@@ -21,7 +21,7 @@ def test_retrieval_finds_the_grasp_of_the_place_it_came_from(hand):
     obj, rng = prepare_object(np.asarray(mesh.vertices), np.asarray(mesh.faces)), torch.Generator().manual_seed(3)
     frames = random_frames(obj, 40, 8, rng)
     pose = 0.1 * torch.randn(320, 45, generator=rng)
-    index = {"window": window_features(obj, frames).numpy(), "rotation": np.tile(np.eye(3), (320, 1, 1)),
+    index = {"features": window_features(obj, frames).numpy(), "rotation": np.tile(np.eye(3), (320, 1, 1)),
              "wrist": np.tile([0.0, 0, 0.05], (320, 1)), "hand_pose": pose.numpy(), "type": np.zeros(320, np.uint8)}
     request = GraspRequest(obj, hand, 6)
     grasps, field = Retrieval(index).sample(request, torch.Generator().manual_seed(1), Progress())
@@ -55,6 +55,6 @@ def test_an_index_counts_for_its_file_and_its_hand(hand, tmp_path, monkeypatch):
     kept = tmp_path / "index.npz"
     for file, side, count in (("a", "right", 1), ("a", "right", 1), ("b", "right", 2), ("b", "left", 3)):
         index = load_index(tmp_path / f"{file}.npz", kept, load_hand(None, side))
-        assert index["window"].tolist() == [count] * 3
+        assert index["features"].tolist() == [count] * 3
     kept.write_bytes(b"damaged")
     assert load_index(tmp_path / "a.npz", kept, hand)["type"].tolist() == [4] * 3

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from core.dataset.training_grasps import load_training, merge
-from core.hand import load_hand
 from core.training.data import load_training_data
 
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
     """A few grasps of two training shapes, of one held out, and of a family held out."""
-    folder = tmp_path_factory.mktemp("windows")
+    folder = tmp_path_factory.mktemp("data")
     every = load_training("weights/training/grasps.npz")
     parts = []
     for name in ("mug/0", "can/0", "mug/5", next(n for n in every.objects if every.split("family").families.size
@@ -22,5 +21,5 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def windows(files):
-    return load_training_data(files / "grasps.npz", files / "windows.npz", load_hand())
+def data(files, hand):
+    return load_training_data(files / "grasps.npz", files / "windows.npz", hand)

@@ -6,64 +6,63 @@ import torch
 from core.dataset.training_grasps import load_training
 from core.generators.hand_parameters import HandNormalizer
 from core.grasps.heading_frame import LOCAL_RADIUS
-from core.hand import load_hand
 from core.hand.skin import SkinSample
 from core.training import data as training_data
 from core.training.data import load_training_data
 
 
-def test_splits_are_kept_apart(windows):
-    names = {split: {windows.names[index].split("/")[0] for index in windows.object[windows.rows(split)].tolist()}
+def test_splits_are_kept_apart(data):
+    names = {split: {data.names[index].split("/")[0] for index in data.object[data.rows(split)].tolist()}
              for split in training_data.SPLITS}
     assert names["train"] == {"mug", "can"}
     assert names["shape"] == {"mug"}
     assert len(names["family"]) == 1
 
 
-def test_they_are_made_anew_only_when_the_grasps_change(files, windows, monkeypatch):
+def test_they_are_made_anew_only_when_the_grasps_change(files, data, monkeypatch, hand):
     def never(*_):
         raise AssertionError("made again")
 
     monkeypatch.setattr(training_data, "make_columns", never)
-    again = load_training_data(files / "grasps.npz", files / "windows.npz", load_hand())
-    assert torch.equal(again.points, windows.points)
+    again = load_training_data(files / "grasps.npz", files / "windows.npz", hand)
+    assert torch.equal(again.points, data.points)
     load_training(files / "grasps.npz")[:5].save(files / "fewer.npz")
     with pytest.raises(AssertionError, match="made again"):
-        load_training_data(files / "fewer.npz", files / "windows.npz", load_hand())
+        load_training_data(files / "fewer.npz", files / "windows.npz", hand)
 
 
-def test_a_batch_shows_the_hand_on_its_surface(windows):
+def test_a_batch_shows_the_hand_on_its_surface(data, hand):
     """However the frame was jittered, hands and clouds belong together: true hands touch the cloud's points."""
-    hand, normalizer = load_hand(), HandNormalizer()
-    rows = windows.rows("train")
-    normalizer.fit(hand, windows.grasps[rows], windows.frames[rows])
-    one, two = (windows.batch(rows, hand, normalizer, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    normalizer = HandNormalizer()
+    rows = data.rows("train")
+    normalizer.fit(hand, data.grasps[rows], data.frames[rows])
+    one, two = (data.batch(rows, hand, normalizer, torch.Generator().manual_seed(seed)) for seed in (1, 2))
     assert (one["params"] - two["params"]).abs().max() > 0.01
     for batch in (one, two):
         skin = normalizer.skin(SkinSample(hand), batch["params"]).points
         near = torch.cdist(skin, batch["cloud"][..., :3] * LOCAL_RADIUS).amin((1, 2))
         assert near.max() < 0.008
-    repeated = windows.batch(rows, hand, normalizer, torch.Generator().manual_seed(1))
+    repeated = data.batch(rows, hand, normalizer, torch.Generator().manual_seed(1))
     assert all(torch.equal(value, one[key]) for key, value in repeated.items())
 
 
-def test_the_papers_frame_turns_anyhow(windows):
-    hand, normalizer = load_hand(), HandNormalizer()
-    rows = windows.rows("train")
-    normalizer.fit(hand, windows.grasps[rows], windows.frames[rows])
-    batch = windows.batch(rows, hand, normalizer, torch.Generator().manual_seed(1), object_frame=True)
+def test_the_papers_frame_turns_anyhow(data, hand):
+    normalizer = HandNormalizer()
+    rows = data.rows("train")
+    normalizer.fit(hand, data.grasps[rows], data.frames[rows])
+    batch = data.batch(rows, hand, normalizer, torch.Generator().manual_seed(1), object_frame=True)
     spread = batch["cloud"][..., :3].mean(1).norm(dim=1)
     assert batch["cloud"].shape[2] == 6
     assert torch.isfinite(batch["params"]).all()
     assert spread.max() < 1.0
 
 
-def test_hands_to_refine_are_seen_from_where_they_are(windows):
+def test_hands_to_refine_are_seen_from_where_they_are(data, hand):
     """Their frames, clouds and truths belong together, contact too; the rest of the batch is as it was."""
-    hand, normalizer = load_hand(), HandNormalizer()
-    rows = windows.rows("train")
-    normalizer.fit(hand, windows.grasps[rows], windows.frames[rows])
-    batch = windows.batch(rows, hand, normalizer, torch.Generator().manual_seed(2), 1024, noisy_share=0.5)
+    normalizer = HandNormalizer()
+    rows = data.rows("train")
+    normalizer.fit(hand, data.grasps[rows], data.frames[rows])
+    batch = data.batch(rows, hand, normalizer, torch.Generator().manual_seed(2), 1024, noisy_share=0.5)
     given = batch["given"]
     assert given.any()
     assert not given.all()

@@ -5,13 +5,11 @@ import math
 import torch
 
 from core.grasps.batch import Grasps
-from core.hand import load_hand
 from core.rotations import axis_angle_to_matrix
 from core.training.noise import PAPER, perturbed
 
 
-def test_it_is_as_large_as_it_says_and_repeats():
-    hand = load_hand()
+def test_it_is_as_large_as_it_says_and_repeats(hand):
     count = 400
     pose = hand.pose_from_dofs(torch.full((1, 21), 0.3)).expand(count, -1)
     none = torch.zeros(count, 3)
