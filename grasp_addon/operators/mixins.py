@@ -10,9 +10,9 @@ import bpy
 from ..rig import hands
 
 if TYPE_CHECKING:
-    from bpy.types import Operator as OperatorBase
-
     from .job import CandidateJob
+
+    OperatorBase = bpy.types.Operator
 else:
     OperatorBase = object  # Blender registers the class that mixes these in, with its own Operator
 

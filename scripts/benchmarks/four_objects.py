@@ -55,7 +55,8 @@ def box(size: Sequence[float], cells: int = 6) -> Mesh:
     u, v = (grid.ravel() for grid in np.meshgrid(ticks, ticks, indexing="ij"))
     corner = (np.arange(cells)[:, None] * (cells + 1) + np.arange(cells)).ravel()
     quads = np.stack([corner, corner + cells + 1, corner + cells + 2, corner + 1], axis=1)
-    vertices, faces = [], []
+    vertices: list[np.ndarray] = []
+    faces: list[np.ndarray] = []
     for axis in range(3):
         for sign in (1, -1):
             side = np.empty((len(u), 3))

@@ -398,10 +398,10 @@ def all_cases(run: Run, jobs: int) -> None:
     single = {"blender": blender_cases, "hand": hand_cases, "shell": shell_cases}
     pieces: list[Callable[[], None]] = []
     if run.wants(*(name for name in PARTS if name not in single)):
-        pieces += [lambda name=name: station(name) for name in OBJECTS if name in run.selection.objects]
+        pieces += [partial(station, name) for name in OBJECTS if name in run.selection.objects]
     for name, make in single.items():
         if run.wants(name):
-            pieces.insert(0 if name == "blender" else len(pieces), lambda name=name, make=make: part(name, make))
+            pieces.insert(0 if name == "blender" else len(pieces), partial(part, name, make))
     with ThreadPoolExecutor(jobs) as pool:
         for done in [pool.submit(piece) for piece in pieces]:
             done.result()

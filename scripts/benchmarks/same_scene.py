@@ -47,7 +47,7 @@ def enable(tree: Path) -> None:
 
 def numbers(items: bpy.types.bpy_prop_collection, name: str, width: int, dtype: type = np.float32) -> str:
     """The hash of a number or a vector of each item, in their order."""
-    found = np.empty(width * len(items), dtype)
+    found: np.ndarray = np.empty(width * len(items), dtype)
     items.foreach_get(name, found)
     return f"{len(items)} {hashlib.sha256(found.tobytes()).hexdigest()}"
 

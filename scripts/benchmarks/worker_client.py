@@ -32,6 +32,8 @@ class Client:
         with log.open("wb") as stream:
             self.process = subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.PIPE,
                                             stdout=subprocess.PIPE, stderr=stream)
+        assert self.process.stdin is not None and self.process.stdout is not None, "they are pipes"
+        self._requests, self._replies = self.process.stdin, self.process.stdout
 
     def __enter__(self) -> Client:
         return self
@@ -39,20 +41,20 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self._requests.close()
         if kind is not None:
             self.process.kill()
         self.process.wait()
-        self.process.stdout.close()
+        self._replies.close()
 
     def ask(self, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> list[tuple[dict, dict]]:
         """Sends a request; its candidates in the order in which they came, and its result or error as the last."""
         self.number += 1
         with contextlib.suppress(OSError):  # an engine that is gone: the reader says so
-            send(self.process.stdin, {**message, "id": self.number}, arrays or {})
+            send(self._requests, {**message, "id": self.number}, arrays or {})
         found = []
         while True:
-            reply = receive(self.process.stdout)
+            reply = receive(self._replies)
             if reply is None:
                 raise EngineError(f"The engine ended: {self.log.read_text(errors='replace')[-2000:]}")
             if reply[0].get("id") == self.number and reply[0].get("type") != "progress":
