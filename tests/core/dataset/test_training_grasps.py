@@ -59,7 +59,7 @@ def test_a_seed_repeats_a_slice_and_another_gives_other_grasps(produced):
     assert not np.array_equal(other.transl[:1], one.transl[:1])
 
 
-def test_half_precision_moves_no_fingertip_by_half_a_millimetre():
+def test_half_precision_moves_no_fingertip_by_half_a_millimetre(hand):
     turn = torch.randn(64, 3)
     quaternion = quaternions(turn).half()
     stored = TrainingGrasps(("ball/0",), **{
