@@ -250,7 +250,7 @@ def test_what_more_candidates_and_finer_meshes_cost():
                      ("fastgrasp, count 16", "faces"): (200, 1.2), ("fastgrasp, count 256", "faces"): (200, 1.1)}
 
 
-@pytest.mark.parametrize("options, sentence", [
+@pytest.mark.parametrize("wish, sentence", [
     (["--methods", "magic"], "no method 'magic'"),
     (["--counts", "0"], "whole number from 1"),
     (["--repeats", "0"], "--repeats is a whole number"),
@@ -258,9 +258,9 @@ def test_what_more_candidates_and_finer_meshes_cost():
     (["--device", "abacus"], "auto, cpu or cuda"),
     (["--methods", "synthesis", "--bare"], "has no network"),
 ])
-def test_a_benchmark_of_nothing_is_a_sentence(options, sentence, monkeypatch):
+def test_a_benchmark_of_nothing_is_a_sentence(wish, sentence, monkeypatch):
     from scripts.benchmarks import speed
 
-    monkeypatch.setattr(sys, "argv", ["benchmarks/speed.py", *options])
+    monkeypatch.setattr(sys, "argv", ["benchmarks/speed.py", *wish])
     with pytest.raises(SystemExit, match=sentence):
         speed.main()
