@@ -82,8 +82,9 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--unit", choices=("m", "cm", "mm"), help="of the mesh's numbers, where the file does not say it")
     fit.add_argument("--hand", choices=("right", "left"), help="which hand, where the file does not say it")
     fit.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
+    refining = " or ".join(name for name, method in METHODS.items() if method.refines)
     fit.add_argument("--method", default="fit", metavar="NAME",
-                     help="jointdiffusion refines rough hands first; left out, they are fitted as they are")
+                     help=f"{refining} refines rough hands first; left out, they are fitted as they are")
     fit.add_argument("--seed", type=int, default=0, help="of that method")
     fit.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                      help="of that method: the fit itself computes on the processor")

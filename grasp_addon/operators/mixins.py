@@ -10,9 +10,11 @@ import bpy
 from ..rig import hands
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from .job import CandidateJob
 
-    OperatorBase = bpy.types.Operator
+    OperatorBase: TypeAlias = bpy.types.Operator
 else:
     OperatorBase = object  # Blender registers the class that mixes these in, with its own Operator
 

@@ -161,7 +161,7 @@ class Bench:
         torch.set_num_threads(1)
         self.hand = load_hand()
         self.data = load_training_data(options.training, options.windows or options.out / "windows.npz", self.hand,
-                                    options.cache)
+                                       options.cache)
         self.objects = evaluate.object_loaders(self.measured_with(["training"]))
 
     def measured_with(self, methods: list[str], protocol: str = "paper") -> argparse.Namespace:

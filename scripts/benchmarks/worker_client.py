@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -32,7 +32,8 @@ class Client:
         with log.open("wb") as stream:
             self.process = subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.PIPE,
                                             stdout=subprocess.PIPE, stderr=stream)
-        assert self.process.stdin is not None and self.process.stdout is not None, "they are pipes"
+        assert self.process.stdin, "it is a pipe"
+        assert self.process.stdout, "it is a pipe"
         self._requests, self._replies = self.process.stdin, self.process.stdout
 
     def __enter__(self) -> Client:
@@ -63,7 +64,7 @@ class Client:
                     return found
 
 
-def send(stream: BinaryIO, message: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def send(stream: IO[bytes], message: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Writes a message: a line of JSON, then the bytes of the arrays it announces."""
     payload = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()}
     heads = [{"name": name, "dtype": array.dtype.name, "shape": list(array.shape), "bytes": array.nbytes}
@@ -74,7 +75,7 @@ def send(stream: BinaryIO, message: dict[str, Any], arrays: dict[str, np.ndarray
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
     """The next message and its arrays; None where the stream ends, be it in the middle."""
     line = stream.readline()
     if not line.endswith(b"\n"):

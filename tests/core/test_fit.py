@@ -13,6 +13,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from core import cli
+from core.fitting.proposal import Proposal
 from core.grasps.batch import Grasps
 from core.grasps.posed import pose_hands
 from core.grasps.request import GraspRequest
@@ -202,10 +203,10 @@ class Control:
     def __init__(self, device) -> None:
         pass
 
-    def sample(self, request, rng, progress) -> Grasps:
+    def sample(self, request, rng, progress) -> Proposal:
         Control.asked, Control.fitted = request.count, request.fitted
         mean = request.hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
-        return random_wrists(request.object, request.hand, request.count, rng, mean)
+        return Proposal(random_wrists(request.object, request.hand, request.count, rng, mean))
 
 
 def test_the_fit_is_an_option_of_every_method(monkeypatch, hand, tin):

@@ -18,7 +18,6 @@ from core.dataset.training_grasps import (
     training_object,
 )
 from core.grasps.intents import INTENTS, hand_directions
-from core.hand import load_hand
 from core.rotations import axis_angle_to_matrix
 from core.synthesis.production import PRODUCTION, Task, plan, produce, quaternions
 
@@ -31,8 +30,7 @@ def made(count: int, family: str = "mug", grasp_type: int = 0, seed: int = 0) ->
 
 
 @pytest.fixture(scope="module")
-def produced():
-    hand = load_hand()
+def produced(hand):
     task = Task("ball/0", "any")
     obj = training_object(task.object)
     return hand, obj, produce(task, obj, hand, seed=0)
@@ -59,7 +57,7 @@ def test_a_seed_repeats_a_slice_and_another_gives_other_grasps(produced):
     assert not np.array_equal(other.transl[:1], one.transl[:1])
 
 
-def test_half_precision_moves_no_fingertip_by_half_a_millimetre():
+def test_half_precision_moves_no_fingertip_by_half_a_millimetre(hand):
     turn = torch.randn(64, 3)
     quaternion = quaternions(turn).half()
     stored = TrainingGrasps(("ball/0",), **{

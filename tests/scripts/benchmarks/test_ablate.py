@@ -67,20 +67,20 @@ def test_choirs_rows_refine_noisy_hands(training, tmp_path, script):
     assert "| + BPS + contacts |" in (tmp_path / "out" / "ablations.md").read_text()
 
 
-@pytest.mark.parametrize("wish, sentence", [
+@pytest.mark.parametrize("options, sentence", [
     (["--rows", "magic"], "There is no row magic"),
     (["--rows", "whole"], "whole shares stages with diffusion"),
     (["--count", "0"], "whole numbers from 1"),
     (["--training", "no.npz"], "There is no file of training grasps no.npz"),
 ])
-def test_what_cannot_be_is_a_sentence(training, tmp_path, wish, sentence, monkeypatch):
+def test_what_cannot_be_is_a_sentence(training, tmp_path, options, sentence, monkeypatch):
     import sys
 
     from scripts.benchmarks import ablate
 
     given = ["ablate.py", "--out", str(tmp_path), "--training", str(training), "--scale", "1e-6", "--limit", "1",
              "--count", "2", "--cache", str(training.parent / "cache"), "--windows",
-             str(training.parent / "windows.npz"), *wish]
+             str(training.parent / "windows.npz"), *options]
     monkeypatch.setattr(sys, "argv", given)
     with pytest.raises(SystemExit, match=sentence):
         ablate.main()
