@@ -115,7 +115,7 @@ def mask_of_types(hand_points: HandPoints, types: tuple[str, ...]) -> torch.Tens
     mask = torch.ones(len(types), hand_points.candidates.stop)
     for row, name in enumerate(types):
         for patch, group in hand_points.patches.items():
-            if name in BY_NAME and patch not in BY_NAME[name].pads:
+            if name in BY_NAME and patch not in BY_NAME[name].contact_weights:
                 mask[row, group.rows] = 0.0
     return mask
 

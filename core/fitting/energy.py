@@ -19,6 +19,7 @@ from torch.nn.functional import huber_loss
 
 from core.grasps.batch import Grasps
 from core.grasps.taxonomy import BY_NAME
+from core.hand.articulation import grasp_centre
 from core.hand.normals import vertex_normals
 from core.hand.skin import SkinRows, vertex_area
 from core.rotations import matrix_to_axis_angle
@@ -166,7 +167,7 @@ class GraspEnergy:
             rest = hand.rest(self.betas)[0][0] - hand_points.wrist
         self.all_vertices = SkinRows(rest, hand.lbs_weights, hand.posedirs, vertex_normals(hand.v_template, hand.faces),
                                      vertex_area(hand))
-        self.pivot = 0.8 * hand_points.joints[4] + hand_points.joints.new_tensor([0.0, -0.035, 0.0])
+        self.pivot = grasp_centre(hand_points.joints)
         rest = hand_points.rest[hand_points.spheres]
         radii = hand_points.radii
         apart = torch.cdist(rest, rest) > (radii[:, None] + radii[None]) * 1.02
@@ -238,7 +239,7 @@ class GraspEnergy:
         """
         weights = torch.zeros(len(types), self.hand_points.candidates.stop)  # filled here, then moved as one
         for row, name in enumerate(types):
-            for patch, weight in BY_NAME[name].pads.items():
+            for patch, weight in BY_NAME[name].contact_weights.items():
                 rows = self.hand_points.patches[patch].rows
                 weights[row, rows] = weight / (rows.stop - rows.start)
         return weights.to(self.device)

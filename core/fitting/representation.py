@@ -116,7 +116,7 @@ def represent(obj: GraspObject, hand: HandModel, grasps: Grasps, window: Frames 
     window = window or window_of(obj, hand, grasps)
     posed = hand(**grasps.parameters())
     anchors = inward(window, hand.anchors(posed.vertices))
-    basis = window.outward(basis_lattice())
+    basis = window.to_object(basis_lattice())
     weights = contact_weights(obj, posed.vertices.detach(), hand.faces, kappa)
     vertices = inward(window, posed.vertices)
     return Choir(obj.grid.query(basis)[0].abs(), anchor_distances(anchors),

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from core.grasps.heading_frame import Frames, into_frames, out_of_frames
-from core.hand.articulation import mirror_pose
+from core.hand.articulation import grasp_centre, mirror_pose
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class HandNormalizer(nn.Module):
             frames: the N heading frames.
         """
         joints = hand.rest(torch.zeros(1, 10))[1][0]
-        self.centre.copy_(0.8 * (joints[4] - joints[0]) + torch.tensor([0.0, -0.035, 0.0]))
+        self.centre.copy_(grasp_centre(joints))
         rotation, _ = into_frames(hand, grasps, frames)
         left, _, right = torch.linalg.svd(rotation.double().mean(0))
         flip = torch.diag(torch.tensor([1.0, 1.0, float(torch.det(left @ right).sign())], dtype=torch.float64))

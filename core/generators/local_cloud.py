@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from core.grasps.heading_frame import LOCAL_RADIUS, Frames, window_features
+from core.grasps.heading_frame import LOCAL_RADIUS, Frames, local_distances
 
 if TYPE_CHECKING:
     from core.objects import GraspObject
@@ -88,7 +88,7 @@ class LocalPointCloud:
                radius: float = LOCAL_RADIUS) -> LocalPointCloud:
         """`count` points of the object's surface around N places; see `local_cloud`."""
         near = (obj.points - frames.origin[:, None]).square().sum(-1) < radius**2
-        return LocalPointCloud(local_cloud(obj.points, obj.normals, frames, count, rng, radius), frames.middle(),
+        return LocalPointCloud(local_cloud(obj.points, obj.normals, frames, count, rng, radius), frames.object_origin(),
                                1e4 * obj.area * near.float().mean(1))
 
     @property
@@ -132,11 +132,12 @@ def place_features(obj: GraspObject, frames: Frames) -> torch.Tensor:
         (N, 195) signed distances at 128 fixed points near and 64 far, and where the object's middle lies.
     """
     units, count = PLACE_FEATURES, PLACE_FEATURES.far_probes
-    near = window_features(obj, frames) / units.near_unit
+    near = local_distances(obj, frames) / units.near_unit
     index = torch.arange(count) + 0.5
     polar = torch.acos(1 - 2 * index / count)
     around = torch.pi * (1 + 5**0.5) * index
     radius = units.far_radius * ((torch.arange(count) * 0.618034) % 1.0 * 0.7 + 0.3)
     probes = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos()], 1) * radius[:, None]
-    far = obj.grid.nearly(frames.outward(probes)).clamp(units.far_least, units.far_most) / units.far_unit
-    return torch.cat([near, far, frames.middle() / units.middle_unit], 1)
+    distance = obj.grid.approximate_distance(frames.to_object(probes))
+    far = distance.clamp(units.far_least, units.far_most) / units.far_unit
+    return torch.cat([near, far, frames.object_origin() / units.middle_unit], 1)

@@ -44,7 +44,7 @@ class PredictedField:
             distances = anchor_distances(trilaterate(distances) * MIRROR, side)
             gaussians = turned_gaussians(gaussians, torch.diag(MIRROR)[None])
             frames = mirrored(frames)
-        object_distances = obj.grid.query(frames.outward(basis_lattice(side=side)))[0].abs()
+        object_distances = obj.grid.query(frames.to_object(basis_lattice(side=side)))[0].abs()
         return Choir(object_distances, distances, gaussians, frames)
 
 

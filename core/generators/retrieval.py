@@ -6,7 +6,6 @@ grasps; the nearest one's grasp is laid there as it is. Nothing is learnt and no
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,9 +15,9 @@ import numpy as np
 import torch
 
 from core.dataset.training_grasps import TYPE_NAMES, load_training, training_object
-from core.files import digest_of, save_arrays
+from core.files import digest_of, load_arrays, save_arrays
 from core.fitting.proposal import Proposal
-from core.grasps.heading_frame import frames_of_grasps, into_frames, out_of_frames, random_frames, window_features
+from core.grasps.heading_frame import frames_of_grasps, into_frames, local_distances, out_of_frames, random_frames
 from core.progress import Progress
 from core.quality.diversity import distinct
 
@@ -55,7 +54,7 @@ class Retrieval:
         """Grasps at the places that are most like one of the training's, the most alike first, scored by that."""
         progress(0.1, "Looking for places like known ones")
         frames = random_frames(request.object, POINTS, ROLLS, rng)
-        here = window_features(request.object, frames, self.features.shape[1])
+        here = local_distances(request.object, frames, self.features.shape[1])
         distance, nearest = [], []
         for chunk in here.split(256):
             best = torch.cdist(chunk, self.features).min(1)
@@ -99,7 +98,7 @@ def build_index(grasps: TrainingGrasps, hand: HandModel, cache: str | Path | Non
         posed = mine.grasps(hand)
         frames = frames_of_grasps(obj, hand, posed)
         rotation, wrist = into_frames(hand, posed, frames)
-        for name, value in (("features", window_features(obj, frames)), ("rotation", rotation), ("wrist", wrist),
+        for name, value in (("features", local_distances(obj, frames)), ("rotation", rotation), ("wrist", wrist),
                             ("hand_pose", posed.hand_pose)):
             columns[name].append(value.detach().numpy().astype(np.float16))
         columns["type"].append(mine.type)
@@ -125,10 +124,10 @@ def load_index(training: str | Path, path: str | Path, hand: HandModel, cache: s
     path = Path(path)
     stamp = np.array(f"{digest_of(training)} {hand.digest}")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if stored["stamp"] == stamp:
-                return {name: stored[name] for name in ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        stored = load_arrays(path)
+        if stored["stamp"] == stamp:
+            return {name: stored[name] for name in ARRAYS}
+    except (FileNotFoundError, ValueError, KeyError):
         pass  # none yet, or damaged
     index = build_index(load_training(training).split("train"), hand, cache, progress)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,11 +46,11 @@ class Frames:
         """The same frames with their tensors on `device`."""
         return Frames(self.origin.to(device), self.axes.to(device))
 
-    def middle(self) -> torch.Tensor:
+    def object_origin(self) -> torch.Tensor:
         """(N, 3) the origin of the object's frame in the heading frames, metres."""
         return (-self.origin[:, None] @ self.axes)[:, 0]
 
-    def outward(self, points: torch.Tensor) -> torch.Tensor:
+    def to_object(self, points: torch.Tensor) -> torch.Tensor:
         """Points of the heading frames, in the object's frame.
 
         Args:
@@ -193,7 +193,7 @@ def object_frames(count: int, rng: torch.Generator) -> Frames:
 
 
 @cache
-def window_points(count: int = 128) -> torch.Tensor:
+def local_points(count: int = 128) -> torch.Tensor:
     """(count, 3) fixed points within `LOCAL_RADIUS`, denser toward the origin: Fibonacci's sphere, radii by turns."""
     index = torch.arange(count) + 0.5
     polar = torch.acos(1 - 2 * index / count)
@@ -203,7 +203,7 @@ def window_points(count: int = 128) -> torch.Tensor:
     return direction * radius[:, None]
 
 
-def window_features(obj: GraspObject, frames: Frames, count: int = 128) -> torch.Tensor:
-    """(N, count) signed distance to the object, metres, clamped to -2 and 4 cm, at `window_points` of N frames."""
-    points = frames.outward(window_points(count))
-    return obj.grid.nearly(points).clamp(-0.02, 0.04)
+def local_distances(obj: GraspObject, frames: Frames, count: int = 128) -> torch.Tensor:
+    """(N, count) signed distance to the object, metres, clamped to -2 and 4 cm, at `local_points` of N frames."""
+    points = frames.to_object(local_points(count))
+    return obj.grid.approximate_distance(points).clamp(-0.02, 0.04)

@@ -179,7 +179,7 @@ class Purpose:
         # A dumbbell has work at both ends.
         return centre if (centre - middle).norm() > CONFIG.apart else None
 
-    def fitting(self, types: list[GraspType]) -> list[GraspType]:
+    def suitable_types(self, types: list[GraspType]) -> list[GraspType]:
         """Those of the types with which a person would do this; all, where that leaves none."""
         if self.intent != "use" or self.obj.parts is None:
             return types

@@ -36,10 +36,10 @@ class GraspType:
         power: whether the palm or whole fingers hold (at least four hand parts in contact are asked for).
         ideal: the body it is calibrated on: cylinder, sphere, slab or disc.
         widths: (least, most) metres between the opposing sides, on which it is used.
-        pads: contact candidates (`core.fitting.hand_points`) that should touch, to their weights.
+        contact_weights: contact candidates (`core.fitting.hand_points`) that should touch, to their weights.
         dofs: 21 degrees, the posture from which the calibration starts.
         share: how often it is tried, relative to others.
-        grips: the kinds of points from which it is started: "surface", "rod" or "rim".
+        start_points: the kinds of points from which it is started: "surface", "rod" or "rim".
     """
 
     name: str
@@ -48,10 +48,10 @@ class GraspType:
     power: bool
     ideal: str
     widths: tuple[float, float]
-    pads: dict[str, float]
+    contact_weights: dict[str, float]
     dofs: tuple[float, ...]
     share: float = 1.0
-    grips: tuple[str, ...] = ("surface", "rod")
+    start_points: tuple[str, ...] = ("surface", "rod")
 
 
 def posture(fingers: tuple[Any, ...], thumb: tuple[float, ...],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import zipfile
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from core.files import save_arrays, user_cache
+from core.files import load_arrays, save_arrays, user_cache
 from core.objects.mesh_query import face_normals_areas
 
 if TYPE_CHECKING:
@@ -336,10 +335,10 @@ def _protrusion(obj: GraspObject, triangles: np.ndarray) -> float:
 
 def _read(path: Path) -> ConvexPieces | None:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            hulls = np.split(archive["corners"].astype(np.float64), archive["ends"][:-1])
-            return ConvexPieces(tuple(hulls), archive["centre"], archive["inertia"])
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        stored = load_arrays(path)
+        hulls = np.split(stored["corners"].astype(np.float64), stored["ends"][:-1])
+        return ConvexPieces(tuple(hulls), stored["centre"], stored["inertia"])
+    except (FileNotFoundError, ValueError, KeyError):
         return None
 
 

@@ -76,7 +76,7 @@ def check(obj: GraspObject, energy: GraspEnergy, poses: Poses) -> Checked:
     self_penetration = energy.self_penetration(energy.points(poses)).amax((1, 2))
     unnatural = torch.rad2deg((poses.dofs - poses.template).square().mean(1).sqrt())
     power = torch.tensor([BY_NAME[name].power for name in poses.types])
-    named = torch.tensor([[any(PARTS[part] in patch for patch in BY_NAME[name].pads) for part in range(6)]
+    named = torch.tensor([[any(PARTS[part] in patch for patch in BY_NAME[name].contact_weights) for part in range(6)]
                           for name in poses.types])
     touching = (found.parts & named).sum(1)
     wanted = torch.minimum(named.sum(1), torch.where(power, LIMITS.power_parts, LIMITS.other_parts))

@@ -169,7 +169,7 @@ class StartSampler:
         """The types whose widths occur on the object; a type the animator asked for is always tried."""
         if self._request.type != "any":
             return [grasp_type for grasp_type in TYPES if grasp_type.name == self._request.type]
-        return self.purpose.fitting([
+        return self.purpose.suitable_types([
             grasp_type for grasp_type in TYPES
             if sum(len(sites) for sites in self._sites(grasp_type, 64, gate=True)) >= 8])
 
@@ -217,11 +217,11 @@ class StartSampler:
     def _sites(self, grasp_type: GraspType, sample: int, gate: bool) -> list[GraspSites]:
         """Sites of each kind that the type is for; with `gate`, of a width that it is for."""
         found = []
-        if "surface" in grasp_type.grips or not len(self._rods.points):
+        if "surface" in grasp_type.start_points or not len(self._rods.points):
             found.append(self._disc_sites(sample) if grasp_type.ideal == "disc" else self._surface_sites(sample))
-        if "rod" in grasp_type.grips and len(self._rods.points):
+        if "rod" in grasp_type.start_points and len(self._rods.points):
             found.append(self._rod_sites(sample))
-        if "rim" in grasp_type.grips and len(self._rims.points):
+        if "rim" in grasp_type.start_points and len(self._rims.points):
             found.append(self._rim_sites(sample))
         if self.purpose.intent != "any":
             found = [sites[self.purpose.may_lie(sites.centre).nonzero()[:, 0]] for sites in found]

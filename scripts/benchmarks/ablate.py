@@ -238,7 +238,7 @@ def joint_error(row: Row, config: TrainingConfig, bench: Bench) -> float:
         if row.rebuilt:
             params = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
-            cloud = LocalPointCloud(scaled, frames.middle(), torch.zeros(len(held)))  # no area: no clearance
+            cloud = LocalPointCloud(scaled, frames.object_origin(), torch.zeros(len(held)))  # no area: no clearance
             params = network.propose(Conditioning(cloud, data.grasp_type[held], data.intent[held], truth.betas,
                                                   skin, network.without_fit), rng, Progress()).params
         found = network.code.grasps(hand, params, frames, "ablation")

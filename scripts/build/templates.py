@@ -59,7 +59,7 @@ def first_poses(grasp_type: GraspType, energy: GraspEnergy, width: float, count:
     def middle(*names: str) -> torch.Tensor:
         return torch.stack([points[:, hand_points.patches[name].rows].mean(1) for name in names]).mean(0)
 
-    others = [name for name in grasp_type.pads if name.split()[0] not in ("thumb", "palm")]
+    others = [name for name in grasp_type.contact_weights if name.split()[0] not in ("thumb", "palm")]
     palm = middle("palm")
     fingers = middle(*[name for name in others if "tip" in name or "side" in name])
     if grasp_type.ideal == "disc":
@@ -103,7 +103,7 @@ def calibrate(grasp_type: GraspType, width: float, hand: HandModel, hand_points:
     if grasp_type.ideal == "sphere":
         facing = place
     elif grasp_type.ideal == "cylinder":
-        touched = [points[patches[name].rows].mean(0) for name in grasp_type.pads]
+        touched = [points[patches[name].rows].mean(0) for name in grasp_type.contact_weights]
         centre = Z * torch.stack(touched).mean(0)[2]
         facing = place * torch.tensor([1.0, 1.0, 0.0])
         if grasp_type.name == "fixed_hook":

@@ -83,7 +83,7 @@ def test_distances_are_those_of_the_definition(held_out, hand):
     obj, grasps = held_out[0]
     choir = represent(obj, hand, grasps[:2], frames_of_grasps(obj, hand, grasps[:2]))
     anchors = hand.anchors(hand(**grasps[:2].parameters()).vertices)
-    place = choir.window.outward(basis_lattice())
+    place = choir.window.to_object(basis_lattice())
     for point in (0, 777, 4095):
         anchor = anchors[1, assigned_anchors()[point]]
         assert float(choir.hand[1, point]) == pytest.approx(float((place[1, point] - anchor).norm()), abs=1e-6)

@@ -45,7 +45,7 @@ def test_skin_is_the_hands_skin(normalizer, mug_grasps, hand):
     sample = SkinSample(hand)
     skin = normalizer.skin(sample, normalizer.encode(hand, grasps, frames))
     whole = hand(**grasps.parameters()).vertices[:, sample.rows]
-    assert (frames.outward(skin.points) - whole).norm(dim=-1).max() < 1e-5
+    assert (frames.to_object(skin.points) - whole).norm(dim=-1).max() < 1e-5
     assert torch.isin(sample.rows[skin.priors], torch.cat(list(hand.contact_regions))).all()
     corners = hand(**grasps.parameters()).vertices[:, hand.faces]
     across = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])

@@ -41,7 +41,7 @@ def test_keypoints_are_joints_and_anchors_in_the_heading_frame(known, mug_grasps
         there = torch.cat([posed.joints, hand.anchors(posed.vertices)], 1)
     found = network.keypoints(skin, batch["params"]).unflatten(1, (-1, 3))
     assert found.shape[1] == JOINTS + ANCHORS
-    assert torch.allclose(frames.outward(found), there, atol=2e-4)
+    assert torch.allclose(frames.to_object(found), there, atol=2e-4)
 
 
 def test_its_anchors_are_handed_on_as_distances(known):

@@ -10,7 +10,7 @@ def test_local_clouds_hold_the_surface_near_the_place(block, rng):
     cloud = local_cloud(block.points, block.normals, frames, 128, rng)
     assert cloud.shape == (6, 128, 6)
     assert cloud[..., :3].norm(dim=-1).max() < 1
-    back = frames.outward(cloud[..., :3] * LOCAL_RADIUS)
+    back = frames.to_object(cloud[..., :3] * LOCAL_RADIUS)
     assert block.grid.query(back.reshape(-1, 3))[0].abs().max() < 1e-3
     normals = (cloud[..., 3:] @ frames.axes.transpose(1, 2)).reshape(-1, 3)
     at = torch.cdist(back.reshape(-1, 3), block.points).argmin(1)
@@ -32,7 +32,7 @@ def test_an_offset_cloud_lies_outside_the_surface_by_so_much(block, rng):
     cloud = LocalPointCloud.around(block, frames, 128, rng)
     out = cloud.offset(torch.tensor([0.002, 0.002, 0.0]))
     assert torch.equal(out.normals, cloud.normals)
-    distance = block.grid.query(frames.outward(out.points).reshape(-1, 3))[0].reshape(3, -1)
+    distance = block.grid.query(frames.to_object(out.points).reshape(-1, 3))[0].reshape(3, -1)
     assert torch.allclose(distance[:2].median(), torch.tensor(0.002), atol=2e-4)
     assert torch.allclose(out.scaled[2], cloud.scaled[2])
     assert torch.allclose(cloud.offset(0.002).scaled[:2], out.scaled[:2])
@@ -48,7 +48,7 @@ def test_the_area_that_is_seen_is_the_objects_where_all_of_it_is_near(block, rng
 
 def test_the_objects_middle_as_seen_from_a_frame(block, rng):
     frames = random_frames(block, 4, 1, rng)
-    assert frames.outward(frames.middle()[:, None]).abs().max() < 1e-6
+    assert frames.to_object(frames.object_origin()[:, None]).abs().max() < 1e-6
 
 
 def test_features_turn_with_the_object(block, rng):

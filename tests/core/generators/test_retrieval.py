@@ -8,7 +8,7 @@ import trimesh
 
 from core.generators import retrieval
 from core.generators.retrieval import ARRAYS, WRISTS_APART, Retrieval, load_index
-from core.grasps.heading_frame import random_frames, window_features
+from core.grasps.heading_frame import local_distances, random_frames
 from core.grasps.request import GraspRequest
 from core.hand import load_hand
 from core.objects import prepare_object
@@ -21,7 +21,7 @@ def test_retrieval_finds_the_grasp_of_the_place_it_came_from(hand):
     obj, rng = prepare_object(np.asarray(mesh.vertices), np.asarray(mesh.faces)), torch.Generator().manual_seed(3)
     frames = random_frames(obj, 40, 8, rng)
     pose = 0.1 * torch.randn(320, 45, generator=rng)
-    index = {"features": window_features(obj, frames).numpy(), "rotation": np.tile(np.eye(3), (320, 1, 1)),
+    index = {"features": local_distances(obj, frames).numpy(), "rotation": np.tile(np.eye(3), (320, 1, 1)),
              "wrist": np.tile([0.0, 0, 0.05], (320, 1)), "hand_pose": pose.numpy(), "type": np.zeros(320, np.uint8)}
     request = GraspRequest(obj, hand, 6)
     grasps, field = Retrieval(index).sample(request, torch.Generator().manual_seed(1), Progress())

@@ -13,11 +13,11 @@ from core.grasps.heading_frame import (
     frames_at,
     frames_of_grasps,
     into_frames,
+    local_distances,
+    local_points,
     out_of_frames,
     random_frames,
     smoothed_normals,
-    window_features,
-    window_points,
 )
 from core.objects import prepare_object
 from core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -41,7 +41,7 @@ def test_axes_are_a_right_handed_frame_with_the_normal_up(hand):
     eye = torch.eye(3).expand(5, 3, 3)
     assert torch.allclose(frames.axes.transpose(1, 2) @ frames.axes, eye, atol=1e-5)
     assert torch.allclose(torch.linalg.det(frames.axes), torch.ones(5), atol=1e-5)
-    inside = frames.outward(torch.tensor([[0.0, 0, -0.003]]))[:, 0]
+    inside = frames.to_object(torch.tensor([[0.0, 0, -0.003]]))[:, 0]
     assert (obj.grid.query(inside)[0] < 0).all()
 
 
@@ -49,8 +49,8 @@ def test_the_same_points_for_all_frames_go_out_as_each_frame_s_own():
     rng = torch.Generator().manual_seed(0)
     axes, _ = torch.linalg.qr(torch.randn(5, 3, 3, generator=rng))
     frames, points = Frames(torch.randn(5, 3, generator=rng), axes), torch.randn(7, 3, generator=rng)
-    assert torch.allclose(frames.outward(points), frames.outward(points.expand(5, -1, -1)), atol=1e-5)
-    assert torch.allclose(frames.outward(points)[2, 3], axes[2] @ points[3] + frames.origin[2], atol=1e-5)
+    assert torch.allclose(frames.to_object(points), frames.to_object(points.expand(5, -1, -1)), atol=1e-5)
+    assert torch.allclose(frames.to_object(points)[2, 3], axes[2] @ points[3] + frames.origin[2], atol=1e-5)
 
 
 def test_a_thin_wall_has_the_normal_of_the_side_that_is_asked():
@@ -86,14 +86,14 @@ def test_turning_object_and_hand_together_changes_nothing_in_the_frame(hand):
     carried = type(frames)(frames.origin @ turn.T, turn @ frames.axes)
     for one, two in zip(into_frames(hand, grasps, frames), into_frames(hand, moved, carried), strict=True):
         assert torch.allclose(one, two, atol=1e-4)
-    assert torch.allclose(window_features(straight, frames), window_features(turned, carried), atol=0.004)
+    assert torch.allclose(local_distances(straight, frames), local_distances(turned, carried), atol=0.004)
 
 
 def test_probes_fill_the_window():
-    radius = window_points().norm(dim=1)
+    radius = local_points().norm(dim=1)
     assert radius.max() <= 0.09
     assert radius.min() < 0.035
-    assert window_points().mean(0).norm() < 0.01
+    assert local_points().mean(0).norm() < 0.01
 
 
 def test_random_frames_are_on_the_surface_and_turn_in_even_steps():

@@ -96,8 +96,8 @@ def test_lifting_goes_for_the_middle(hammer):
 
 def test_a_fist_is_preferred_on_a_handle_that_says_no_more(hammer):
     plain = replace(hammer, parts=replace(hammer.parts, types=()))
-    assert all(grasp_type.power for grasp_type in Purpose(plain, "use").fitting(list(TYPES)))
-    assert len(Purpose(plain, "hold").fitting(list(TYPES))) == len(TYPES)
+    assert all(grasp_type.power for grasp_type in Purpose(plain, "use").suitable_types(list(TYPES)))
+    assert len(Purpose(plain, "hold").suitable_types(list(TYPES))) == len(TYPES)
 
 
 @pytest.mark.parametrize("intent", ["use", "handover"])

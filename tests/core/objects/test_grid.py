@@ -37,7 +37,7 @@ def test_the_nearest_node_knows_nearly_as_much(ball):
     generator = torch.Generator().manual_seed(2)
     depth = (torch.rand(4096, generator=generator) - 0.4) * 0.05
     points = (ball.points + ball.normals * depth[:, None]).reshape(64, 64, 3)
-    found = ball.grid.nearly(points)
+    found = ball.grid.approximate_distance(points)
     assert tuple(found.shape) == (64, 64)
     wrong = (found - ball.grid.query(points)[0]).abs()
     assert wrong.max() < 5e-4
@@ -47,7 +47,7 @@ def test_the_nearest_node_knows_nearly_as_much(ball):
 def test_the_nearest_node_of_the_grid_is_enough_outside_it(ball):
     points = torch.nn.functional.normalize(torch.randn(512, 3, generator=torch.Generator().manual_seed(1)), dim=1)
     points = points * torch.linspace(0.05, 1.0, 512)[:, None]
-    error = (ball.grid.nearly(points) - (points.norm(dim=1) - 0.04)).abs()
+    error = (ball.grid.approximate_distance(points) - (points.norm(dim=1) - 0.04)).abs()
     assert (error / points.norm(dim=1)).max() < 0.04
 
 
