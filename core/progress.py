@@ -29,7 +29,7 @@ class Progress:
                  show: Callable[[Any], object] | None = None, stage: str = "") -> None:
         self._report, self._show, self._stage = report, show, stage
 
-    def __call__(self, fraction: float, stage: str = "") -> bool:
+    def __call__(self, fraction: float, stage: str = "") -> None:
         """Reports `fraction` (0 to 1) of the work done.
 
         Raises:
@@ -37,7 +37,6 @@ class Progress:
         """
         if self._report is not None and self._report(fraction, stage or self._stage) is False:
             raise Stopped
-        return True
 
     def accepted(self, grasps: Any) -> None:
         """Shows grasps that are good already."""
@@ -52,4 +51,7 @@ class Progress:
             end: the fraction at which it is done.
             stage: the words of the part where it gives none.
         """
-        return Progress(lambda fraction, words: self(begin + (end - begin) * fraction, words or stage or self._stage))
+        def report(fraction: float, words: str) -> None:
+            self(begin + (end - begin) * fraction, words or stage or self._stage)
+
+        return Progress(report)

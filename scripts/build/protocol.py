@@ -11,10 +11,10 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
-from core.messages import REPLIES, REQUESTS, Reply, Request, is_array  # noqa: E402  the line above finds it
+from core.messages import REPLIES, REQUESTS, Reply, Request, is_array
+from scripts import ROOT
 
 DOCUMENT: Final = ROOT / "docs" / "protocol.md"
 BEGIN, END = "<!-- messages: written by scripts/build/protocol.py -->", "<!-- end of messages -->"
