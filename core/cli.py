@@ -234,7 +234,7 @@ def check_out(path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; 0, or a message on stderr and 1 (2 for a command line that cannot be read)."""
-    from core.worker import sentence_of
+    from core.worker import is_out_of_memory, sentence_of
 
     options = parser().parse_args(arguments)
     try:
@@ -252,7 +252,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("Stopped; nothing was written." if options.command != "weights" else
               "Stopped; what has come is kept, to go on from.", file=sys.stderr)
         return 130
-    except (ValueError, OSError, LookupError, MemoryError, ImportError) as error:
+    except (ValueError, OSError, LookupError, MemoryError, RuntimeError, ImportError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise  # a fault of the program's own: its traceback is for a report
         name = options.mesh.name + ": " if isinstance(error, LookupError) else ""
         print(name + sentence_of(error), file=sys.stderr)
         return 1

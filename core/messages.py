@@ -16,6 +16,9 @@ import numpy as np
 
 from core.units import HAND_LENGTH
 
+#: of the messages; another number is another language. Engines before 0.2.0 name none, and speak this one.
+FORM: Final = 1
+
 Message = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
@@ -87,6 +90,12 @@ class HandRequest(Request):
     side: str = told('"right" or "left"', "right")
     hand_file: str | None = told("a MANO file in place of the embedded hand, a path where the engine runs")
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.side, str):
+            raise ValueError(f"The hand's side is 'right' or 'left', not {str(self.side)[:80]!r}.")
+        if self.hand_file is not None and (not isinstance(self.hand_file, str) or "\0" in self.hand_file):
+            raise ValueError(f"A hand file is named by a path, not {str(self.hand_file)[:80]!r}.")
+
 
 @dataclass(frozen=True)
 class ObjectRequest(HandRequest):
@@ -100,9 +109,16 @@ class ObjectRequest(HandRequest):
     part: np.ndarray | None = array("(F,)", "int32", "of each face, an index into `parts`, -1 for none")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         length = self.hand_length
-        if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
-            raise ValueError(f"A hand length is a number above 0, not {length!r}.")
+        if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < 1e12:
+            raise ValueError(f"A hand length is a number above 0, not {str(length)[:80]!r}.")
+        for name in ("vertices", "faces"):
+            given = getattr(self, name)
+            if given is not None and (given.ndim != 2 or given.shape[1] != 3):
+                raise ValueError(f"An object's {name} are an array of three columns, not of shape {given.shape}.")
+        if self.faces is not None and self.faces.dtype.kind == "f" and not np.all(self.faces == np.floor(self.faces)):
+            raise ValueError("An object's faces are whole numbers: places in its vertices.")
         if self.betas is not None:
             check_betas(self.betas)
 
@@ -168,6 +184,13 @@ class Evaluate(ObjectRequest):
 
 
 @dataclass(frozen=True)
+class Ready(Request):
+    """Asks whether the engine is free; answered by `ReadyResult` once the requests before it have ended."""
+
+    type: ClassVar[str] = "ready"
+
+
+@dataclass(frozen=True)
 class Cancel(Request):
     """Stops another request, which then answers with what it has; answered by `CancelResult` at once."""
 
@@ -184,7 +207,7 @@ class Bye(Request):
 
 @dataclass(frozen=True)
 class Working(Reply):
-    """How far a request is, at most ten times a second."""
+    """How far a request is, at most ten times a second, and at least every few seconds while it is worked on."""
 
     type: ClassVar[str] = "progress"
     fraction: float = told("0 to 1", 0.0)
@@ -223,6 +246,7 @@ class HelloResult(Reply):
     """Who is there. The hand's arrays are at rest, metres."""
 
     type: ClassVar[str] = "result"
+    form: int = told("the number of the messages' form; missing in 0.1.0, which speaks this one", FORM)
     version: str = told("the engine's", "")
     python: str = told("its Python's", "")
     torch: str = told("its PyTorch's", "")
@@ -257,6 +281,13 @@ class EvaluateResult(Reply):
 
 
 @dataclass(frozen=True)
+class ReadyResult(Reply):
+    """The engine is free."""
+
+    type: ClassVar[str] = "result"
+
+
+@dataclass(frozen=True)
 class CancelResult(Reply):
     """Whether there was something to stop."""
 
@@ -274,9 +305,10 @@ class Failed(Reply):
     traceback: str = told("for a report; empty where the request could not be read", "")
 
 
-REQUESTS: Final[dict[str, type[Request]]] = {cls.type: cls for cls in (Hello, Generate, Fit, Evaluate, Cancel, Bye)}
-REPLIES: Final[tuple[type[Reply], ...]] = (Working, Candidate, HelloResult, GraspsResult, EvaluateResult, CancelResult,
-                                           Failed)
+REQUESTS: Final[dict[str, type[Request]]] = {cls.type: cls for cls in (Hello, Generate, Fit, Evaluate, Ready, Cancel,
+                                                                          Bye)}
+REPLIES: Final[tuple[type[Reply], ...]] = (Working, Candidate, HelloResult, GraspsResult, EvaluateResult, ReadyResult,
+                                           CancelResult, Failed)
 
 
 def check_betas(betas: Any) -> None:

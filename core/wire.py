@@ -15,6 +15,8 @@ import numpy as np
 DTYPES: Final = ("float32", "float64", "int32", "int64", "uint8")
 #: of a message's arrays together
 MOST_BYTES: Final = 4 << 30
+#: of an array
+MOST_AXES: Final = 8
 #: bytes of a message's line
 LONGEST_LINE: Final = 1 << 20
 #: bytes read at a time
@@ -91,6 +93,8 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray
         message = json.loads(line)
     except ValueError as error:
         raise WireError(f"a line is not JSON ({error})") from error
+    except RecursionError as error:
+        raise WireError("a line of JSON that is nested too deep") from error
     if not isinstance(message, dict):
         raise WireError("a message is not a JSON object")
     request = message.get("id")
@@ -106,8 +110,8 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray
         data = _read_exactly(stream, size)
         if data is None:
             return None
-        if dtype not in DTYPES or math.prod(shape) * np.dtype(dtype).itemsize != size:
-            fault = f"array {name} of {dtype} {shape} does not fill {size} bytes"
+        if dtype not in DTYPES or len(shape) > MOST_AXES or math.prod(shape) * np.dtype(dtype).itemsize != size:
+            fault = f"array {name[:80]} of {dtype[:80]} {str(shape)[:80]}, which does not fill {size} bytes"
         else:
             arrays[name] = np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).reshape(shape)
     if fault:

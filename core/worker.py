@@ -1,7 +1,7 @@
 """The door for Blender: a process that reads requests on stdin and answers on stdout. `python -m core.worker`.
 
-One thread reads, so that a cancel is heard while the other works. stderr is the log. It exits when stdin closes.
-What is said is in `core.messages`.
+One thread reads, so that a cancel is heard while the other works; a third tells that work goes on. stderr is the log.
+It exits when stdin or stdout closes. What is said is in `core.messages`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import queue
+import select
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ import numpy as np
 from core.messages import (
     REQUESTS,
     Arrays,
+    Bye,
     Cancel,
     CancelResult,
     Candidate,
@@ -39,6 +41,8 @@ from core.messages import (
     HelloResult,
     Message,
     ObjectRequest,
+    Ready,
+    ReadyResult,
     Reply,
     Working,
 )
@@ -61,6 +65,12 @@ Made = TypeVar("Made")
 KEPT: Final = 4  # objects and hands that stay prepared between requests
 PATIENCE: Final = 0.7  # seconds after a cancel in which the work may hand over what it has
 REPORT_EVERY: Final = 0.1  # seconds
+BEAT: Final = 2.0  # seconds of work after which it is said that it goes on
+FAREWELL: Final = 2.0  # seconds after a bye in which the work may end by itself
+OUT_OF_MEMORY: Final = "The engine ran out of memory: use a lighter mesh or fewer candidates."
+#: what allocators say that are not Python's
+NO_MEMORY: Final = ("not enough memory", "cannot allocate memory", "can't allocate memory", "out of memory",
+                    "bad_alloc")
 
 
 class Job:
@@ -70,6 +80,7 @@ class Job:
         self.worker, self.message = worker, message
         self.cancelled = threading.Event()
         self.reporter: Reporter | None = None
+        self._told, self._last = time.monotonic(), Working(0.0, "")
         self._answered = False
         self._lock = threading.Lock()
 
@@ -79,7 +90,15 @@ class Job:
             if self._answered:
                 return
             self._answered = reply.type in ("result", "error")
+            self._told = time.monotonic()
+            if isinstance(reply, Working):
+                self._last = reply
             self.worker.write(self.message.get("id"), reply)
+
+    def beat(self) -> None:
+        """Says again how far the work is, where nothing was said for a while."""
+        if time.monotonic() - self._told >= BEAT:
+            self.say(self._last)
 
     def fail(self, error: BaseException) -> None:
         advice = "hand_length" if hasattr(error, "suggested_scale") else ""
@@ -88,7 +107,9 @@ class Job:
     def cancel(self) -> None:
         """Asks the work to stop; when it does not hear in time, answers in its place."""
         self.cancelled.set()
-        threading.Timer(PATIENCE, lambda: self.say(GraspsResult(0, cancelled=True))).start()
+        answer = threading.Timer(PATIENCE, lambda: self.say(GraspsResult(0, cancelled=True)))
+        answer.daemon = True
+        answer.start()
 
     def stopped(self) -> None:
         """Ends a request whose work has stopped, with the candidates that were accepted before."""
@@ -162,26 +183,35 @@ class Worker:
         self._requests, self._replies = requests, replies
         self._waiting: queue.SimpleQueue[tuple[Job, Arrays] | None] = queue.SimpleQueue()
         self._jobs: dict[Any, Job] = {}
+        self._working: Job | None = None
+        self._over = threading.Event()
         self._lock = threading.Lock()
         self._hands: OrderedDict[Any, HandModel] = OrderedDict()
         self._objects: OrderedDict[Any, GraspObject] = OrderedDict()
 
     def run(self) -> None:
         """Serves until the stream ends or says bye."""
-        threading.Thread(target=self._read, daemon=True).start()
+        for work in (self._read, self._beat, self._watch_output):
+            threading.Thread(target=work, daemon=True).start()
         from core.parallel import use_few_threads  # torch takes a second: the reader is there before it
 
         use_few_threads()
         while (entry := self._waiting.get()) is not None:
             job, arrays = entry
+            self._working = job
             try:
                 self._answer(job, arrays)
             except Stopped:
                 job.stopped()
             except Exception as error:
+                if is_out_of_memory(error):
+                    self._objects.clear()
                 job.fail(error)
             finally:
+                self._working = None
                 self._jobs.pop(job.message.get("id"), None)
+            del job, arrays, entry  # they are large, and the next may be a while
+        self._over.set()
 
     def write(self, request: Any, reply: Reply) -> None:
         """Sends a reply to the request of that id."""
@@ -193,32 +223,63 @@ class Worker:
                 os._exit(0)
 
     def _read(self) -> None:
-        while True:
-            try:
-                received = read_message(self._requests)
-            except WireError as error:
-                self.write(error.request, Failed(f"The engine was sent {error}."))
-                if error.lost:
-                    os._exit(1)
-                continue
-            if received is None or received[0].get("type") == "bye":
-                for job in list(self._jobs.values()):
-                    job.cancelled.set()
-                self._waiting.put(None)
-                if received is None:
-                    os._exit(0)
-                return
-            message, arrays = received
-            if message.get("type") == Cancel.type:
-                target = self._jobs.get(Cancel.read(message, arrays).target)
-                if target is not None:
-                    target.cancel()
-                self.write(message.get("id"), CancelResult(target is not None))
-                continue
+        try:
+            while self._hear():
+                pass
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # an engine that hears nothing any more is none
+
+    def _hear(self) -> bool:
+        """Takes one message from the stream; whether there may be another."""
+        try:
+            received = read_message(self._requests)
+        except (WireError, MemoryError) as error:
+            wrong = error if isinstance(error, WireError) else WireError("more than its memory holds", lost=True)
+            self.write(known_id(wrong.request), Failed(f"The engine was sent {wrong}."))
+            if wrong.lost:
+                os._exit(1)
+            return True
+        if received is None:
+            os._exit(0)
+        message, arrays = received
+        request = message.get("id")
+        if request != known_id(request):
+            self.write(None, Failed("The engine was sent a message whose id is neither a number nor a word."))
+        elif message.get("type") == Bye.type:
+            for job in list(self._jobs.values()):
+                job.cancelled.set()
+            self._waiting.put(None)
+            time.sleep(FAREWELL)  # the work may end by itself, and the process with it
+            os._exit(0)
+        elif message.get("type") == Cancel.type:
+            target = self._jobs.get(known_id(Cancel.read(message, arrays).target))
+            if target is not None:
+                target.cancel()
+            self.write(request, CancelResult(target is not None))
+        else:
             job = Job(self, message)
-            if message.get("id") is not None:
-                self._jobs[message["id"]] = job
+            if request is not None:
+                self._jobs[request] = job
             self._waiting.put((job, arrays))
+        return True
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT / 2):
+            if (job := self._working) is not None:
+                job.beat()
+
+    def _watch_output(self) -> None:
+        """Ends the engine when nobody can hear it any more; where the system does not tell, the next reply does."""
+        if not hasattr(select, "poll"):
+            return
+        output = select.poll()
+        try:
+            output.register(self._replies.fileno(), 0)
+        except (OSError, ValueError):
+            return  # not a pipe
+        if output.poll():
+            os._exit(0)
 
     def _answer(self, job: Job, arrays: Arrays) -> None:
         known = REQUESTS.get(str(job.message.get("type")))
@@ -234,6 +295,8 @@ class Worker:
             self._fit(job, request)
         elif isinstance(request, Evaluate):
             self._evaluate(job, request)
+        elif isinstance(request, Ready):
+            job.say(ReadyResult())
 
     def _hello(self, job: Job, request: Hello) -> None:
         import torch
@@ -399,10 +462,22 @@ def each_array(values: torch.Tensor) -> np.ndarray:
     return array.astype(np.uint8) if array.dtype == bool else array
 
 
+def known_id(value: Any) -> Any:
+    """The value where it can be a request's id, else None."""
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory has run out, whichever allocator says so."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError)
+                                              and any(said in words for said in NO_MEMORY))
+
+
 def sentence_of(error: BaseException) -> str:
     """What to tell the animator."""
-    if isinstance(error, MemoryError):
-        return "The engine ran out of memory: use a lighter mesh or fewer candidates."
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
     if isinstance(error, LookupError) and not isinstance(error, KeyError | IndexError):
         return f"No grasp was found: {error}."
     if isinstance(error, ValueError | OSError | ImportError) and str(error):

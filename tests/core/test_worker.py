@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from core import worker
 from core.hand import load_hand
 from core.wire import read_message
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def generate(engine, arrays, **wishes):
@@ -235,6 +241,105 @@ def test_a_line_that_is_no_message_is_answered(engine):
     assert message["type"] == "error"
     assert "not JSON" in message["message"]
     assert engine.ask({"type": "hello"})[0]["type"] == "result"
+
+
+@pytest.mark.parametrize("line, sentence", [
+    (b"[" * 100_000, "nested too deep"),
+    (b'{"id": 1, "a": ' + b'{"a": ' * 50_000, "nested too deep"),
+    (b'{"id": {"a": 1}, "type": "hello"}', "neither a number nor a word"),
+    (b'{"id": [1], "type": "generate"}', "neither a number nor a word"),
+    (b'{"id": true, "type": "ready"}', "neither a number nor a word"),
+    (b'{"id": [[]], "type": "cancel", "target": 1}', "neither a number nor a word"),
+    (b'{"id": "x", "type": ["hello"]}', "does not know the request"),
+    (b'{"id": "x", "type": null}', "does not know the request"),
+    (b'{"id": "x", "type": "hello", "hand_file": 5}', "A hand file is named by a path"),
+    (b'{"id": "x", "type": "hello", "hand_file": "a\\u0000b"}', "A hand file is named by a path"),
+    (b'{"id": "x", "type": "hello", "side": {}}', "'right' or 'left'"),
+    (b'{"id": "x", "type": "ready", "arrays": [{"name": "a", "dtype": "uint8", "shape": ' + str([1] * 99).encode()
+     + b', "bytes": 1}]}\n ', "does not fill 1 bytes"),
+    (b'{"id": "x", "type": "generate", "arrays": [{"name": "faces", "dtype": "float32", "shape": [1, 3], "bytes": 12}]}'
+     b'\n' + b"\1\0\0?" * 3, "faces are whole numbers"),
+    (b'{"id": "x", "type": "generate", "arrays": [{"name": "vertices", "dtype": "uint8", "shape": [3], "bytes": 3}]}'
+     b'\n' + b"\0" * 3, "three columns"),
+])
+def test_a_malformed_request_is_a_sentence_and_the_next_works(engine, line, sentence):
+    begins_anew = b"\n" in line  # what follows the line are arrays
+    engine.process.stdin.write(line if begins_anew else line + b"\n")
+    engine.process.stdin.flush()
+    message, _ = read_message(engine.process.stdout)
+    assert message["type"] == "error"
+    assert sentence in message["message"]
+    assert engine.ask({"type": "ready"})[0]["type"] == "result"
+
+
+@pytest.mark.parametrize("target", [b"{}", b"[1]", b"null", b"true"])
+def test_a_cancel_of_nothing_that_is_a_request_is_answered(engine, target):
+    engine.process.stdin.write(b'{"id": 9001, "type": "cancel", "target": ' + target + b"}\n")
+    engine.process.stdin.flush()
+    message, _ = read_message(engine.process.stdout)
+    assert (message["id"], message["type"], message["found"]) == (9001, "result", False)
+    assert engine.ask({"type": "ready"})[0]["type"] == "result"
+
+
+@pytest.mark.parametrize("line", [
+    b'{"id": 1, "type": "hello", "arrays": 5}', b'{"id": 1, "arrays": [{"name": "a"}]}', b"x" * ((1 << 20) + 9),
+    b'{"id": 1, "arrays": [{"name": "a", "dtype": "uint8", "shape": [1], "bytes": 1000000000000}]}',
+])
+def test_where_no_next_message_can_be_found_it_says_so_and_ends(own_engine, line):
+    own_engine.process.stdin.write(line + b"\n")
+    own_engine.process.stdin.flush()
+    assert read_message(own_engine.process.stdout)[0]["type"] == "error"
+    assert own_engine.process.wait(10) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell who has closed a pipe before something is written")
+def test_it_ends_when_nobody_can_hear_it_any_more(own_engine):
+    assert own_engine.ask({"type": "ready"})[0]["type"] == "result"
+    own_engine.process.stdout.close()
+    assert own_engine.process.wait(5) == 0
+
+
+SILENT_WORK = """
+import time
+from core import worker
+from core.messages import ReadyResult
+
+worker.BEAT = 0.1
+worker.Worker._answer = lambda _self, job, _arrays: (time.sleep(0.6), job.say(ReadyResult()))
+worker.main()
+"""
+
+
+def test_work_that_says_nothing_is_told_to_go_on():
+    """Beats of a request that is silent for a while, and none after its end."""
+    asked = b'{"id": 1, "type": "dance"}\n'
+    with subprocess.Popen([sys.executable, "-c", SILENT_WORK], cwd=ROOT,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdin.write(asked)
+        process.stdin.flush()
+        said = []
+        while not said or said[-1] == "progress":
+            said.append(read_message(process.stdout)[0]["type"])
+        assert said.count("progress") >= 2
+        assert said[-1] == "result"
+        time.sleep(0.4)
+        process.stdin.close()
+        assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError("std::bad_alloc"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+                 "to allocate 80000000000 bytes. Error code 12 (Cannot allocate memory)"),
+    RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."), OSError(12, "Cannot allocate memory"),
+])
+def test_memory_that_has_run_out_is_a_sentence_whoever_says_so(error):
+    assert worker.sentence_of(error) == worker.OUT_OF_MEMORY
+
+
+def test_other_errors_are_not_taken_for_memory():
+    assert "RuntimeError: shapes differ" in worker.sentence_of(RuntimeError("shapes differ"))
+    assert worker.sentence_of(ValueError("The file says out of memory.")) == "The file says out of memory."
 
 
 def test_ready_within_five_seconds_and_gone_when_stdin_closes(start_engine):
