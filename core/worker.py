@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 import numpy as np
 
 from core.messages import (
+    FORM,
     REQUESTS,
     Arrays,
     Bye,
@@ -307,7 +308,7 @@ class Worker:
         hand = self._hand(request)
         labels = grasp_types()
         job.say(HelloResult(
-            version=VERSION, python=platform.python_version(), torch=torch.__version__,
+            form=FORM, version=VERSION, python=platform.python_version(), torch=torch.__version__,
             devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
             methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
                      for m in METHODS.values()],

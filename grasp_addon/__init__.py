@@ -17,13 +17,14 @@ def register() -> None:
     _register_classes()
     properties.register()
     handlers.register()
+    operators.start()
     panel.register()
 
 
 def unregister() -> None:
     """What Blender calls when the add-on is switched off."""
-    session.stop()
     operators.stop()
+    session.stop()
     panel.unregister()
     handlers.unregister()
     properties.unregister()

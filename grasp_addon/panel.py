@@ -44,7 +44,8 @@ class GRASP_PT_generate(bpy.types.Panel):
         if status.job:
             job = status.job
             progress(layout, job.request.fraction, job.stage.partition(" (")[0], "grasp.stop")  # the count is below
-            layout.label(text=f"{len(job.found)} of {job.settings['count']} grasps so far")
+            if job.told:
+                layout.label(text=job.told)  # empty where a hand alone is fetched
             return
         row = layout.row()
         row.scale_y = 1.5

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
+import signal
 import subprocess
+import sys
 import threading
 from collections import deque
-from typing import IO, Any, Final
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ..errors import GraspError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Message = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -26,6 +33,13 @@ Reply = tuple[Message, Arrays]
 LOG_LINES: Final = 200
 LOG_BYTES: Final = 2000  # of a line
 MESSAGE_BYTES: Final = 1 << 20  # a line of JSON; arrays are not in it
+ARRAY_BYTES: Final = 1 << 26  # the arrays of a message together
+CHUNK: Final = 1 << 20  # bytes read at a time
+MOST_AXES: Final = 8  # of an array
+QUEUED: Final = 64  # replies that wait to be looked at; an engine that says more waits, too
+FREE_SECONDS: Final = 2.0  # in which an engine must be free after a cancel, or is ended
+CLOSE_SECONDS: Final = 0.1  # in which an engine may end by itself once its input has ended
+FOLDER: Final = Path(__file__).resolve().parents[2]  # where it runs: what lies in Blender's folder is not its business
 DTYPES: Final = ("float32", "float64", "int32", "int64", "uint8")
 
 
@@ -35,6 +49,7 @@ class EngineClient:
     Args:
         command: starts it, e.g. [python, "-m", "core.worker"].
         environment: variables it gets beside Blender's own.
+        overdue: called from another thread when the engine was ended because it was not free in time after a cancel.
 
     Attributes:
         log: the last lines it wrote to stderr.
@@ -43,20 +58,28 @@ class EngineClient:
         GraspError: the command cannot be started.
     """
 
-    def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
-        variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    def __init__(self, command: list[str], environment: dict[str, str] | None = None,
+                 overdue: Callable[[EngineClient], None] | None = None) -> None:
+        variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")}
         variables |= {"PYTHONUNBUFFERED": "1", **(environment or {})}
         try:
             self._process = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=subprocess.PIPE, creationflags=process_flags())
-        except OSError as error:
-            raise GraspError(f"The engine cannot be started ({error.strerror or error}): {command[0]}. Check it in the "
-                             "preferences.", "preferences") from error
+                                             stderr=subprocess.PIPE, creationflags=process_flags(), cwd=FOLDER,
+                                             start_new_session=True)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise GraspError(f"The engine cannot be started ({reason}): {command[0]}. Check it in the preferences.",
+                             "preferences") from error
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._number = 0
         self._out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._in: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
-        self._ended = False
+        self._in: queue.Queue[Reply] = queue.Queue(QUEUED)
+        self._ended = self._killed = False
+        self._heard_all = threading.Event()
+        self._fault = ""
+        self._overdue = overdue
+        self._probe: int | None = None  # the request that is answered once the engine is free
+        self._patience: threading.Timer | None = None
         self._logger = threading.Thread(target=self._collect_log, daemon=True)
         for thread in (self._logger, threading.Thread(target=self._write, daemon=True),
                        threading.Thread(target=self._read, daemon=True)):
@@ -70,10 +93,15 @@ class EngineClient:
     @property
     def alive(self) -> bool:
         """Whether it runs and has not been heard to end."""
-        return not self._ended and self._process.poll() is None
+        return not self._ended and not self._heard_all.is_set() and self._process.poll() is None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop and is not free yet."""
+        return self._probe is not None
 
     def send(self, message: Message, arrays: Arrays | None = None) -> int:
-        """Sends a request without waiting.
+        """Sends a request without waiting. A cancel must be heard: who is not free soon after it is ended.
 
         Args:
             message: the JSON part, but for its id.
@@ -83,49 +111,77 @@ class EngineClient:
             the id the request was given.
         """
         self._number += 1
+        number = self._number
         payload = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
                    for name, array in (arrays or {}).items()}
-        head = {**message, "id": self._number}
+        head = {**message, "id": number}
         if payload:
             head["arrays"] = [{"name": name, "dtype": array.dtype.name, "shape": list(array.shape),
                                "bytes": array.nbytes} for name, array in payload.items()]
         self._out.put(json.dumps(head).encode() + b"\n")
         for array in payload.values():
             self._out.put(array.tobytes())
-        return self._number
+        if message.get("type") == "cancel":
+            self._probe = self._number + 1  # known before its answer can come
+            self.send({"type": "ready"})
+            self._be_patient()
+        return number
 
     def poll(self) -> list[Reply]:
-        """The replies that have come.
+        """The replies that have come, at most as many as can wait.
 
         Raises:
             GraspError: the engine has ended, and all it said was read.
         """
-        found = []
-        while True:
-            try:
-                reply = self._in.get_nowait()
-            except queue.Empty:
-                break
-            if reply is None:
-                self._ended = True
-            else:
-                found.append(reply)
-        if self._ended and not found:
-            self._logger.join(1.0)
-            last = next((line for line in reversed(self.log) if line.strip()), "")
+        over = self._ended or self._heard_all.is_set()
+        found: list[Reply] = []
+        with contextlib.suppress(queue.Empty):
+            while len(found) < QUEUED:
+                found.append(self._in.get_nowait())
+        if over and not found:
+            self._logger.join(CLOSE_SECONDS)
+            last = self._fault or next((line for line in reversed(self.log) if line.strip()), "")
             raise GraspError("The engine ended" + (f": {last}" if last else " without a word")
                              + ". Generate again to start it anew, or check it in the preferences.", "preferences")
         return found
 
     def close(self) -> None:
-        """Ends the engine, kindly and then not."""
+        """Ends the engine, kindly and then not, with the programs that it started."""
         self._ended = True
+        if self._patience is not None:
+            self._patience.cancel()
         self._out.put(None)
-        try:
-            self._process.wait(0.5)
-        except subprocess.TimeoutExpired:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0 if self.stopping else CLOSE_SECONDS)
+        self._kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_SECONDS)
+
+    def _kill(self) -> None:
+        """Ends the process and its group, which is its own: what a shell started for it goes, too."""
+        if self._killed:
+            return  # its number may be another's by now
+        self._killed = True
+        if sys.platform == "win32":
             self._process.kill()
-            self._process.wait()
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = threading.Timer(FREE_SECONDS, self._lose_patience)
+        self._patience.daemon = True
+        self._patience.start()
+
+    def _lose_patience(self) -> None:
+        if not self.stopping or not self.alive:
+            return
+        self._fault = "it did not stop when it was asked to"
+        self.close()
+        if self._overdue is not None:
+            self._overdue(self)
 
     def _write(self) -> None:
         assert self._process.stdin is not None  # a pipe, as asked for
@@ -136,18 +192,28 @@ class EngineClient:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as pipe, contextlib.suppress(OSError):
-            while line := pipe.readline(MESSAGE_BYTES):
-                try:
-                    message = json.loads(line)
-                    arrays = {head["name"]: _array(pipe, head) for head in message.pop("arrays", ())}
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    said = line[:120].decode(errors="replace").strip()
-                    self.log.append(f"it does not speak as an engine does: {said}")
-                    self._process.kill()
-                    break
-                self._in.put((message, arrays))
-        self._in.put(None)
+        line = b""
+        try:
+            with self._process.stdout as pipe:
+                while not self._ended and (line := pipe.readline(MESSAGE_BYTES)):
+                    self._take(*_message(pipe, line))
+        except EOFError:
+            pass  # cut off in the middle of a message: it has ended
+        except Exception:  # whatever it said, the closing word has to be said, too
+            said = line[:120].decode(errors="replace").strip()
+            self._fault = self._fault or f"it does not speak as an engine does: {said}"
+            self._kill()
+        finally:
+            self._heard_all.set()
+
+    def _take(self, message: Message, arrays: Arrays) -> None:
+        if self._probe is not None and message.get("id") == self._probe:
+            self._probe = None
+            return
+        while not self._ended:
+            with contextlib.suppress(queue.Full):
+                self._in.put((message, arrays), timeout=CLOSE_SECONDS)
+                return
 
     def _collect_log(self) -> None:
         assert self._process.stderr is not None
@@ -161,8 +227,37 @@ def process_flags() -> int:
     return getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
+def _message(pipe: IO[bytes], line: bytes) -> Reply:
+    """The message of a line, with the arrays behind it; EOFError where it is cut off, any other error for nonsense."""
+    if not line.endswith(b"\n"):
+        if len(line) < MESSAGE_BYTES:
+            raise EOFError
+        raise ValueError("a line without end")
+    message = json.loads(line)
+    heads = message.pop("arrays", [])
+    if not isinstance(heads, list) or sum(_size(head) for head in heads) > ARRAY_BYTES:
+        raise ValueError("arrays that are none")
+    return message, {str(head["name"]): _array(pipe, head) for head in heads}
+
+
+def _size(head: Message) -> int:
+    """How many bytes an array has that was announced; an error where it can be none."""
+    shape = head["shape"]
+    if head["dtype"] not in DTYPES or not isinstance(shape, list) or len(shape) > MOST_AXES:
+        raise ValueError("an array of another kind")
+    if any(type(n) is not int or not 0 <= n <= ARRAY_BYTES for n in shape):
+        raise ValueError("a shape that is none")
+    size = math.prod(shape) * np.dtype(head["dtype"]).itemsize
+    if head["bytes"] != size:
+        raise ValueError("an array of another size")
+    return size
+
+
 def _array(pipe: IO[bytes], head: Message) -> np.ndarray:
-    if head["dtype"] not in DTYPES:
-        raise ValueError(head["dtype"])
-    data = pipe.read(head["bytes"])
+    data, size = bytearray(), _size(head)
+    while len(data) < size:
+        chunk = pipe.read(min(CHUNK, size - len(data)))
+        if not chunk:
+            raise EOFError
+        data += chunk
     return np.frombuffer(data, np.dtype(head["dtype"]).newbyteorder("<")).reshape(head["shape"])

@@ -191,13 +191,13 @@ class Installation:
 
     def _run_step(self, step: Step, log: TextIO) -> int:
         variables = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-        variables |= step.variables
+        variables |= {"PYTHONSAFEPATH": "1", **step.variables}  # what lies in a folder is no module for it
         self._say(f"$ {' '.join(step.command)}", log)
         with self._lock:
             if self._cancelled:
                 return 1
             self._process = subprocess.Popen(
-                step.command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                step.command, env=variables, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0), start_new_session=True,
                 pass_fds=() if os.name == "nt" else (self._held.fileno(),))

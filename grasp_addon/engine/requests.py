@@ -6,13 +6,14 @@ A request's "type" is the message's kind, so the type of grasp travels as "grasp
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
 from ..errors import GraspError
-from .session import learn
+from .replies import NonsenseError, check_reply
+from .session import info, learn
 from .types import ENGINE_HAND_LENGTH, Candidate, HandShape, estimated_tips
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .mesh_export import ExportedObject
 
 HELLO_SECONDS: Final = 60.0
+SILENT_SECONDS: Final = 60.0  # without a word; a working engine says every few seconds that it works
+SILENT_SECONDS_OF_OLD: Final = 300.0  # engines of 0.1.0 do not
+STILL_SECONDS: Final = 900.0  # of words that tell nothing new
 POLL_SECONDS: Final = 0.02
 
 
@@ -32,6 +36,7 @@ class Request:
     Attributes:
         client: where it was sent.
         id: the number it was given.
+        asked: its type.
         stage: what the engine does now, for a progress bar.
         fraction: how much is done, 0 to 1.
         done: whether the result or an error has come.
@@ -39,46 +44,79 @@ class Request:
 
     client: EngineClient
     id: int
+    asked: str = "hello"
     stage: str = "Starting the engine"
     fraction: float = 0.0
     done: bool = False
+    _begun: float = field(default_factory=time.monotonic)
+    _heard: float = field(default_factory=time.monotonic)
+    _moved: float = field(default_factory=time.monotonic)
 
     def poll(self) -> Iterator[Reply]:
         """The candidates and the result that came since the last call.
 
         Raises:
-            GraspError: the engine says that it failed, and why.
+            GraspError: the engine says that it failed and why, talks nonsense, or is silent for too long.
         """
         for message, arrays in self.client.poll():
-            if message.get("id") not in (self.id, None):
-                continue
             kind = message.get("type")
+            if self.done or (message.get("id") != self.id and not (kind == "error" and message.get("id") is None)):
+                continue
+            try:
+                check_reply(self.asked, message, arrays)
+            except NonsenseError as error:
+                self.give_up(f"The engine answers with {error}: it is none, or of another version.")
+            self._heard = time.monotonic()
             if kind == "progress":
-                self.stage, self.fraction = message.get("stage", ""), float(message.get("fraction", 0.0))
+                self._progress(message.get("stage") or "", float(message.get("fraction") or 0.0))
             elif kind == "error":
                 self.done = True
-                raise GraspError(message.get("message", "The engine failed without saying why."),
-                                 message.get("advice", ""))
-            elif kind in ("candidate", "result"):
-                self.done = kind == "result"
+                raise GraspError(message.get("message") or "The engine failed without saying why.",
+                                 message.get("advice") or "")
+            else:
+                self.done, self._moved = kind == "result", self._heard
                 yield message, arrays
+        if not self.done:
+            self._check_time()
 
-    def wait(self, seconds: float | None = None) -> Iterator[Reply]:
-        """The same, until the result has come.
-
-        Args:
-            seconds: the most it may take; None for any time.
+    def give_up(self, sentence: str) -> NoReturn:
+        """Ends the engine, from which nothing can be expected any more: the next request starts it anew.
 
         Raises:
-            GraspError: the engine failed, or did not answer in time.
+            GraspError: always.
         """
-        until = None if seconds is None else time.monotonic() + seconds
+        self.done = True
+        self.client.close()
+        raise GraspError(f"{sentence} Check it in the preferences.", "preferences")
+
+    def _progress(self, stage: str, fraction: float) -> None:
+        fraction = min(max(fraction, 0.0), 1.0)
+        if (stage, fraction) != (self.stage, self.fraction):
+            self._moved = self._heard
+        self.stage, self.fraction = stage or self.stage, fraction
+
+    def _check_time(self) -> None:
+        now = time.monotonic()
+        if self.asked == "hello":
+            if now - self._begun > HELLO_SECONDS:
+                self.give_up(f"The engine did not answer within {HELLO_SECONDS:.0f} s.")
+            return
+        limit = SILENT_SECONDS if info().form else SILENT_SECONDS_OF_OLD
+        if now - self._heard > limit:
+            self.give_up(f"The engine has said nothing for {limit:.0f} s, and was ended.")
+        if now - self._moved > STILL_SECONDS:
+            self.give_up(f"The engine has come no further for {STILL_SECONDS / 60:.0f} minutes, and was ended.")
+
+    def wait(self) -> Iterator[Reply]:
+        """The same, until the result has come.
+
+        Raises:
+            GraspError: as `poll`.
+        """
         while not self.done:
             yield from self.poll()
-            if until and time.monotonic() > until:
-                raise GraspError(f"The engine did not answer within {seconds:.0f} s: check it in the preferences.",
-                                 "preferences")
-            time.sleep(POLL_SECONDS)
+            if not self.done:
+                time.sleep(POLL_SECONDS)
 
     def cancel(self) -> None:
         """Asks the engine to stop; what it has found comes all the same."""
@@ -98,7 +136,7 @@ def hello(engine: EngineClient, side: str, hand_file: str) -> Request:
 
 def greet(engine: EngineClient, side: str, hand_file: str) -> Reply:
     """The handshake's result, waited for and learned from; arguments as for `hello`."""
-    message, arrays = next(hello(engine, side, hand_file).wait(HELLO_SECONDS))
+    message, arrays = next(hello(engine, side, hand_file).wait())
     learn(message)
     return message, arrays
 
@@ -114,7 +152,7 @@ def generate(engine: EngineClient, item: ExportedObject, settings: Message) -> R
     message, arrays = {**settings, "type": "generate"}, _object_arrays(item)
     if item.parts:
         message["parts"], arrays["part"] = list(item.parts), item.part.astype(np.int32)
-    return Request(engine, engine.send(message, arrays))
+    return Request(engine, engine.send(message, arrays), "generate")
 
 
 def refine(engine: EngineClient, item: ExportedObject, settings: Message, rotations: np.ndarray,
@@ -130,7 +168,7 @@ def refine(engine: EngineClient, item: ExportedObject, settings: Message, rotati
     """
     arrays = {**_object_arrays(item), "rotations": rotations.astype(np.float64),
               "translation": translation.astype(np.float64)}
-    return Request(engine, engine.send({**settings, "type": "fit"}, arrays))
+    return Request(engine, engine.send({**settings, "type": "fit"}, arrays), "fit")
 
 
 def hand_shape(message: Message, arrays: Arrays, hand_length: float) -> HandShape:
@@ -148,15 +186,15 @@ def hand_shape(message: Message, arrays: Arrays, hand_length: float) -> HandShap
     weights = arrays["weights"].astype(np.float64)
     tips = arrays["tips"].astype(np.float64) if "tips" in arrays else estimated_tips(vertices, joints, weights)
     scale = hand_length / ENGINE_HAND_LENGTH
-    return HandShape(message.get("side", "right"), vertices * scale, joints * scale, tips * scale, weights,
+    return HandShape(message.get("side") or "right", vertices * scale, joints * scale, tips * scale, weights,
                      _polygons(arrays), arrays.get("uvs"))
 
 
 def candidate(message: Message, arrays: Arrays) -> Candidate:
     """The grasp of a "candidate" reply."""
-    measures = {str(n): float(v) for n, v in message.get("measures", {}).items() if isinstance(v, int | float)}
+    measures = {str(n): float(v) for n, v in (message.get("measures") or {}).items() if isinstance(v, int | float)}
     return Candidate(arrays["rest_vertices"], arrays["rotations"], arrays["translation"], arrays["vertices"],
-                     float(message.get("score", 0.0)), str(message.get("grasp_type", "")), measures)
+                     float(message.get("score") or 0.0), str(message.get("grasp_type") or ""), measures)
 
 
 def _object_arrays(item: ExportedObject) -> dict[str, Any]:

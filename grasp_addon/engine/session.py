@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import tomllib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from .client import EngineClient
+from ..errors import GraspError
+from .client import FOLDER, EngineClient
+from .replies import FORM
 
 
 @dataclass(frozen=True)
@@ -13,6 +19,7 @@ class EngineInfo:
     """What the engine said in its last handshake.
 
     Attributes:
+        form: the number of its messages' form, 0 where it names none, as 0.1.0.
         version: the engine's.
         python: the version of its Python.
         torch: the version of its PyTorch.
@@ -23,6 +30,7 @@ class EngineInfo:
         fitting: the methods whose grasps are fitted to the surface already.
     """
 
+    form: int = 0
     version: str = ""
     python: str = ""
     torch: str = ""
@@ -35,13 +43,25 @@ class EngineInfo:
     @property
     def sentence(self) -> str:
         """What Check Engine answers."""
+        other = own_version() and self.version and self.version != own_version()
         return (f"Engine {self.version} is ready: Python {self.python}, PyTorch {self.torch}, "
-                f"{', '.join(self.devices) or 'CPU'}.")
+                f"{', '.join(self.devices) or 'CPU'}."
+                + (f" The add-on is {own_version()}: with an engine of that version all of it works." if other else ""))
 
 
 _info = EngineInfo()
 _client: EngineClient | None = None
-_client_command: tuple[str, ...] = ()
+_started: tuple[tuple[str, ...], dict[str, str] | None] = ((), None)  # how the client was
+_lock = threading.RLock()  # an engine that does not stop is made anew by another thread
+
+
+@lru_cache(maxsize=1)
+def own_version() -> str:
+    """The add-on's version, as its manifest says; "" where that cannot be read."""
+    try:
+        return str(tomllib.loads((FOLDER / "blender_manifest.toml").read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def info() -> EngineInfo:
@@ -50,14 +70,23 @@ def info() -> EngineInfo:
 
 
 def learn(message: dict[str, Any]) -> EngineInfo:
-    """Remembers what the handshake's result says."""
+    """Remembers what the handshake's result says.
+
+    Raises:
+        GraspError: the engine speaks another language, and nothing was remembered.
+    """
     global _info  # noqa: PLW0603
-    methods = message.get("methods", [])
+    form, version = message.get("form"), str(message.get("version") or "")
+    if form not in (None, FORM) or _age(version) > _age(own_version()):
+        other = version or f"form {str(form)[:40]}"
+        raise GraspError(f"The engine is of another version than the add-on ({other}, not {own_version()}): install "
+                         "one of the same version in the preferences.", "preferences")
+    methods = message.get("methods") or []
     _info = EngineInfo(
-        version=str(message.get("version", "")), python=str(message.get("python", "")),
-        torch=str(message.get("torch", "")), devices=tuple(map(str, message.get("devices", []))),
-        methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types", [])),
-        type_labels={str(name): str(label) for name, label in message.get("type_labels", {}).items()},
+        form=form or 0, version=version, python=str(message.get("python") or ""),
+        torch=str(message.get("torch") or ""), devices=tuple(map(str, message.get("devices") or [])),
+        methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types") or []),
+        type_labels={str(name): str(label) for name, label in (message.get("type_labels") or {}).items()},
         fitting=frozenset(m["name"] for m in methods if m.get("fits")),
     )
     return _info
@@ -65,17 +94,36 @@ def learn(message: dict[str, Any]) -> EngineInfo:
 
 def client(command: list[str], environment: dict[str, str] | None = None) -> EngineClient:
     """The running engine of this command, started when it is not running; weights stay loaded between requests."""
-    global _client, _client_command
-    if _client is not None and (tuple(command) != _client_command or not _client.alive):
-        stop()
-    if _client is None:
-        _client, _client_command = EngineClient(command, environment), tuple(command)
-    return _client
+    global _client, _started
+    with _lock:
+        asked = (tuple(command), environment)
+        if _client is not None and (asked != _started or not _client.alive or _client.stopping):
+            stop()
+        if _client is None:
+            _client, _started = EngineClient(command, environment, _renew), asked
+        return _client
 
 
 def stop() -> None:
     """Ends the engine, if one runs."""
     global _client  # noqa: PLW0603
-    if _client is not None:
-        _client.close()
-    _client = None
+    with _lock:
+        if _client is not None:
+            _client.close()
+        _client = None
+
+
+def _renew(lost: EngineClient) -> None:
+    """Starts an engine in place of one that did not stop when it was asked to, so that the next click finds it warm."""
+    global _client  # noqa: PLW0603
+    with _lock:
+        if _client is lost:
+            _client = None
+            with contextlib.suppress(GraspError):  # the next click says so
+                _client = EngineClient(list(_started[0]), _started[1], _renew)
+
+
+def _age(version: str) -> int:
+    """The version's first number, in which what cannot speak to each other differs; 0 for none."""
+    first = version.partition(".")[0]
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 10 else 0

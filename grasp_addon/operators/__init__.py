@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import bpy
+
 from . import (
     add_hand,
     bake,
@@ -19,6 +21,7 @@ from . import (
     request_operator,
     set_hand_length,
     show,
+    watch,
 )
 
 CLASSES: Final = (
@@ -28,7 +31,15 @@ CLASSES: Final = (
 )
 
 
+def start() -> None:
+    """Ends what is asked of the engine when another file is loaded."""
+    bpy.app.handlers.load_pre.append(watch.before_load)
+
+
 def stop() -> None:
     """Ends what runs in the background; the add-on is being switched off."""
+    watch.end()
+    if watch.before_load in bpy.app.handlers.load_pre:
+        bpy.app.handlers.load_pre.remove(watch.before_load)
     install_engine.task.stop()
     fetch_weights.task.stop()

@@ -46,7 +46,7 @@ def begin(context: bpy.types.Context) -> GenerateJob:
                 "method": scene_settings.method or "synthesis", "grasp_type": scene_settings.type or "any",
                 "intent": scene_settings.intent, "fit": scene_settings.fit}
     greeting = requests.hello(engine, scene_settings.side, settings["hand_file"])
-    return GenerateJob(item, settings, scene_settings.parent, engine, greeting)
+    return GenerateJob(item, settings, scene_settings.parent, engine=engine, request=greeting)
 
 
 class GRASP_OT_generate(EngineRequestMixin, bpy.types.Operator):

@@ -1,11 +1,13 @@
-"""One click that asks the engine for candidates: what was asked, what has come, what is made of it."""
+"""One click that asks the engine for something: what was asked, what has come, what is made of it."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..engine import requests, session
+from ..errors import GraspError
 from .preview import Preview
 
 if TYPE_CHECKING:
@@ -16,16 +18,14 @@ if TYPE_CHECKING:
     from ..engine.types import Candidate, HandShape
 
 
-@dataclass
-class CandidateJob:
-    """One click, from the inputs read to the candidates that came. A subclass says how it asks and what it makes.
+PATIENCE: Final = 2.5  # seconds after a stop in which the engine may answer; it is ended a little earlier by itself
 
-    The handshake comes first, for it brings the hand; `sent` tells that it has, and that `request` is the second.
+
+@dataclass(kw_only=True)
+class EngineJob:
+    """One click that asks the engine; by itself only the handshake. A subclass says what it makes of the answer.
 
     Attributes:
-        item: the object to be grasped.
-        settings: what the message says of the hand and of how to compute.
-        parent: whether the hand is to follow the object.
         engine: where to ask.
         request: what is on its way now.
         shape: the hand, once the handshake has brought it.
@@ -33,13 +33,9 @@ class CandidateJob:
         preview: the newest one, drawn in the view.
         previewing: whether there is a view to draw in.
         cancelling: whether the animator asked to stop.
-        sent: whether the handshake is over and the request itself on its way.
-        ordered: whether `found` is in the engine's order.
+        sent: whether the handshake is over and the request itself, if there is one, on its way.
     """
 
-    item: ExportedObject
-    settings: dict[str, Any]
-    parent: bool
     engine: EngineClient
     request: requests.Request
     shape: HandShape | None = None
@@ -48,6 +44,90 @@ class CandidateJob:
     previewing: bool = False
     cancelling: bool = False
     sent: bool = False
+    _stopped: float = 0.0
+
+    def receive(self, message: Message, arrays: Arrays) -> None:
+        """Takes one reply of the engine."""
+        raise NotImplementedError
+
+    def finish(self, context: bpy.types.Context) -> str:
+        """Writes what has come into the scene.
+
+        Returns:
+            what to tell the animator, "" for nothing.
+
+        Raises:
+            GraspError: there is nothing to write, or no place for it.
+        """
+        raise NotImplementedError
+
+    @property
+    def stage(self) -> str:
+        """What is being done, for the panel."""
+        return "Stopping" if self.cancelling else self.request.stage
+
+    @property
+    def told(self) -> str:
+        """What has come so far, for the panel; "" for nothing."""
+        return ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the last reply has come."""
+        return self.request.done and self.shape is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is waited for: it is done, or was stopped and the engine knows, or does not answer."""
+        if not self.cancelling:
+            return self.done
+        return not self.sent or self.request.done or time.monotonic() - self._stopped > PATIENCE
+
+    def look(self) -> None:
+        """Takes the replies that have come, without waiting.
+
+        Raises:
+            GraspError: the engine failed, and nobody has asked it to stop.
+        """
+        try:
+            for message, arrays in self.request.poll():
+                self.receive(message, arrays)
+        except (GraspError, OSError):
+            if not self.cancelling:
+                raise
+            self.request.done = True
+
+    def wait(self) -> None:
+        """The same until the last reply has come."""
+        while not self.done:
+            for message, arrays in self.request.wait():
+                self.receive(message, arrays)
+
+    def stop(self) -> None:
+        """Asks the engine to stop. A handshake needs no stop: it goes on for the next click."""
+        if self.cancelling:
+            return
+        self.cancelling, self._stopped = True, time.monotonic()
+        if self.sent:
+            self.request.cancel()
+
+
+@dataclass
+class CandidateJob(EngineJob):
+    """One click, from the inputs read to the candidates that came. A subclass says how it asks and what it makes.
+
+    The handshake comes first, for it brings the hand; `sent` tells that it has, and that `request` is the second.
+
+    Attributes:
+        item: the object to be grasped.
+        settings: what the message says of the hand and of how to compute.
+        parent: whether the hand is to follow the object.
+        ordered: whether `found` is in the engine's order.
+    """
+
+    item: ExportedObject
+    settings: dict[str, Any]
+    parent: bool
     ordered: bool = False
 
     def hand_of(self, message: Message, arrays: Arrays) -> HandShape:
@@ -58,26 +138,13 @@ class CandidateJob:
         """Sends the request itself, once the hand is known."""
         raise NotImplementedError
 
-    def finish(self, context: bpy.types.Context) -> str:
-        """Writes the candidates into the scene.
-
-        Returns:
-            what to tell the animator.
-
-        Raises:
-            GraspError: there are none.
-        """
-        raise NotImplementedError
-
     @property
-    def stage(self) -> str:
-        """What is being done, for the panel."""
-        return "Stopping" if self.cancelling else self.request.stage
+    def told(self) -> str:
+        return f"{len(self.found)} of {self.settings['count']} grasps so far"
 
     @property
     def done(self) -> bool:
-        """Whether the last reply has come."""
-        return self.request.done and self.shape is not None and self.sent
+        return super().done and self.sent
 
     @property
     def best(self) -> list[Candidate]:
@@ -93,10 +160,16 @@ class CandidateJob:
             self.request = self.send()
             self.sent = True
         elif message["type"] == "candidate":
-            self.found.append(requests.candidate(message, arrays))
-            if self.previewing and self.shape is not None:
+            found = requests.candidate(message, arrays)
+            if self.shape is None or len(found.vertices) != len(self.shape.vertices):
+                self.request.give_up("The engine answers with a hand that is not the one it told of.")
+            self.found.append(found)
+            if self.previewing:
                 self.preview = self.preview or Preview(self.shape.polygons, self.item.frame)
-                self.preview.show(self.found[-1].vertices)
+                self.preview.show(found.vertices)
         elif arrays.get("order") is not None:
-            self.found = [self.found[i] for i in arrays["order"].tolist()]
+            order = arrays["order"].tolist()
+            if len(set(order)) != len(order) or not set(order) <= set(range(len(self.found))):
+                self.request.give_up("The engine answers with an order of hands that it has not sent.")
+            self.found = [self.found[i] for i in order]
             self.ordered = True

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import bpy
 
+from ..errors import GraspError
 from ..rig import hands
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from .job import CandidateJob
+    from .job import EngineJob
 
     OperatorBase: TypeAlias = bpy.types.Operator
 else:
@@ -29,7 +31,7 @@ class Status:
         advice: which button helps, as `GraspError` says.
     """
 
-    job: CandidateJob | None = None
+    job: EngineJob | None = None
     message: str = ""
     advice: str = ""
 
@@ -42,9 +44,20 @@ class ReportsErrorsMixin(OperatorBase):
 
     def fail(self, error: Exception) -> set[str]:
         """Reports the error, and keeps it in the panel with the button that helps."""
-        status.message, status.advice = str(error), getattr(error, "advice", "preferences")
+        status.message, status.advice = sentence_of(error), getattr(error, "advice", "preferences")
         self.report({"ERROR"}, status.message)
         return {"CANCELLED"}
+
+
+def sentence_of(error: Exception) -> str:
+    """What to tell the animator. What nobody foresaw is written to the console, too, for a report."""
+    if isinstance(error, GraspError) or (isinstance(error, OSError) and str(error)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "Blender ran out of memory: use a lighter mesh or fewer candidates."
+    traceback.print_exception(error)
+    return (f"This failed in a way nobody foresaw ({type(error).__name__}: {str(error)[:200]}). Look at what was "
+            "changed, or undo it; the console holds the details for a report.")
 
 
 class NeedsCandidatesMixin(OperatorBase):

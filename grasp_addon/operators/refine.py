@@ -111,7 +111,7 @@ def begin(context: bpy.types.Context) -> RefineJob:
     engine = session.client(*command.engine_command(context))
     settings = request_settings(context, rig.grasp.side, rig.grasp.hand_length * scale)
     greeting = requests.hello(engine, rig.grasp.side, settings["hand_file"])
-    return RefineJob(item, settings, scene_settings.parent, engine, greeting, hand=rig.name, pose=pose,
+    return RefineJob(item, settings, scene_settings.parent, engine=engine, request=greeting, hand=rig.name, pose=pose,
                      method=scene_settings.method, scale=scale)
 
 

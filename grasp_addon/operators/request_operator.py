@@ -1,4 +1,4 @@
-"""What generating and refining share: a modal operator that watches a request and writes it back in one step."""
+"""What those that ask the engine share: a modal operator that watches a request and writes it back in one step."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import bpy
 
 from ..engine import command
-from ..errors import GraspError
 from ..ui import redraw
 from .mixins import ReportsErrorsMixin, status
+from .watch import Watch, end
 
 if TYPE_CHECKING:
-    from .job import CandidateJob
-
-TICK: Final = 0.1  # seconds between two looks at the engine
+    from .job import EngineJob
 
 
 def request_settings(context: bpy.types.Context, side: str, hand_length: float) -> dict[str, Any]:
@@ -31,9 +29,9 @@ def request_settings(context: bpy.types.Context, side: str, hand_length: float) 
 
 
 class EngineRequestMixin(ReportsErrorsMixin):
-    """Operators that ask the engine for candidates: modal in a window, waiting in scripts and in the background."""
+    """Operators that ask the engine for something: modal in a window, waiting in scripts and in the background."""
 
-    _timer: Any = None
+    _watch: Watch | None = None
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -42,7 +40,7 @@ class EngineRequestMixin(ReportsErrorsMixin):
             return False
         return context.scene is not None
 
-    def begin(self, context: bpy.types.Context) -> CandidateJob:
+    def begin(self, context: bpy.types.Context) -> EngineJob:
         """Reads all inputs and sends the handshake.
 
         Raises:
@@ -51,83 +49,69 @@ class EngineRequestMixin(ReportsErrorsMixin):
         raise NotImplementedError
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        watch = None
         try:
-            job = self.begin(context)
-            while not job.done:
-                for message, arrays in job.request.wait():
-                    job.receive(message, arrays)
-            return self._end(context, job)
-        except (GraspError, OSError) as error:
+            watch = Watch(self.begin(context))
+            watch.job.wait()
+            return self._end(context, watch)
+        except Exception as error:
             return self.fail(error)
+        finally:
+            if watch is not None:
+                watch.close()
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         if bpy.app.background:
             return self.execute(context)
         try:
-            status.job = self.begin(context)
-        except (GraspError, OSError) as error:
+            self._watch = Watch(self.begin(context), context)
+            context.window_manager.modal_handler_add(self)
+        except Exception as error:
+            self.cancel(context)
             return self.fail(error)
-        status.message = status.advice = ""
-        status.job.previewing = True
-        self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
-        context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        job = status.job
-        if job is None:
-            self._close(context)
+        watch = self._watch
+        if watch is None or watch.closed or status.job is not watch.job:
+            self.cancel(context)
             return {"CANCELLED"}
+        try:
+            return self._step(context, event, watch)
+        except Exception as error:
+            watch.close()
+            return self.fail(error)
+
+    def cancel(self, _context: bpy.types.Context) -> None:
+        """What Blender calls when its window closes or another file is loaded while the operator runs."""
+        if self._watch is not None:
+            self._watch.close()
+
+    def _step(self, context: bpy.types.Context, event: bpy.types.Event, watch: Watch) -> set[str]:
+        job = watch.job
         if event.type == "ESC" and event.value == "PRESS" and not job.cancelling:
-            job.cancelling = True
-            job.request.cancel()
+            job.stop()
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        try:
-            for message, arrays in job.request.poll():
-                job.receive(message, arrays)
-                if job.cancelling and job.sent and not job.found and message["type"] == "result":
-                    break
-        except (GraspError, OSError) as error:
-            if not (job.cancelling and job.found):
-                self._close(context)
-                return self.fail(error)
-            job.sent = job.request.done = True
-        percent = round(100 * job.request.fraction)
-        context.workspace.status_text_set(f"{job.stage}  {percent} %  {len(job.found)} grasps  |  ESC: Stop")
+        job.look()
+        percent, found = round(100 * job.request.fraction), f"{len(job.found)} grasps  |  " if job.told else ""
+        watch.tell(f"{job.stage}  {percent} %  {found}ESC: Stop")
         redraw(context, "VIEW_3D")
-        if not job.done and not (job.cancelling and job.request.done):
+        if not job.over:
             return {"PASS_THROUGH"}
-        self._close(context)
-        try:
-            return self._end(context, job)
-        except GraspError as error:
-            if job.cancelling:
-                self.report({"INFO"}, "Stopped: nothing was changed")
-                return {"CANCELLED"}
-            return self.fail(error)
+        if job.cancelling and not job.found:
+            watch.close()
+            self.report({"INFO"}, "Stopped: nothing was changed")
+            return {"CANCELLED"}
+        return self._end(context, watch)
 
-    def cancel(self, context: bpy.types.Context) -> None:
-        """What Blender calls when it closes while the operator runs."""
-        if status.job:
-            status.job.request.cancel()
-        self._close(context)
-
-    def _end(self, context: bpy.types.Context, job: CandidateJob) -> set[str]:
-        status.message, status.advice = job.finish(context), ""
-        self.report({"INFO"}, status.message)
+    def _end(self, context: bpy.types.Context, watch: Watch) -> set[str]:
+        watch.close()
+        status.message, status.advice = watch.job.finish(context), ""
+        if status.message:
+            self.report({"INFO"}, status.message)
         return {"FINISHED"}
-
-    def _close(self, context: bpy.types.Context) -> None:
-        if status.job and status.job.preview:
-            status.job.preview.close()
-        status.job = None
-        if self._timer:
-            context.window_manager.event_timer_remove(self._timer)
-            self._timer = None
-        context.workspace.status_text_set(None)
-        redraw(context, "VIEW_3D")
 
 
 class GRASP_OT_stop(bpy.types.Operator):
@@ -138,9 +122,10 @@ class GRASP_OT_stop(bpy.types.Operator):
     bl_options = {"INTERNAL"}  # noqa: RUF012  Blender's form
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        if status.job and not status.job.cancelling:
-            status.job.cancelling = True
-            status.job.request.cancel()
+        if status.job is not None and status.job.cancelling:
+            end()  # pressed again: nobody waits any longer
+        elif status.job is not None:
+            status.job.stop()
         return {"FINISHED"}
 
 

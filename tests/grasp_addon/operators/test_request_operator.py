@@ -8,61 +8,18 @@ import bpy
 import pytest
 from fake_engine import FakeEngine
 from scene import names
+from window import ESCAPE, TICK, Clicked, Window
 
 from grasp_addon.engine import session
-from grasp_addon.operators import generate, request_operator
+from grasp_addon.operators import request_operator
 from grasp_addon.operators.mixins import status
 from grasp_addon.rig.hands import rigs
-
-TICK = SimpleNamespace(type="TIMER", value="NOTHING")
-ESCAPE = SimpleNamespace(type="ESC", value="PRESS")
-
 
 class OneByOne(FakeEngine):
     """Gives one reply each time it is asked."""
 
     def poll(self) -> list[tuple[dict, dict]]:
         return [self.waiting.pop(0)] if self.waiting else []
-
-
-class Window:
-    """The context of a window, which bpy has not, over the real one."""
-
-    def __init__(self) -> None:
-        self.window = object()
-        self.timers: list[object] = []
-        self.told: list[str | None] = []
-        self.window_manager = SimpleNamespace(windows=[], event_timer_add=self.add, event_timer_remove=self.remove,
-                                              modal_handler_add=lambda _operator: None)
-        self.workspace = SimpleNamespace(status_text_set=self.told.append)
-
-    def add(self, seconds: float, window: object) -> object:
-        assert window is self.window
-        self.timers.append(seconds)
-        return seconds
-
-    def remove(self, timer: object) -> None:
-        self.timers.remove(timer)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(bpy.context, name)
-
-
-class Clicked(request_operator.EngineRequestMixin):
-    """Generate Grasps, as Blender calls it, with its reports kept."""
-
-    def __init__(self) -> None:
-        self.reports: list[tuple[str, str]] = []
-
-    @classmethod
-    def poll_message_set(cls, text: str) -> None:
-        cls.why_not = text
-
-    def report(self, levels: set[str], text: str) -> None:
-        self.reports.append((*levels, text))
-
-    def begin(self, context: object) -> generate.GenerateJob:
-        return generate.begin(context)
 
 
 @pytest.fixture
