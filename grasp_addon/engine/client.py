@@ -140,7 +140,7 @@ class EngineClient:
                 found.append(self._in.get_nowait())
         if over and not found:
             self._logger.join(CLOSE_SECONDS)
-            last = self._fault or next((line for line in reversed(self.log) if line.strip()), "")
+            last = _readable(self._fault or next((line for line in reversed(self.log) if line.strip()), ""))
             raise GraspError("The engine ended" + (f": {last}" if last else " without a word")
                              + ". Generate again to start it anew, or check it in the preferences.", "preferences")
         return found
@@ -225,6 +225,11 @@ class EngineClient:
 def process_flags() -> int:
     """On Windows no console, and a group of its own, so that Ctrl-C in Blender's console does not end the engine."""
     return getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+
+
+def _readable(text: str) -> str:
+    """The text without what no line of a panel can show, and without the stop that a sentence around it has."""
+    return "".join(letter for letter in text[:300] if letter.isprintable()).strip().removesuffix(".")
 
 
 def _message(pipe: IO[bytes], line: bytes) -> Reply:

@@ -1,6 +1,6 @@
-"""An engine that misbehaves in one way, started as a program of its own: misbehaving_engine.py KIND WHEN HELLO CANDIDATE.
+"""An engine that misbehaves in one way, started as a program of its own.
 
-KIND is a name of `KINDS`, or "good"; WHEN the request at which it misbehaves. HELLO and CANDIDATE are files that hold a
+Its arguments are KIND WHEN HELLO CANDIDATE. KIND is a name of `KINDS`, or "good"; WHEN the request at which it misbehaves. HELLO and CANDIDATE are files that hold a
 good reply each, so that this needs nothing but Python.
 """
 

@@ -115,6 +115,18 @@ def test_the_steps_make_install_and_try(tmp_path):
     assert Path(steps[2].command[-1]).is_file()
 
 
+def test_modules_in_blenders_folder_are_not_what_a_step_imports(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    for name in ("venv", "pip", "numpy", "json"):
+        (tmp_path / "here" / f"{name}.py").write_text("raise SystemExit('a stranger')\n")
+    monkeypatch.chdir(tmp_path / "here")
+    said = Step("Looking", (sys.executable, "-c", "import json, numpy, venv, os; print('own', os.getcwd())"))
+    module = Step("Asking", (sys.executable, "-m", "json.tool", "--help"))
+    done = finished(tmp_path / "engine", [make_python(tmp_path / "engine"), module, said])
+    assert done.state.state == "ready", done.state
+    assert done.state.reason == f"own {(tmp_path / 'engine').resolve()}"
+
+
 def test_the_trial_passes_in_an_engine_and_fails_in_another_python(tmp_path):
     trial = installation_steps("python", tmp_path, ROOT, "cpu")[3]
     engine = os.environ.get("GRASP_ENGINE_PYTHON", sys.executable)

@@ -15,6 +15,7 @@ from grasp_addon.operators import request_operator
 from grasp_addon.operators.mixins import status
 from grasp_addon.rig.hands import rigs
 
+
 class OneByOne(FakeEngine):
     """Gives one reply each time it is asked."""
 
