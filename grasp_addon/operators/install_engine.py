@@ -65,7 +65,8 @@ class GRASP_OT_install_engine(BackgroundTaskMixin, bpy.types.Operator):
             return {"CANCELLED"}
         return self.watch(context)
 
-    def ready(self, context: bpy.types.Context) -> None:
+    @classmethod
+    def ready(cls, context: bpy.types.Context) -> None:
         chosen = command.preferences(context)
         if chosen:
             chosen.source, chosen.python = "PYTHON", str(install.engine_python(folders.engine_folder()))

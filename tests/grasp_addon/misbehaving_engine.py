@@ -1,8 +1,8 @@
 """An engine that misbehaves in one way, started as a program of its own.
 
 Its arguments are KIND WHEN HELLO CANDIDATE. KIND is a name of `KINDS` and the tables after it, "deaf" or "good"; WHEN
-the request at which it misbehaves; HELLO and CANDIDATE are files that hold a good reply each, so that this needs nothing
-but Python.
+the request at which it misbehaves; HELLO and CANDIDATE are files that hold a good reply each, so that this needs no
+more than Python.
 """
 
 from __future__ import annotations
