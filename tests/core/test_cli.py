@@ -86,6 +86,26 @@ def grasps_file(can, tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried "
+                                                               "to allocate 8000000000 bytes.")])
+def test_memory_that_has_run_out_is_one_sentence(error, capsys, monkeypatch):
+    def methods():
+        raise error
+
+    monkeypatch.setattr(cli, "methods", methods)
+    assert cli.main(["methods"]) == 1
+    assert capsys.readouterr().err == "The engine ran out of memory: use a lighter mesh or fewer candidates.\n"
+
+
+def test_a_fault_of_its_own_is_not_hidden(monkeypatch):
+    def methods():
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(cli, "methods", methods)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        cli.main(["methods"])
+
+
 def test_evaluate_measures_by_both_protocols(can, grasps_file, tmp_path):
     done = run("evaluate", can, grasps_file, "--json", tmp_path / "out.json")
     assert done.returncode == 0, done.stderr
