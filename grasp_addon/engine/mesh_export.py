@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import GraspError
 from ..transforms import split_stretch
-from .parts import SURFACES, with_parts
+from .parts import SURFACES, hangs_on, with_parts
 from .types import ENGINE_HAND_LENGTH
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] |
         chosen: other objects instead of the selected ones.
 
     Returns:
-        their surface, in the frame of the active one or else the first.
+        their surface, in the frame of the active one or else the first; a camera among them has no say in it.
 
     Raises:
         GraspError: there is nothing to grasp.
@@ -88,8 +88,9 @@ def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] |
     if not chosen:
         raise GraspError("Nothing is selected: select the object to be grasped, then press Generate Grasps.")
     active = context.view_layer.objects.active
-    lead = active if active in chosen else chosen[0]
-    return surface_of(context, lead, with_parts(chosen, context.view_layer))
+    members = with_parts(chosen, context.view_layer)
+    leads = [o for o in chosen if any(hangs_on(m, o) for m in members)] or chosen
+    return surface_of(context, active if active in leads else leads[0], members)
 
 
 def surface_of(context: bpy.types.Context, lead: bpy.types.Object,

@@ -1,4 +1,4 @@
-"""What belongs to an object: the parts that hang on it; and telling objects apart by what they are, not by their names."""
+"""What belongs to an object, the parts that hang on it; and telling objects apart by identity instead of name."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ def with_parts(chosen: Iterable[bpy.types.Object], layer: bpy.types.ViewLayer) -
 
     A part is what a person sees there: a surface or a collection's instance, shown in the view layer. The cutter of
     a boolean, what is drawn as wires or as its bounds, and a hand of this add-on with all that hangs on it are none.
+    Nor is what hangs on an armature selected together with something else: whoever holds the prop is no part of it.
 
     Args:
         chosen: the objects.
         layer: where they are shown.
 
     Returns:
-        them and their parts, each once.
+        those that can have a surface, and their parts, each once; without any, the objects themselves.
     """
     children: dict[bpy.types.Object, list[bpy.types.Object]] = {}
     for item in layer.objects:
@@ -39,11 +40,16 @@ def with_parts(chosen: Iterable[bpy.types.Object], layer: bpy.types.ViewLayer) -
                 yield child
                 yield from below(child)
 
+    chosen = list(chosen)
+    surfaces = [o for o in chosen if _has_surface(o)]
     for item in chosen:
+        if item.type == "ARMATURE" and not all(hangs_on(o, item) for o in surfaces):
+            continue
         parts = [o for o in below(item) if _is_seen(o, layer)]
         cutters = {m.object for o in (item, *parts) for m in o.modifiers if m.type == "BOOLEAN"}
-        found += [o for o in (item, *parts) if o not in found and (o == item or o not in cutters)]
-    return found
+        own = [item] if _has_surface(item) else []
+        found += [o for o in own + [p for p in parts if p not in cutters] if o not in found]
+    return found or chosen
 
 
 def by_uid(uids: Iterable[int]) -> dict[int, bpy.types.Object]:
@@ -57,6 +63,17 @@ def is_in(item: bpy.types.Object, objects: bpy.types.bpy_prop_collection) -> boo
     return objects.get(item.name) == item or any(o == item for o in objects)
 
 
+def hangs_on(item: bpy.types.Object | None, other: bpy.types.Object) -> bool:
+    """Whether an object is another or a child of it, however deep."""
+    while item and item != other:
+        item = item.parent
+    return item == other
+
+
+def _has_surface(item: bpy.types.Object) -> bool:
+    """Whether it may show one, itself or by what it instances, e.g. hair curves with Geometry Nodes."""
+    return item.type in SURFACES or item.type in {"CURVES", "POINTCLOUD"} or item.instance_type == "COLLECTION"
+
+
 def _is_seen(item: bpy.types.Object, layer: bpy.types.ViewLayer) -> bool:
-    shown = item.type in SURFACES or item.instance_type == "COLLECTION"
-    return shown and item.display_type not in {"WIRE", "BOUNDS"} and item.visible_get(view_layer=layer)
+    return _has_surface(item) and item.display_type not in {"WIRE", "BOUNDS"} and item.visible_get(view_layer=layer)

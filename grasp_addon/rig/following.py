@@ -54,7 +54,7 @@ def mover_of(context: bpy.types.Context, target: bpy.types.Object, item: Exporte
     """
     there = by_uid(item.members)
     members = [there[uid] for uid in item.members if uid in there]
-    if not any(_armature(o) or _deformers(o) or _moves_apart(o, target) for o in members):
+    if not any(_armature(o) or _unfollowed(o) or _moves_apart(o, target) for o in members):
         return Mover(target)
     votes: defaultdict[tuple[bpy.types.Object, str], float] = defaultdict(float)
     near: set[bpy.types.Object] = set()
@@ -67,63 +67,102 @@ def mover_of(context: bpy.types.Context, target: bpy.types.Object, item: Exporte
                 votes[armature, name] += weight
         else:
             votes[whole, ""] += 1.0
-    if not votes:
-        return Mover(target)
-    (found, bone), most = max(votes.items(), key=lambda entry: entry[1])
+    (found, bone), most = max(votes.items(), key=lambda entry: entry[1], default=((target, ""), 0.0))
     note = ""
     if most < 0.99 * sum(votes.values()):
         what = f"the bone {bone}" if bone else found.name
         note = f"; the surface there is moved by more than one bone or part, and the hand follows {what} alone"
-    others = sorted({f"{m.name} of {o.name}" for o in near for m in _deformers(o)})
+    others = sorted({what for o in members if o in near or o.type not in SURFACES for what in _unfollowed(o)})
     if others:
         note = f"; the hand does not follow what {others[0]} does to the surface"
+    if abs(np.linalg.det(_hanger(context, Mover(found, bone))[:3, :3])) < 1e-12:
+        return Mover(target, "", f"; {bone or found.name} is scaled to nothing, so the hand follows {target.name}")
     return Mover(found, bone, note)
 
 
-def follow(context: bpy.types.Context, rig: bpy.types.Object, mover: Mover) -> None:
-    """Parents a hand to what moves the surface; it stays where it is, and what moves it there keeps its numbers."""
-    graph = context.evaluated_depsgraph_get()
+def follow(context: bpy.types.Context, rig: bpy.types.Object, mover: Mover, frame: np.ndarray | None = None) -> None:
+    """Parents a hand to what moves the surface, whose stretch or shear does not deform it.
+
+    Args:
+        context: whose dependency graph.
+        rig: the hand's armature.
+        mover: what it follows from now on.
+        frame: (4, 4) rigid, where it is to be in the world; without one it stays where it is, and so do its own
+            numbers and their keys.
+    """
+    back = np.linalg.inv(_hanger(context, mover))
     rig.parent = mover.item
-    if not mover.bone:
-        rig.parent_type = "OBJECT"
-        rig.matrix_parent_inverse = mover.item.matrix_world.inverted()
-        return
-    rig.parent_type, rig.parent_bone = "BONE", mover.bone
-    bone = mover.item.evaluated_get(graph).pose.bones[mover.bone]
-    # Blender hangs children on a bone's tail, or on its deformation where the bone says so
-    matrix = bone.matrix_channel if bone.bone.use_relative_parent else bone.matrix @ Matrix.Translation(
-        (0.0, bone.bone.length, 0.0))
-    rig.matrix_parent_inverse = (mover.item.matrix_world @ matrix).inverted()
+    rig.parent_type = "BONE" if mover.bone else "OBJECT"
+    rig.parent_bone = mover.bone
+    rig.matrix_parent_inverse = Matrix((back if frame is None else back @ frame).tolist())
+    if frame is not None:
+        rig.matrix_basis = Matrix.Identity(4)
 
 
-def hangs_on(item: bpy.types.Object, other: bpy.types.Object) -> bool:
-    """Whether an object is another or hangs on it."""
-    seen = set()
-    while item and item not in seen:
-        if item == other:
+def depends_on(item: bpy.types.Object, other: bpy.types.Object) -> bool:
+    """Whether an object is another, or hangs on it by parents or constraints."""
+    pending, seen = [item], set()
+    while pending:
+        one = pending.pop()
+        if one is None or one in seen:
+            continue
+        if one == other:
             return True
-        seen.add(item)
-        item = item.parent
+        seen.add(one)
+        pending.append(one.parent)
+        for constraint in one.constraints:
+            pending.append(getattr(constraint, "target", None))
+            pending += [entry.target for entry in getattr(constraint, "targets", ())]
     return False
 
 
+def _hanger(context: bpy.types.Context, mover: Mover) -> np.ndarray:
+    """(4, 4) the matrix in which a child of it lives, to world."""
+    world = np.array(mover.item.matrix_world, dtype=np.float64)
+    if not mover.bone:
+        return world
+    bone = mover.item.evaluated_get(context.evaluated_depsgraph_get()).pose.bones[mover.bone]
+    if bone.bone.use_relative_parent:
+        return world @ np.array(bone.matrix_channel, dtype=np.float64)
+    tail = np.eye(4)
+    tail[1, 3] = bone.bone.length  # Blender hangs children on a bone's tail
+    return world @ np.array(bone.matrix, dtype=np.float64) @ tail
+
+
 def _armature(item: bpy.types.Object) -> bpy.types.Object | None:
-    """The armature whose bones move the object's surface."""
-    for modifier in item.modifiers:
-        if modifier.type == "ARMATURE" and modifier.object and modifier.show_viewport and modifier.use_vertex_groups:
-            return modifier.object
-    return item.parent if item.parent and item.parent_type == "ARMATURE" else None
+    """The armature whose bones move the object's surface by its vertex groups."""
+    groups = {g.name for g in item.vertex_groups}
+    found = [m.object for m in item.modifiers
+             if m.type == "ARMATURE" and m.object and m.show_viewport and m.use_vertex_groups]
+    if item.parent and item.parent_type == "ARMATURE" and item.parent.type == "ARMATURE":
+        found.append(item.parent)
+    return next((a for a in found if any(b.use_deform and b.name in groups for b in a.data.bones)), None)
 
 
-def _deformers(item: bpy.types.Object) -> list[bpy.types.Modifier]:
-    return [m for m in item.modifiers if m.show_viewport and m.type in DEFORMERS]
+def _unfollowed(item: bpy.types.Object) -> list[str]:
+    """What moves the object's surface, or what it shows, by other means than objects and bones."""
+    found = [f"{m.name} of {item.name}" for m in item.modifiers if m.show_viewport and (
+        m.type in DEFORMERS or (m.type == "ARMATURE" and m.object and not m.use_vertex_groups))]
+    if item.parent and item.parent_type in {"LATTICE", "CURVE"}:
+        found.append(item.parent.name)
+    keys = getattr(item.data, "shape_keys", None)
+    if keys and _is_animated(keys):
+        found.append(f"the shape keys of {item.name}")
+    inside = item.instance_collection if item.instance_type == "COLLECTION" else None
+    if inside and any(_is_animated(o) or o.constraints or _armature(o) for o in inside.all_objects):
+        found.append(f"the animation in the collection {inside.name}")
+    return found
+
+
+def _is_animated(datablock: bpy.types.ID) -> bool:
+    data = datablock.animation_data
+    return bool(data and (data.action or data.drivers or data.nla_tracks))
 
 
 def _moves_apart(item: bpy.types.Object, target: bpy.types.Object) -> bool:
     """Whether it, or what it hangs on below the target, is animated or constrained by itself."""
     while item and item != target:
-        data = item.animation_data
-        if item.constraints or item.parent_type == "BONE" or (data and (data.action or data.drivers or data.nla_tracks)):
+        if _is_animated(item) or item.constraints or item.parent_type == "BONE":
             return True
         item = item.parent
     return False

@@ -14,7 +14,7 @@ from .animation import fcurve
 from .bake import key_newcomers
 from .build import build_hand
 from .candidates import channels_of, replace_candidates
-from .following import follow, hangs_on, mover_of
+from .following import depends_on, follow, mover_of
 from .frames import open_hand_beside
 from .hands import has_bone_keys, rigs
 from .pose_reader import hand_scale, read_pose
@@ -61,7 +61,7 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
         rig.grasp.target = target
         if parent:
             mover = mover_of(context, target, item, transform_points(item.frame, found[0].vertices))
-            follow(context, rig, mover)
+            follow(context, rig, mover, item.frame)
             note = mover.note
     frame = np.linalg.inv(np.array(rig.matrix_world, dtype=np.float64)) @ item.frame if kept else np.eye(4)
     posed = [read_pose(context, rig, item.frame)] if rig.grasp.posing else []
@@ -114,9 +114,10 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
     rig.grasp.target = target
     note = ""
     if parent and not rig.parent:
-        shown = transform_points(item.frame, found[0].vertices if found else pose.vertices)
-        mover = mover_of(context, target, item, shown)
-        if not hangs_on(mover.item, rig):
+        mover = mover_of(context, target, item, transform_points(item.frame, found[0].vertices))
+        if depends_on(mover.item, rig) or depends_on(target, rig):
+            note = f"; the hand does not follow {target.name}, which hangs on it"
+        else:
             follow(context, rig, mover)
             note = mover.note
     show(rig, len(rig.grasp.candidates) - len(found) + 1)

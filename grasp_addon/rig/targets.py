@@ -47,8 +47,9 @@ def as_it_is_now(context: bpy.types.Context, item: ExportedObject) -> tuple[Expo
         raise GraspError(f"{item.name} was deleted while its grasps were computed. {again}", "")
     if not is_in(target, context.scene.objects):
         where = target.users_scene[0].name if target.users_scene else ""
-        hint = f"Open {where} and press the button again." if where else "Link it to a scene and press the button again."
-        raise GraspError(f"{target.name} is not in the scene {context.scene.name}. {again} {hint}", "")
+        hint = f"Open {where}" if where else "Link it to a scene"
+        raise GraspError(f"{target.name} is not in the scene {context.scene.name}. {again} {hint} and press the button "
+                         "again.", "")
     members = [there[uid] for uid in item.members if uid in there]
     if len(members) < len(item.members):
         raise GraspError(f"A part of {target.name} was deleted while its grasps were computed. {again} Press the "

@@ -216,3 +216,18 @@ def test_instances_of_another_of_the_name_are_not_taken(mug: bpy.types.Object, t
         _, item = read()
         assert len(item.vertices) == len(mug.data.vertices)
         assert item.uid == prop.session_uid
+
+
+def test_a_camera_or_a_holder_selected_too_is_no_part_of_it(mug: bpy.types.Object) -> None:
+    bpy.ops.object.camera_add()
+    mug.select_set(True)
+    assert read()[1].name == "Mug"
+    holder = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.collection.objects.link(holder)
+    torus("Body", holder)
+    only(holder)
+    assert read()[1].name == "Rig"
+    mug.select_set(True)
+    world, item = read()
+    assert item.name == "Mug"
+    assert len(world) == len(mug.data.vertices)

@@ -29,7 +29,7 @@ def armature(bones: dict[str, float]) -> bpy.types.Object:
 
 def skinned(mug: bpy.types.Object, rig: bpy.types.Object, way: str = "modifier") -> None:
     """The mug moved by the armature's bones, each side by one where there are two."""
-    for name in rig.data.bones.keys():
+    for name in [b.name for b in rig.data.bones]:
         sides = [v.index for v in mug.data.vertices if len(rig.data.bones) == 1 or (v.co.x > 0) == (name == "plus")]
         mug.vertex_groups.new(name=name).add(sides, 0.6, "REPLACE")
     mug.parent = rig
@@ -158,3 +158,51 @@ def test_a_part_that_is_animated_by_itself(engine: FakeEngine, mug: bpy.types.Ob
     select(root)
     hand = generate()
     assert (hand.parent, hand.grasp.target) == (mug, root)
+
+
+def test_what_moves_inside_an_instance_is_said(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    inside = bpy.data.collections.new("Prop")
+    inside.objects.link(mug)
+    instance = bpy.data.objects.new("Instance", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", inside
+    bpy.context.collection.objects.link(instance)
+    bpy.context.view_layer.update()
+    select(instance)
+    hand = generate()
+    assert hand.parent == instance
+    assert status.message == "4 grasps on Instance"
+    bpy.ops.grasp.remove()
+    mug.keyframe_insert("location", frame=1)
+    generate()
+    assert "does not follow what the animation in the collection Prop does" in status.message
+
+
+@pytest.mark.parametrize("how", ["parent", "constraint"])
+def test_what_the_hand_itself_carries_is_not_followed_in_a_circle(engine: FakeEngine, mug: bpy.types.Object,
+                                                                  how: str) -> None:
+    bpy.ops.grasp.add_hand()
+    hand = bpy.context.object
+    hand.location = mug.location
+    bpy.context.view_layer.update()
+    if how == "parent":
+        place = mug.matrix_world.copy()
+        mug.parent = hand
+        mug.matrix_world = place
+    else:
+        constraint = mug.constraints.new("CHILD_OF")
+        constraint.target = hand
+        constraint.inverse_matrix = hand.matrix_world.inverted()
+    select(hand, mug)
+    bpy.context.view_layer.update()
+    bpy.ops.grasp.refine()
+    assert hand.parent is None
+    assert status.message.endswith("; the hand does not follow Mug, which hangs on it")
+
+
+def test_a_bone_scaled_to_nothing_is_said(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    rig = armature({"grip": 0.0})
+    skinned(mug, rig)
+    rig.pose.bones["grip"].scale = (0, 1, 1)
+    hand = generate()
+    assert hand.parent == mug
+    assert "grip is scaled to nothing" in status.message
