@@ -15,12 +15,14 @@ import numpy as np
 
 from ..errors import GraspError
 from ..transforms import split_stretch
+from .parts import SURFACES, hangs_on, with_parts
 from .types import ENGINE_HAND_LENGTH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import bpy
 
-SURFACES: Final = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 # In hands (wrist to middle fingertip): wider than this in all three directions nothing fits between the fingers.
 WIDEST: Final = 3.0
 SMALLEST: Final = 0.05
@@ -45,6 +47,8 @@ class ExportedObject:
         frame: (4, 4) float64 rigid, to world.
         parts: names of the parts that vertex groups tell.
         part: (F,) int32 index into `parts` of each face, -1 where none.
+        uid: the number by which that object is found again, whatever its name is then.
+        members: those of all objects whose surfaces these are, in their order.
     """
 
     name: str
@@ -53,6 +57,8 @@ class ExportedObject:
     frame: np.ndarray
     parts: tuple[str, ...] = ()
     part: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    uid: int = 0
+    members: tuple[int, ...] = ()
 
     @property
     def extent(self) -> np.ndarray:
@@ -66,14 +72,14 @@ def graspable(context: bpy.types.Context) -> list[bpy.types.Object]:
 
 
 def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] | None = None) -> ExportedObject:
-    """The selected objects, all of them as one.
+    """The selected objects with the parts that hang on them, all of them as one.
 
     Args:
         context: whose selection and dependency graph.
         chosen: other objects instead of the selected ones.
 
     Returns:
-        their surface, in the frame of the active one or else the first.
+        their surface, in the frame of the active one or else the first; a camera among them has no say in it.
 
     Raises:
         GraspError: there is nothing to grasp.
@@ -82,22 +88,40 @@ def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] |
     if not chosen:
         raise GraspError("Nothing is selected: select the object to be grasped, then press Generate Grasps.")
     active = context.view_layer.objects.active
-    lead = active if active in chosen else chosen[0]
+    members = with_parts(chosen, context.view_layer)
+    leads = [o for o in chosen if any(hangs_on(m, o) for m in members)] or chosen
+    return surface_of(context, active if active in leads else leads[0], members)
+
+
+def surface_of(context: bpy.types.Context, lead: bpy.types.Object,
+               members: Sequence[bpy.types.Object]) -> ExportedObject:
+    """Some objects as one.
+
+    Args:
+        context: whose dependency graph.
+        lead: the object whose frame it is.
+        members: those whose surfaces it is.
+
+    Raises:
+        GraspError: there is nothing to grasp.
+    """
+    surfaces = _surfaces(context, members)  # the first, for it also brings matrix_world up to date
     world = np.array(lead.matrix_world, dtype=np.float64)
     frame, stretch = split_stretch(world, lead.name)
     inverse = np.linalg.inv(frame)
-    parts, labels, offset, usable = [], [], 0, False
-    for mesh_world, points, triangles, label in _surfaces(context, chosen):
-        usable = True
+    parts, labels, offset = [], [], 0
+    for mesh_world, points, triangles, label in surfaces:
         labels.append(label)
         matrix = stretch if np.array_equal(mesh_world, world) else (inverse @ mesh_world)
         if np.linalg.det(matrix[:3, :3]) < 0:
             triangles = triangles[:, ::-1]
         parts.append((points @ matrix[:3, :3].T + matrix[:3, 3], triangles + offset))
         offset += len(points)
-    if not usable:
+    if not surfaces:
         kind = lead.type.replace("_", " ").lower()
-        raise GraspError(f"{lead.name} is a {kind} and has no surface to grasp: select a mesh.")
+        kind = f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+        raise GraspError(f"{lead.name} is {kind} and has no surface to grasp, nor has anything seen that hangs on it: "
+                         "select a mesh.")
     vertices = np.concatenate([p for p, _ in parts])
     faces = np.concatenate([t for _, t in parts]).astype(np.int32)
     if not len(faces):
@@ -110,7 +134,7 @@ def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] |
     table = np.full(len(PART_NAMES) + 1, -1, np.int32)
     table[used] = np.arange(len(used))
     return ExportedObject(lead.name, vertices, np.ascontiguousarray(faces), frame, tuple(PART_NAMES[i] for i in used),
-                          table[part])
+                          table[part], lead.session_uid, tuple(o.session_uid for o in members))
 
 
 def check_size(item: ExportedObject, hand_length: float) -> None:
@@ -141,19 +165,22 @@ def comfortable_hand_length(item: ExportedObject) -> float:
     return float(np.sort(item.extent)[1] / COMFORTABLE) or ENGINE_HAND_LENGTH
 
 
-def _surfaces(context: bpy.types.Context, chosen: list[bpy.types.Object]) -> list[Surface]:
+def _surfaces(context: bpy.types.Context, chosen: Sequence[bpy.types.Object]) -> list[Surface]:
     """(world matrix, (V, 3) points, (F, 3) triangles, (F,) part) of every evaluated surface, instances included."""
     for item in chosen:
         if item.mode == "EDIT":
             item.update_from_editmode()
     depsgraph = context.evaluated_depsgraph_get()
-    found = []
+    for item in chosen:
+        if not item.evaluated_get(depsgraph).is_evaluated:
+            raise GraspError(f"{item.name} is disabled in viewports or excluded from the view layer, so that Blender "
+                             "does not know its surface. Nothing was changed. Enable it and press the button again.")
+    found, members = [], set(chosen)
     for item in chosen:
         if item.type in SURFACES:
             found.append((np.array(item.matrix_world, dtype=np.float64), *_arrays(item.evaluated_get(depsgraph))))
-    names = {o.name_full for o in chosen}
     for instance in depsgraph.object_instances:
-        if instance.is_instance and instance.parent.original.name_full in names and instance.object.type in SURFACES:
+        if instance.is_instance and instance.parent.original in members and instance.object.type in SURFACES:
             found.append((np.array(instance.matrix_world, dtype=np.float64), *_arrays(instance.object)))
     return found
 

@@ -11,11 +11,13 @@ import numpy as np
 from ..engine import command, requests, session
 from ..engine.client import Arrays, Message
 from ..engine.mesh_export import ExportedObject, check_size, graspable, selected_object
+from ..engine.parts import is_in
 from ..engine.types import ENGINE_HAND_LENGTH, Candidate, HandShape
 from ..errors import GraspError
 from ..rig.hands import rigs
 from ..rig.placement import place_refined
 from ..rig.pose_reader import hand_scale, read_pose
+from ..rig.targets import as_it_is_now
 from .job import CandidateJob
 from .request_operator import EngineRequestMixin, request_settings
 
@@ -27,13 +29,15 @@ class RefineJob(CandidateJob):
     """One click of Refine Grasp.
 
     Attributes:
-        hand: the name of the hand's armature.
+        hand: the name of the hand's armature when it was asked for.
+        hand_uid: the number by which it is found, whatever its name is by now.
         pose: the animator's, in the object's frame.
         method: the panel's: one that refines hands, as JointDiffusion does, makes some of the candidates.
         scale: how much larger the hand is than it was made.
     """
 
     hand: str
+    hand_uid: int
     pose: Candidate
     method: str
     scale: float
@@ -58,8 +62,9 @@ class RefineJob(CandidateJob):
         if not found:
             raise GraspError(f"No grasp of {self.item.name} was found near this pose: move the palm and the fingers "
                              "closer to where they should touch.")
-        place_refined(context, self.rig, self.item, self.pose, found, self.scale, self.parent)
-        return f"{len(found)} grasps around your pose on {self.item.name}"
+        item, target = as_it_is_now(context, self.item)
+        note = place_refined(context, self.rig, item, target, self.pose, found, self.scale, self.parent)
+        return f"{len(found)} grasps around your pose on {item.name}{note}"
 
     @property
     def rig(self) -> bpy.types.Object:
@@ -68,7 +73,7 @@ class RefineJob(CandidateJob):
         Raises:
             GraspError: it was removed.
         """
-        found = next((r for r in rigs(bpy.context.scene) if r.name == self.hand), None)
+        found = next((r for r in rigs(bpy.context.scene) if r.session_uid == self.hand_uid), None)
         if found is None:
             raise GraspError(f"{self.hand} was removed meanwhile: nothing was changed.")
         return found
@@ -88,7 +93,7 @@ def hand_to_refine(context: bpy.types.Context) -> bpy.types.Object | None:
 def objects_to_hold(context: bpy.types.Context, rig: bpy.types.Object) -> list[bpy.types.Object]:
     """What it should hold: the selected objects, else the one it belongs to."""
     target = rig.grasp.target
-    return graspable(context) or ([target] if target and target.name in context.view_layer.objects else [])
+    return graspable(context) or ([target] if target and is_in(target, context.view_layer.objects) else [])
 
 
 def begin(context: bpy.types.Context) -> RefineJob:
@@ -111,8 +116,8 @@ def begin(context: bpy.types.Context) -> RefineJob:
     engine = session.client(*command.engine_command(context))
     settings = request_settings(context, rig.grasp.side, rig.grasp.hand_length * scale)
     greeting = requests.hello(engine, rig.grasp.side, settings["hand_file"])
-    return RefineJob(item, settings, scene_settings.parent, engine=engine, request=greeting, hand=rig.name, pose=pose,
-                     method=scene_settings.method, scale=scale)
+    return RefineJob(item, settings, scene_settings.parent, engine=engine, request=greeting, hand=rig.name,
+                     hand_uid=rig.session_uid, pose=pose, method=scene_settings.method, scale=scale)
 
 
 def distance_to_box(points: np.ndarray, item: ExportedObject) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 
 from ..engine.mesh_export import selected_object
+from ..engine.parts import is_in
 from ..engine.types import ENGINE_HAND_LENGTH
 from ..errors import GraspError
 from ..naming import suffix
@@ -51,7 +52,7 @@ def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     target = record.target
     if record.mesh.mode == "EDIT":  # colours cannot be written then
         return
-    if target is None or target.name not in context.view_layer.objects:
+    if target is None or not is_in(target, context.view_layer.objects):
         clear(rig)
         return
     try:

@@ -8,10 +8,13 @@ import bpy
 import numpy as np
 
 from ..engine.types import scaled
+from ..errors import GraspError
+from ..transforms import transform_points
 from .animation import fcurve
 from .bake import key_newcomers
-from .build import build_hand, parent_to
+from .build import build_hand
 from .candidates import channels_of, replace_candidates
+from .following import depends_on, follow, mover_of
 from .frames import open_hand_beside
 from .hands import has_bone_keys, rigs
 from .pose_reader import hand_scale, read_pose
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
     from ..engine.types import Candidate, HandShape
 
 
-def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: HandShape, found: Sequence[Candidate],
-                     parent: bool) -> bpy.types.Object:
+def place_candidates(context: bpy.types.Context, item: ExportedObject, target: bpy.types.Object, shape: HandShape,
+                     found: Sequence[Candidate], parent: bool) -> str:
     """Puts the candidates on the object's hand and shows the best; makes the hand where none is kept.
 
     A hand with candidates that are baked, keyed or the animator's own stays, with them and its keys, and so does one
@@ -34,18 +37,18 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: Ha
 
     Args:
         context: whose scene the hand goes into.
-        item: what it holds.
+        item: what it holds, where it is now.
+        target: the object of that.
         shape: the hand at rest, scene units.
         found: candidates in the object's frame, best first.
         parent: whether a hand made here follows the object.
 
     Returns:
-        the hand's armature.
+        what is to be told besides: a clause that begins with ";", or "".
     """
-    target = bpy.data.objects.get(item.name)
-    rig = None
-    for old in [r for r in rigs(context.scene) if target and r.grasp.target == target
-                and r.grasp.side == shape.side]:
+    rig, note = None, ""
+    for old in [r for r in rigs(context.scene) if r.grasp.target == target and r.grasp.side == shape.side]:
+        leave_edit_mode(context, old)
         protect_keyed(old)
         if not (old.grasp.posing or any(c.kept for c in old.grasp.candidates)):
             remove_hand(old)
@@ -56,31 +59,47 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: Ha
         low, high = item.vertices.min(axis=0), item.vertices.max(axis=0)
         rig = build_hand(context, shape, open_hand_beside(shape, low, high), item.frame, item.name)
         rig.grasp.target = target
-        if parent and target:
-            parent_to(rig, target, item.frame)
+        if parent:
+            mover = mover_of(context, target, item, transform_points(item.frame, found[0].vertices))
+            follow(context, rig, mover, item.frame)
+            note = mover.note
     frame = np.linalg.inv(np.array(rig.matrix_world, dtype=np.float64)) @ item.frame if kept else np.eye(4)
     posed = [read_pose(context, rig, item.frame)] if rig.grasp.posing else []
     replace_candidates(rig, [*posed, *found], frame)
     if any(c.baked for c in rig.grasp.candidates):
         key_newcomers(rig)
     show(rig, sum(c.kept for c in rig.grasp.candidates) + 1)
-    return rig
+    return note
 
 
-def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: ExportedObject, pose: Candidate,
-                  found: Sequence[Candidate], scale: float, parent: bool) -> None:
+def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: ExportedObject, target: bpy.types.Object,
+                  pose: Candidate, found: Sequence[Candidate], scale: float, parent: bool) -> str:
     """Puts the animator's pose and the candidates around it on the posed hand itself, and shows the best.
 
     Args:
         context: where the hand is.
         rig: the hand, of even scale.
-        item: what it holds from now on.
+        item: what it holds from now on, where it is now.
+        target: the object of that.
         pose: the animator's, kept unless it is kept already.
         found: candidates in the object's frame, as large as the hand is in the scene.
         scale: how much larger it is there than it was made.
         parent: whether a hand that follows nothing yet follows the object.
+
+    Returns:
+        what is to be told besides: a clause that begins with ";", or "".
+
+    Raises:
+        GraspError: the hand is another by now.
     """
-    own_frame, _ = hand_scale(context, rig)
+    leave_edit_mode(context, rig)
+    own_frame, scale_now = hand_scale(context, rig)
+    if abs(scale_now - scale) > 1e-3 * scale:
+        raise GraspError(f"{rig.name} was scaled while grasps for it were computed. Nothing was changed. Press Refine "
+                         "Grasp again.", "")
+    if len(rig.grasp.mesh.data.vertices) != len(pose.rest_vertices):
+        raise GraspError(f"The mesh of {rig.name} was edited while grasps for it were computed. Nothing was changed. "
+                         "Undo that, or press Add Hand and pose that one.", "")
     own_frame[:3, 3] /= scale
     object_frame = item.frame.copy()
     object_frame[:3, 3] /= scale
@@ -92,12 +111,27 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
         next(c for c in reversed(rig.grasp.candidates) if (c.key == pose_there if pose_there else c.own)).baked = True
     if any(c.baked for c in rig.grasp.candidates):
         key_newcomers(rig)
-    target = bpy.data.objects.get(item.name)
     rig.grasp.target = target
-    if parent and target and not rig.parent and rig not in ancestors(target):
-        rig.parent = target
-        rig.matrix_parent_inverse = target.matrix_world.inverted()
+    note = ""
+    if parent and not rig.parent:
+        mover = mover_of(context, target, item, transform_points(item.frame, found[0].vertices))
+        if depends_on(mover.item, rig) or depends_on(target, rig):
+            note = f"; the hand does not follow {target.name}, which hangs on it"
+        else:
+            follow(context, rig, mover)
+            note = mover.note
     show(rig, len(rig.grasp.candidates) - len(found) + 1)
+    return note
+
+
+def leave_edit_mode(context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """Leaves Edit Mode where a hand's bones or mesh are in it: what is written then would be lost on leaving it."""
+    parts = [o for o in (rig, rig.grasp.mesh) if o.mode == "EDIT"]
+    if parts:
+        layer = context.view_layer
+        if layer.objects.active is None or layer.objects.active.mode != "EDIT":
+            layer.objects.active = parts[0]
+        bpy.ops.object.mode_set(mode="OBJECT")
 
 
 def protect_keyed(rig: bpy.types.Object) -> None:
@@ -108,15 +142,6 @@ def protect_keyed(rig: bpy.types.Object) -> None:
         if block and not candidate.baked:
             found = fcurve(shape_keys, block.path_from_id("value"))
             candidate.baked = found is not None and any(point.co.y > 0 for point in found.keyframe_points)
-
-
-def ancestors(item: bpy.types.Object) -> set[bpy.types.Object]:
-    """What an object hangs on."""
-    found = set()
-    while item.parent and item.parent not in found:
-        item = item.parent
-        found.add(item)
-    return found
 
 
 def key_of_pose(rig: bpy.types.Object, pose: Candidate, frame: np.ndarray) -> str:

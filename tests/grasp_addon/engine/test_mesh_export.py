@@ -132,3 +132,102 @@ def test_parts_are_those_the_engine_knows() -> None:
     source = next((ROOT / "core").rglob("intents.py")).read_text(encoding="utf-8")
     known = {word for line in re.findall(r"frozenset\(\{(.+?)\}\)", source) for word in re.findall(r'"(\w+)"', line)}
     assert set(PART_NAMES) == known
+
+
+def torus(name: str, parent: bpy.types.Object | None = None) -> bpy.types.Object:
+    bpy.ops.mesh.primitive_torus_add(major_radius=0.03, minor_radius=0.008, location=(0.05, 0, 0))
+    made = bpy.context.object
+    made.name, made.parent = name, parent
+    return made
+
+
+def only(item: bpy.types.Object) -> None:
+    bpy.ops.object.select_all(action="DESELECT")
+    item.select_set(True)
+    bpy.context.view_layer.objects.active = item
+
+
+def test_parts_that_hang_on_it_belong_to_it(mug: bpy.types.Object) -> None:
+    handle = torus("Handle", mug)
+    between = bpy.data.objects.new("Between", None)
+    bpy.context.collection.objects.link(between)
+    between.parent = mug
+    lid = torus("Lid", between)
+    only(mug)
+    world, item = read()
+    assert item.name == "Mug"
+    theirs = [o.matrix_world @ v.co for o in (mug, lid, handle) for v in o.data.vertices]
+    assert np.abs(world - theirs).max() < 1e-6
+    handle.select_set(True)
+    assert len(read()[1].faces) == len(item.faces), "each once"
+    handle.hide_set(True)
+    assert len(read()[0]) == len(mug.data.vertices) + len(lid.data.vertices)
+
+
+def test_an_imported_root_is_one_object_with_its_meshes(mug: bpy.types.Object) -> None:
+    root = bpy.data.objects.new("Root", None)
+    bpy.context.collection.objects.link(root)
+    root.scale, root.rotation_euler = (0.01,) * 3, (1.57, 0, 0)
+    mug.parent, mug.scale = root, (100,) * 3
+    only(root)
+    world, item = read()
+    assert item.name == "Root"
+    assert np.abs(world - [mug.matrix_world @ v.co for v in mug.data.vertices]).max() < 1e-6
+    bpy.data.objects.remove(mug)
+    with pytest.raises(GraspError, match="Root is an empty and has no surface"):
+        read()
+
+
+def test_what_only_helps_is_no_part(mug: bpy.types.Object) -> None:
+    alone = len(read()[0])
+    cutter, cage, instanced = torus("Cutter", mug), torus("Cage", mug), torus("Instanced")
+    cutting = mug.modifiers.new("Cut", "BOOLEAN")
+    cutting.object, cutting.show_viewport = cutter, False
+    cage.display_type = "WIRE"
+    only(mug)
+    assert len(read()[0]) == alone
+    plane = bpy.data.meshes.new("Plane")
+    plane.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])
+    places = bpy.data.objects.new("Places", plane)
+    bpy.context.collection.objects.link(places)
+    places.instance_type, instanced.parent = "VERTS", places
+    only(places)
+    assert len(read()[0]) == 3 + 3 * len(instanced.data.vertices)
+
+
+def test_what_was_moved_just_now_is_read_where_it_is(mug: bpy.types.Object) -> None:
+    mug.location = (4, 5, 6)
+    assert np.allclose(selected_object(bpy.context).frame[:3, 3], (4, 5, 6))
+
+
+def test_instances_of_another_of_the_name_are_not_taken(mug: bpy.types.Object, tmp_path: object) -> None:
+    group = bpy.data.collections.new("Props")
+    group.objects.link(mug)
+    instance = bpy.data.objects.new("Prop", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", group
+    bpy.context.collection.objects.link(instance)
+    file = str(tmp_path / "props.blend")
+    bpy.data.libraries.write(file, {instance})
+    with bpy.data.libraries.load(file, link=True) as (_, wanted):
+        wanted.objects = ["Prop"]
+    bpy.context.collection.objects.link(wanted.objects[0])
+    for prop in (instance, wanted.objects[0]):
+        only(prop)
+        _, item = read()
+        assert len(item.vertices) == len(mug.data.vertices)
+        assert item.uid == prop.session_uid
+
+
+def test_a_camera_or_a_holder_selected_too_is_no_part_of_it(mug: bpy.types.Object) -> None:
+    bpy.ops.object.camera_add()
+    mug.select_set(True)
+    assert read()[1].name == "Mug"
+    holder = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.collection.objects.link(holder)
+    torus("Body", holder)
+    only(holder)
+    assert read()[1].name == "Rig"
+    mug.select_set(True)
+    world, item = read()
+    assert item.name == "Mug"
+    assert len(world) == len(mug.data.vertices)
