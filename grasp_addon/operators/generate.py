@@ -11,6 +11,7 @@ from ..engine import command, requests, session
 from ..engine.mesh_export import check_size, selected_object
 from ..errors import GraspError
 from ..rig.placement import place_candidates
+from ..rig.remove import hands_that_stay
 from .job import CandidateJob
 from .request_operator import EngineRequestMixin, request_settings
 
@@ -27,9 +28,10 @@ class GenerateJob(CandidateJob):
         if not found or self.shape is None:
             raise GraspError(f"No grasp of {self.item.name} was found: try another type, seed or hand length.",
                              "hand_length")
-        place_candidates(context, self.item, self.shape, found, self.parent)
+        rig = place_candidates(context, self.item, self.shape, found, self.parent)
+        stays = "".join(f". {sentence}" for sentence in hands_that_stay(context, rig))
         short = f" of the {self.settings['count']} asked for" if len(found) < self.settings["count"] else ""
-        return f"{len(found)} grasps{short} on {self.item.name}"
+        return f"{len(found)} grasps{short} on {self.item.name}{stays}"
 
 
 def begin(context: bpy.types.Context) -> GenerateJob:

@@ -9,13 +9,14 @@ import numpy as np
 
 from ..engine.types import scaled
 from .animation import fcurve
-from .bake import key_newcomers
+from .bake import tie_newcomers
 from .build import build_hand, parent_to
 from .candidates import channels_of, replace_candidates
 from .frames import open_hand_beside
 from .hands import has_bone_keys, rigs
+from .parts import fault, settle_names
 from .pose_reader import hand_scale, read_pose
-from .remove import remove_hand
+from .remove import remove_hand, why_it_stays
 from .scrub import show
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: Ha
     """Puts the candidates on the object's hand and shows the best; makes the hand where none is kept.
 
     A hand with candidates that are baked, keyed or the animator's own stays, with them and its keys, and so does one
-    whose bones the animator poses, the pose as a candidate. One without is made anew.
+    whose bones the animator poses, the pose as a candidate. One without is made anew, unless something of the
+    animator's holds on to it.
 
     Args:
         context: whose scene the hand goes into.
@@ -48,8 +50,9 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: Ha
                 and r.grasp.side == shape.side]:
         protect_keyed(old)
         if not (old.grasp.posing or any(c.kept for c in old.grasp.candidates)):
-            remove_hand(old)
-        elif rig is None and _fits(old, shape) and _rigid(old):
+            if not why_it_stays(old):
+                remove_hand(old)
+        elif rig is None and not fault(old) and _fits(old, shape) and _rigid(old):
             rig = old
     kept = rig is not None
     if rig is None:
@@ -62,7 +65,7 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: Ha
     posed = [read_pose(context, rig, item.frame)] if rig.grasp.posing else []
     replace_candidates(rig, [*posed, *found], frame)
     if any(c.baked for c in rig.grasp.candidates):
-        key_newcomers(rig)
+        tie_newcomers(rig)
     show(rig, sum(c.kept for c in rig.grasp.candidates) + 1)
     return rig
 
@@ -91,7 +94,7 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
     if has_bone_keys(rig):  # the animator's own keys play this pose: no look overrides them for good
         next(c for c in reversed(rig.grasp.candidates) if (c.key == pose_there if pose_there else c.own)).baked = True
     if any(c.baked for c in rig.grasp.candidates):
-        key_newcomers(rig)
+        tie_newcomers(rig)
     target = bpy.data.objects.get(item.name)
     rig.grasp.target = target
     if parent and target and not rig.parent and rig not in ancestors(target):
@@ -103,6 +106,9 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
 def protect_keyed(rig: bpy.types.Object) -> None:
     """A candidate whose key the user animated by hand is kept as a baked one is."""
     shape_keys = rig.grasp.mesh.data.shape_keys
+    if shape_keys is None or rig.override_library or rig.library:
+        return
+    settle_names(rig)
     for candidate in rig.grasp.candidates:
         block = shape_keys.key_blocks.get(candidate.key)
         if block and not candidate.baked:
