@@ -45,8 +45,9 @@ class GRASP_OT_show(NeedsCandidatesMixin, ReportsErrorsMixin, bpy.types.Operator
         except GraspError as error:
             return self.fail(error)
         if turned:
-            self.report({"INFO"}, f"{', '.join(turned[:3])}{' and others' * (len(turned) > 3)} set to Quaternion (WXYZ) "
-                        "rotation while a grasp is shown; Bake to Keyframes sets them back")
+            several = " and others" if len(turned) > 3 else ""
+            self.report({"INFO"}, f"{', '.join(turned[:3])}{several} set to Quaternion (WXYZ) rotation while a grasp "
+                        "is shown; Bake to Keyframes sets them back")
         return {"FINISHED"}
 
 

@@ -52,13 +52,14 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
         if joint == WRIST:
             bone.location = location
             bone.keyframe_insert("location", group=bone.name, **keying)
-    _tie_candidates(rig)
+    numbers = {block: entry.number for entry, block in zip(record.candidates, candidate_blocks(rig), strict=True)}
     for block in key_blocks(rig):
         value = values[block.name]
         set_value(rig, block, value)
         if value_curve(rig, block):
             key_value(rig, block, **keying)
-        elif value > 0:
+        elif value > 0 and block in numbers:
+            tie(rig, numbers[block], block)
             _key_first(rig, block, value, sorted(there | {float(frame)}), keying)
     for data, (action, paths) in before.items():
         now = data.animation_data.action if data.animation_data else None
@@ -75,14 +76,6 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
         if values.get(candidate.key, 0.0) > 0 or index == place - 1:
             candidate.baked = True
     return frame
-
-
-def tie_newcomers(rig: bpy.types.Object) -> None:
-    """Readies candidates that came after others were keyed: they are at 0 until they are looked at or keyed."""
-    for entry, block in zip(rig.grasp.candidates, candidate_blocks(rig), strict=True):
-        if block and value_curve(rig, block) is None:
-            tie(rig, entry.number, block)
-            set_value(rig, block, 0.0)
 
 
 def style_new_keys(context: bpy.types.Context, datablocks: tuple[bpy.types.ID, ...], frame: float) -> None:
@@ -115,12 +108,6 @@ def _key_first(rig: bpy.types.Object, block: bpy.types.ShapeKey, value: float, f
         set_value(rig, block, value if here else 0.0)
         key_value(rig, block, **{**keying, "frame": frame, "options": keying["options"] - {"INSERTKEY_NEEDED"}})
     set_value(rig, block, value)
-
-
-def _tie_candidates(rig: bpy.types.Object) -> None:
-    for entry, block in zip(rig.grasp.candidates, candidate_blocks(rig), strict=True):
-        if block:
-            tie(rig, entry.number, block)
 
 
 def _demand_keyable(rig: bpy.types.Object, datablocks: tuple[bpy.types.ID, ...]) -> None:

@@ -57,7 +57,7 @@ def untie(rig: bpy.types.Object, block: bpy.types.ShapeKey) -> None:
 def tied_to(rig: bpy.types.Object, block: bpy.types.ShapeKey) -> str:
     """The number on the wrist's bone that a shape key follows; "" where it follows none."""
     driver = _driver(rig, block)
-    variables = driver.driver.variables if driver else ()
+    variables = list(driver.driver.variables) if driver else []
     match = _PATH.fullmatch(variables[0].targets[0].data_path) if len(variables) == 1 else None
     return match[1] if match and match[1] in rig.pose.bones[joint_names(rig)[WRIST]] else ""
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..engine.types import scaled
 from .animation import fcurve
-from .bake import tie_newcomers
 from .build import build_hand, parent_to
 from .candidates import channels_of, replace_candidates
 from .frames import open_hand_beside
@@ -64,8 +63,6 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, shape: Ha
     frame = np.linalg.inv(np.array(rig.matrix_world, dtype=np.float64)) @ item.frame if kept else np.eye(4)
     posed = [read_pose(context, rig, item.frame)] if rig.grasp.posing else []
     replace_candidates(rig, [*posed, *found], frame)
-    if any(c.baked for c in rig.grasp.candidates):
-        tie_newcomers(rig)
     show(rig, sum(c.kept for c in rig.grasp.candidates) + 1)
     return rig
 
@@ -93,8 +90,6 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
     replace_candidates(rig, [scaled(c, 1 / scale) for c in ([] if pose_there else [pose]) + list(found)], frame)
     if has_bone_keys(rig):  # the animator's own keys play this pose: no look overrides them for good
         next(c for c in reversed(rig.grasp.candidates) if (c.key == pose_there if pose_there else c.own)).baked = True
-    if any(c.baked for c in rig.grasp.candidates):
-        tie_newcomers(rig)
     target = bpy.data.objects.get(item.name)
     rig.grasp.target = target
     if parent and target and not rig.parent and rig not in ancestors(target):

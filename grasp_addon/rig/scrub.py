@@ -81,5 +81,6 @@ def end_look(rig: bpy.types.Object) -> None:
             if value_curve(rig, block) is None:
                 set_value(rig, block, 0.0)
         keyed = [c for c in rig.grasp.candidates if c.own and c.baked]
-        if keyed and not fault(rig):  # the animator need not have keyed every bone: the others go back to where they stood
+        # The animator need not have keyed every bone: the others go back to where they stood.
+        if keyed and not fault(rig):
             pose_bones(rig, keyed[-1].channels)
