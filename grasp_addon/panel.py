@@ -11,6 +11,7 @@ from .operators.mixins import status
 from .operators.refine import hand_to_refine
 from .properties import GraspCandidate, type_label
 from .rig.hands import is_driven, rig_of, shown_candidate
+from .rig.parts import fault
 from .ui import progress, sentence
 
 SHOWN_MEASURES: Final = (
@@ -78,7 +79,10 @@ class GRASP_PT_candidates(bpy.types.Panel):
         record = rig.grasp
         layout.label(text=rig.name, icon="ARMATURE_DATA")
         count = len(record.candidates)
-        if count:
+        wrong = fault(rig)
+        if wrong:
+            sentence(layout.box(), wrong, "ERROR")
+        elif count:
             place = shown_candidate(rig)
             row = layout.row(align=True)
             row.operator("grasp.show", text="", icon="TRIA_LEFT").direction = "PREVIOUS"

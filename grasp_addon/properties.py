@@ -7,6 +7,7 @@ Blender reads properties from annotations that are calls, which no type checker 
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from typing import Final
 
 import bpy
@@ -23,8 +24,9 @@ from bpy.props import (
 
 from .engine import session
 from .engine.types import ENGINE_HAND_LENGTH
+from .errors import GraspError
 from .naming import readable
-from .rig import hands, scrub
+from .rig import hands, parts, scrub
 
 MOST_CANDIDATES: Final = 64
 METHODS: Final = {"synthesis": "Synthesis"}
@@ -151,7 +153,14 @@ class GraspCandidate(bpy.types.PropertyGroup):
 def _scrub_slider(last: int) -> IntProperty:
     return IntProperty(name="Candidate", description="Which candidate is shown; 0 is the open hand", min=0, max=last,
                        get=lambda self: hands.shown_candidate(self.id_data),
-                       set=lambda self, n: scrub.show(self.id_data, n), options={"SKIP_SAVE"})
+                       set=lambda self, n: _slide(self.id_data, n), options={"SKIP_SAVE"})
+
+
+def _slide(rig: bpy.types.Object, number: int) -> None:
+    """A slider has no place for a sentence: the panel says in its stead what is wrong with the hand."""
+    if not parts.fault(rig):
+        with suppress(GraspError):  # a candidate whose shape key was deleted: the slider stays where it is
+            scrub.show(rig, number)
 
 
 class GraspSliders(bpy.types.PropertyGroup):

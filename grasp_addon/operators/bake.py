@@ -6,12 +6,13 @@ from typing import Final
 
 import bpy
 
+from ..errors import GraspError
 from ..rig.bake import bake
 from ..rig.hands import rig_of
-from .mixins import NeedsCandidatesMixin
+from .mixins import NeedsCandidatesMixin, ReportsErrorsMixin
 
 
-class GRASP_OT_bake(NeedsCandidatesMixin, bpy.types.Operator):
+class GRASP_OT_bake(NeedsCandidatesMixin, ReportsErrorsMixin, bpy.types.Operator):
     """Key the shown grasp at the current frame"""
 
     bl_idname = "grasp.bake"
@@ -21,7 +22,10 @@ class GRASP_OT_bake(NeedsCandidatesMixin, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = rig_of(context)
         assert rig is not None  # as poll has seen
-        frame = bake(context, rig)
+        try:
+            frame = bake(context, rig)
+        except GraspError as error:
+            return self.fail(error)
         self.report({"INFO"}, f"Keyed {rig.name} at frame {frame}")
         return {"FINISHED"}
 

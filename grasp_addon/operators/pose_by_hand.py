@@ -6,11 +6,13 @@ from typing import Final
 
 import bpy
 
+from ..errors import GraspError
 from ..rig.hands import is_driven, rig_of
 from ..rig.pose_reader import free_bones
+from .mixins import ReportsErrorsMixin
 
 
-class GRASP_OT_pose(bpy.types.Operator):
+class GRASP_OT_pose(ReportsErrorsMixin, bpy.types.Operator):
     """Free the bones from the shown grasp, to pose them yourself. Choosing a candidate takes them back"""
 
     bl_idname = "grasp.pose"
@@ -28,7 +30,10 @@ class GRASP_OT_pose(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         rig = rig_of(context)
         assert rig is not None  # as poll has seen
-        free_bones(context, rig)
+        try:
+            free_bones(context, rig)
+        except GraspError as error:
+            return self.fail(error)
         if context.mode == "OBJECT" and rig.visible_get():
             for item in context.selected_objects:
                 item.select_set(False)

@@ -12,7 +12,7 @@ import bpy
 from bpy.props import BoolProperty
 
 from ..rig.hands import rig_of, rigs
-from ..rig.remove import remove_hand
+from ..rig.remove import remove_hand, why_it_stays
 
 
 class GRASP_OT_remove(bpy.types.Operator):
@@ -34,9 +34,17 @@ class GRASP_OT_remove(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
+        kept = []
         for rig in rigs() if self.everything else [rig_of(context)]:
-            remove_hand(rig)
-        return {"FINISHED"}
+            sentence = why_it_stays(rig)
+            if sentence:
+                kept.append(sentence)
+            else:
+                remove_hand(rig)
+        if not kept:
+            return {"FINISHED"}
+        self.report({"WARNING" if self.everything else "ERROR"}, ". ".join(kept))
+        return {"FINISHED" if self.everything else "CANCELLED"}
 
 
 CLASSES: Final = (GRASP_OT_remove,)

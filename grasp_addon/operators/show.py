@@ -11,12 +11,13 @@ from typing import Final
 import bpy
 from bpy.props import EnumProperty, IntProperty
 
+from ..errors import GraspError
 from ..rig import scrub
 from ..rig.hands import rig_of, shown_candidate
-from .mixins import NeedsCandidatesMixin
+from .mixins import NeedsCandidatesMixin, ReportsErrorsMixin
 
 
-class GRASP_OT_show(NeedsCandidatesMixin, bpy.types.Operator):
+class GRASP_OT_show(NeedsCandidatesMixin, ReportsErrorsMixin, bpy.types.Operator):
     """Show a candidate"""
 
     bl_idname = "grasp.show"
@@ -39,7 +40,14 @@ class GRASP_OT_show(NeedsCandidatesMixin, bpy.types.Operator):
             return {"CANCELLED"}
         place = {"NUMBER": self.candidate, "NEXT": now % count + 1, "PREVIOUS": (now - 2) % count + 1 if now else count}
         self.candidate = place[self.direction]
-        scrub.show(rig, self.candidate)
+        try:
+            turned = scrub.show(rig, self.candidate)
+        except GraspError as error:
+            return self.fail(error)
+        if turned:
+            several = " and others" if len(turned) > 3 else ""
+            self.report({"INFO"}, f"{', '.join(turned[:3])}{several} set to Quaternion (WXYZ) rotation while a grasp "
+                        "is shown; Bake to Keyframes sets them back")
         return {"FINISHED"}
 
 

@@ -1,73 +1,81 @@
-"""Keys for the shown grasp at the current frame: on the bones, and on the shape keys so that the mesh stays right."""
+"""Keys for the shown grasp at the current frame: on the bones, and on what the skin's correctives follow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import bpy
 
+from ..errors import GraspError
 from ..naming import WRIST
-from .animation import fcurve, fcurves
+from .animation import fcurves, note_made
+from .correctives import key_value, set_value, tie, value_curve
 from .drivers import mute_drivers
 from .hands import shown_candidate
 from .marks import marked
+from .parts import candidate_blocks, demand_whole, key_blocks, pose_bones_of, settle_names
 from .pose_reader import shown_channels
-
-if TYPE_CHECKING:
-    from mathutils import Quaternion
+from .turns import give_modes_back, lead_later_keys, neighbours, rotation_property, set_rotation
 
 
 def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
     """Keys the shown grasp and mutes the drivers.
 
     The animator's preferences hold: Only Insert Needed, the interpolation of new keys, the timeline's key type and
-    Cycle-Aware Keying. An active keying set does not: with part of its channels a grasp is another pose. Auto-Key
-    need not be on, for the button is the order to key.
+    Cycle-Aware Keying. So does each bone's rotation mode. An active keying set does not: with part of its channels a
+    grasp is another pose. Auto-Key need not be on, for the button is the order to key.
 
     Returns:
         the frame.
+
+    Raises:
+        GraspError: the hand or its action takes no keys; nothing was changed.
     """
+    demand_whole(rig)
     scene, record = context.scene, rig.grasp
-    frame = scene.frame_current
-    shape_keys = record.mesh.data.shape_keys
-    values = {block.name: block.value for block in shape_keys.key_blocks[1:]}
-    pose = shown_channels(context, rig)
-    mute_drivers(rig, True)
-    record.looking = record.posing = False
+    shape_keys, frame = record.mesh.data.shape_keys, scene.frame_current
+    _demand_keyable(rig, (rig, shape_keys))
+    settle_names(rig)
+    before = {data: (data.animation_data and data.animation_data.action, {c.data_path for c in fcurves(data)})
+              for data in (rig, shape_keys)}
     there = {point.co.x for data in (rig, shape_keys) for c in fcurves(data) for point in c.keyframe_points}
+    pose = shown_channels(context, rig)
+    values = {block.name: block.value for block in key_blocks(rig)}
+    mute_drivers(rig, True)
+    give_modes_back(rig)
+    record.looking = record.posing = False
     keying = {"frame": frame, "options": keying_options(context), "keytype": scene.tool_settings.keyframe_type}
-    for joint, (name, (rotation, location)) in enumerate(pose.items()):
-        bone = rig.pose.bones[name]
-        bone.rotation_quaternion = _nearest(rig, bone, rotation, frame)
-        bone.keyframe_insert("rotation_quaternion", group=name, **keying)
+    for joint, (bone, (rotation, location)) in enumerate(zip(pose_bones_of(rig), pose, strict=True)):
+        earlier, later = neighbours(rig, bone, frame)
+        set_rotation(bone, rotation, earlier or later)
+        bone.keyframe_insert(rotation_property(bone), group=bone.name, **keying)
         if joint == WRIST:
             bone.location = location
-            bone.keyframe_insert("location", group=name, **keying)
-    for block in shape_keys.key_blocks[1:]:
-        block.value = values[block.name]
-        block.keyframe_insert("value", **keying)
-    for datablock in (rig, shape_keys):
-        if datablock.animation_data and datablock.animation_data.action:
-            marked(datablock.animation_data.action)
+            bone.keyframe_insert("location", group=bone.name, **keying)
+    numbers = {block: entry.number for entry, block in zip(record.candidates, candidate_blocks(rig), strict=True)}
+    for block in key_blocks(rig):
+        value = values[block.name]
+        set_value(rig, block, value)
+        if value_curve(rig, block):
+            key_value(rig, block, **keying)
+        elif value > 0 and block in numbers:
+            tie(rig, numbers[block], block)
+            _key_first(rig, block, value, sorted(there | {float(frame)}), keying)
+    for data, (action, paths) in before.items():
+        now = data.animation_data.action if data.animation_data else None
+        if now and action is None:
+            marked(now)
+        elif now:
+            note_made(now, {c.data_path for c in fcurves(data)} - paths)
     if not any(abs(x - frame) < 0.5 for x in there):  # keys that were there keep their interpolation
         style_new_keys(context, (rig, shape_keys), frame)
+    for bone in pose_bones_of(rig):
+        lead_later_keys(rig, bone, frame)
     place = shown_candidate(rig)
     for index, candidate in enumerate(record.candidates):
         if values.get(candidate.key, 0.0) > 0 or index == place - 1:
             candidate.baked = True
     return frame
-
-
-def key_newcomers(rig: bpy.types.Object) -> None:
-    """Keys of value 0 for candidates that came after others were keyed, so that a look at them ends with the frame."""
-    shape_keys = rig.grasp.mesh.data.shape_keys
-    keyed = fcurves(shape_keys) or [c for c in fcurves(rig) if c.data_path.startswith("pose.bones")]
-    frames = sorted({point.co.x for c in keyed for point in c.keyframe_points})
-    for block in shape_keys.key_blocks[1:]:
-        if fcurve(shape_keys, block.path_from_id("value")) is None:
-            block.value = 0.0
-            for frame in frames:
-                block.keyframe_insert("value", frame=frame)
 
 
 def style_new_keys(context: bpy.types.Context, datablocks: tuple[bpy.types.ID, ...], frame: float) -> None:
@@ -92,10 +100,30 @@ def keying_options(context: bpy.types.Context) -> set[str]:
     return options
 
 
-def _nearest(rig: bpy.types.Object, bone: bpy.types.PoseBone, rotation: Quaternion, frame: float) -> Quaternion:
-    """q or -q, whichever the keys before lead to the short way round."""
-    path = bone.path_from_id("rotation_quaternion")
-    found = [c for c in (fcurve(rig, path, i) for i in range(4)) if c]
-    if len(found) == 4 and sum(c.evaluate(frame) * x for c, x in zip(found, rotation, strict=True)) < 0:
-        return -rotation
-    return rotation
+def _key_first(rig: bpy.types.Object, block: bpy.types.ShapeKey, value: float, frames: list[float],
+               keying: dict[str, Any]) -> None:
+    """Keys a shape key that had no keys: at 0 where the hand was keyed before, so that it shows in this frame only."""
+    for frame in frames:
+        here = abs(frame - keying["frame"]) < 0.5
+        set_value(rig, block, value if here else 0.0)
+        key_value(rig, block, **{**keying, "frame": frame, "options": keying["options"] - {"INSERTKEY_NEEDED"}})
+    set_value(rig, block, value)
+
+
+def _demand_keyable(rig: bpy.types.Object, datablocks: tuple[bpy.types.ID, ...]) -> None:
+    """Sees that the actions take keys.
+
+    Raises:
+        GraspError: they do not.
+    """
+    for datablock in datablocks:
+        action = datablock.animation_data.action if datablock.animation_data else None
+        if action and (action.library or action.override_library):
+            raise GraspError(f"The action {action.name} of {rig.name} is linked from another file and takes no keys: "
+                             "make it local, or give the hand an action of its own.", "")
+        paths = tuple(bone.path_from_id() for bone in pose_bones_of(rig))
+        locked = [c for c in fcurves(datablock) if c.lock or (c.group and c.group.lock)]
+        mine = [c for c in locked if datablock is not rig or c.data_path.startswith(paths)]
+        if mine:
+            raise GraspError(f"Curves of {rig.name} are locked and take no keys ({mine[0].data_path}): unlock them in "
+                             "the Dope Sheet.", "")

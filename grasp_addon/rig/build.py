@@ -14,6 +14,7 @@ from .frames import bone_axes, bone_tails
 from .marks import marked
 from .material import skin_material
 from .modes import object_mode
+from .parts import JOINT, pose_bones_of
 from .widgets import bone_widgets
 
 if TYPE_CHECKING:
@@ -56,18 +57,17 @@ def build_hand(context: bpy.types.Context, shape: HandShape, placed: np.ndarray,
     return armature
 
 
-def rest_frames(armature: bpy.types.Object, side: str) -> tuple[np.ndarray, np.ndarray]:
+def rest_frames(armature: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
     """The bones at rest, as Blender stores them.
 
     Args:
         armature: a rig of `build_hand`.
-        side: "right" or "left".
 
     Returns:
         heads: (16, 3) in the armature.
         axes: (16, 3, 3) columns X, Y, Z in the armature.
     """
-    matrices = np.array([armature.data.bones[name].matrix_local for name in bone_names(side)], dtype=np.float64)
+    matrices = np.array([bone.bone.matrix_local for bone in pose_bones_of(armature)], dtype=np.float64)
     return matrices[:, :3, 3], matrices[:, :3, :3]
 
 
@@ -101,6 +101,7 @@ def _dress_bones(armature: bpy.types.Object, side: str) -> None:
     widgets = bone_widgets()
     for joint, name in enumerate(bone_names(side)):
         bone, pose_bone = data.bones[name], armature.pose.bones[name]
+        bone[JOINT] = joint
         group = "Hand" if joint == WRIST else "Thumb" if joint in THUMB_JOINTS else "Fingers"
         groups[group].assign(bone)
         if joint in TIP_OF_LAST_JOINT:

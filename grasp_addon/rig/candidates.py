@@ -11,8 +11,10 @@ from ..naming import key_name
 from ..transforms import quaternions_from_matrices, transform_points
 from .animation import remove_fcurves
 from .build import rest_frames
+from .correctives import untie
 from .drivers import drive_bones
 from .frames import bone_channels
+from .parts import candidate_blocks, settle_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +31,10 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
         frame: (4, 4) rigid, sent mesh's frame to armature.
     """
     record, mesh = armature.grasp, armature.grasp.mesh
+    settle_names(armature)
+    there = candidate_blocks(armature)
     for index in reversed(range(len(record.candidates))):
-        if not record.candidates[index].kept:
+        if not record.candidates[index].kept or there[index] is None:
             _drop(armature, index)
     placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
     taken = {entry.number for entry in record.candidates}
@@ -64,7 +68,7 @@ def channels_of(armature: bpy.types.Object, candidate: Candidate, frame: np.ndar
     """
     record = armature.grasp
     placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
-    heads, axes = rest_frames(armature, record.side)
+    heads, axes = rest_frames(armature)
     rotations, location = bone_channels(candidate, np.array(record.wrist), heads, axes, placed, frame)
     return np.concatenate([quaternions_from_matrices(rotations).ravel(), location])
 
@@ -73,6 +77,7 @@ def _drop(armature: bpy.types.Object, index: int) -> None:
     record = armature.grasp
     key = record.mesh.data.shape_keys.key_blocks.get(record.candidates[index].key)
     if key:
+        untie(armature, key)
         remove_fcurves(record.mesh.data.shape_keys, key.path_from_id("value"))
         record.mesh.shape_key_remove(key)
     record.candidates.remove(index)

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import bpy
 import numpy as np
+from mathutils import Quaternion
 
-from ..naming import WRIST, bone_names
+from ..naming import WRIST
+from .parts import candidate_blocks, joint_names, pose_bones_of
+from .turns import set_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,18 +29,20 @@ def drive_bones(armature: bpy.types.Object) -> None:
     """Writes all drivers anew from the candidates the rig holds."""
     record = armature.grasp
     _remove_drivers(armature)
-    if not record.candidates:
+    there = [(entry, block.name) for entry, block in zip(record.candidates, candidate_blocks(armature), strict=True)
+             if block]
+    if not there:
         return
-    channels = np.array([list(entry.channels) for entry in record.candidates])  # (N, 67)
-    keys = [entry.key for entry in record.candidates]
+    channels = np.array([list(entry.channels) for entry, _ in there])  # (N, 67)
+    keys = [key for _, key in there]
     shape_keys = record.mesh.data.shape_keys
     groups = [range(start, min(start + GROUP, len(keys))) for start in range(0, len(keys), GROUP)]
     data = armature.data
     if len(groups) > 1:
         for g, _members in enumerate(groups):
             data[SUM.format(g)] = [0.0] * CHANNELS
-    for channel in range(CHANNELS):
-        path, index = _channel_path(record.side, channel)
+    paths = _channel_paths(armature)
+    for channel, (path, index) in enumerate(paths):
         sums = [
             ([(shape_keys, "KEY", f'key_blocks["{bpy.utils.escape_identifier(keys[k])}"].value') for k in members],
              [channels[k, channel] - REST[channel] for k in members])
@@ -59,15 +64,16 @@ def pose_bones(armature: bpy.types.Object, channels: Sequence[float]) -> None:
         armature: a rig of `build.build_hand`.
         channels: the 67 of `candidates.channels_of`.
     """
-    for joint, name in enumerate(bone_names(armature.grasp.side)):
-        armature.pose.bones[name].rotation_quaternion = channels[4 * joint: 4 * joint + 4]
-    armature.pose.bones[bone_names(armature.grasp.side)[WRIST]].location = channels[64:]
+    bones = pose_bones_of(armature)
+    for joint, bone in enumerate(bones):
+        set_rotation(bone, Quaternion(channels[4 * joint: 4 * joint + 4]))
+    bones[WRIST].location = channels[64:]
 
 
 def drivers(armature: bpy.types.Object) -> list[bpy.types.FCurve]:
     """The drivers that pose this rig's bones."""
     animation = armature.animation_data
-    ours = {_channel_path(armature.grasp.side, channel)[0] for channel in range(CHANNELS)}
+    ours = {path for path, _ in _channel_paths(armature)}
     return [d for d in animation.drivers if d.data_path in ours] if animation else []
 
 
@@ -78,11 +84,11 @@ def mute_drivers(armature: bpy.types.Object, mute: bool) -> None:
             driver.mute = mute
 
 
-def _channel_path(side: str, channel: int) -> tuple[str, int]:
-    names = bone_names(side)
-    if channel < 64:
-        return f'pose.bones["{names[channel // 4]}"].rotation_quaternion', channel % 4
-    return f'pose.bones["{names[WRIST]}"].location', channel - 64
+def _channel_paths(armature: bpy.types.Object) -> list[tuple[str, int]]:
+    """Of each channel, the property's path and the place in it."""
+    bones = [f'pose.bones["{bpy.utils.escape_identifier(name)}"]' for name in joint_names(armature)]
+    turns = [(f"{bone}.rotation_quaternion", place) for bone in bones for place in range(4)]
+    return turns + [(f"{bones[WRIST]}.location", place) for place in range(3)]
 
 
 def _drive(owner: bpy.types.ID, path: str, index: int, rest: float,

@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Final
+
 import bpy
 from bpy.app.handlers import persistent
 
 from . import contact
-from .hands import rigs, shown_candidate
-from .scrub import end_look, show, show_contacts
+from .hands import rigs
+from .parts import fault
+from .scrub import end_look, show, show_contacts, shows
 
 _following = False
+_looks: dict[str, int] = {}  # while a file is saved: the hands that showed a look, and which
 
 
 @persistent
 def on_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
-    """A look ends where the timeline moves, as any pose without a key does."""
+    """A look ends where the timeline moves, as any pose without a key does, and where an exporter sets the frame."""
     for rig in rigs(scene):
-        if not _same_frame(rig, scene):
+        if rig.grasp.looking and (not _same_frame(rig, scene) or _operator_at_work()):
             end_look(rig)
 
 
 @persistent
-def after_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
-    """Blender evaluates the frame it is at anew at times, e.g. after Generate: the keys must not end a look then."""
+def after_frame_change(scene: bpy.types.Scene, graph: bpy.types.Depsgraph | None = None) -> None:
+    """Blender evaluates the frame it is at anew at times, e.g. after Generate: the keys must not end a look then.
+
+    Renderers and exporters evaluate a scene of their own: they get the animation, and the look is over.
+    """
     for rig in rigs(scene):
-        if rig.grasp.looking and _same_frame(rig, scene) and shown_candidate(rig) != rig.grasp.look:
-            show(rig, rig.grasp.look)
+        if rig.grasp.looking and _same_frame(rig, scene):
+            if graph and graph.mode == "RENDER":
+                end_look(rig)
+            elif not shows(rig, rig.grasp.look) and not fault(rig):
+                show(rig, rig.grasp.look)
     if scene.grasp.show_contact and not _busy():
         show_contacts(bpy.context, scene)
+
+
+@persistent
+def before_saving(*_: object) -> None:
+    """What is saved is the animation: without this add-on nothing would end a look."""
+    _looks.clear()
+    for rig in rigs():
+        if rig.grasp.looking:
+            _looks[rig.name] = rig.grasp.look
+            end_look(rig)
+
+
+@persistent
+def after_saving(*_: object) -> None:
+    """Shows again what was looked at before saving."""
+    for name, look in _looks.items():
+        rig = bpy.data.objects.get(name)
+        if rig and rig in rigs(bpy.context.scene) and not fault(rig):
+            show(rig, look)
+    _looks.clear()
+
+
+@persistent
+def after_loading(*_: object) -> None:
+    """A file of 0.1.0 may hold a look: it ends when the file is opened."""
+    for rig in rigs():
+        if rig.grasp.looking and not fault(rig):
+            end_look(rig)
 
 
 @persistent
@@ -53,19 +92,36 @@ def _busy() -> bool:
     return playing or bpy.app.is_job_running("RENDER")
 
 
+def _operator_at_work() -> bool:
+    """Whether an operator written in Python, such as the FBX exporter, is what sets the frame; none of ours does so."""
+    frame = inspect.currentframe()
+    while frame:
+        operator = frame.f_locals.get("self")
+        if isinstance(operator, bpy.types.Operator):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _same_frame(rig: bpy.types.Object, scene: bpy.types.Scene) -> bool:
     return abs(rig.grasp.look_frame - scene.frame_float) < 1e-3
 
 
+HANDLERS: Final = (("frame_change_pre", on_frame_change), ("frame_change_post", after_frame_change),
+                   ("depsgraph_update_post", after_update), ("save_pre", before_saving),
+                   ("save_post", after_saving), ("save_post_fail", after_saving), ("load_post", after_loading))
+
+
 def register() -> None:
     """Starts following."""
-    bpy.app.handlers.frame_change_pre.append(on_frame_change)
-    bpy.app.handlers.frame_change_post.append(after_frame_change)
-    bpy.app.handlers.depsgraph_update_post.append(after_update)
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
 
 
 def unregister() -> None:
-    """Stops following."""
-    bpy.app.handlers.frame_change_pre.remove(on_frame_change)
-    bpy.app.handlers.frame_change_post.remove(after_frame_change)
-    bpy.app.handlers.depsgraph_update_post.remove(after_update)
+    """Stops following; what was baked plays without this add-on."""
+    if bpy.context.scene:  # Blender restricts the context while it starts and closes
+        for rig in rigs():
+            end_look(rig)
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)

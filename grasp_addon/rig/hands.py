@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from .animation import fcurves
+from .parts import candidate_blocks
 
 
 def rigs(scene: bpy.types.Scene | None = None) -> list[bpy.types.Object]:
@@ -29,8 +30,7 @@ def rig_of(context: bpy.types.Context) -> bpy.types.Object | None:
 
 def shown_candidate(rig: bpy.types.Object) -> int:
     """The place (from 1) of the candidate with the highest key; 0 is the open hand."""
-    blocks = rig.grasp.mesh.data.shape_keys.key_blocks
-    values = [blocks[c.key].value if c.key in blocks else 0.0 for c in rig.grasp.candidates]
+    values = [block.value if block else 0.0 for block in candidate_blocks(rig)]
     best = max(values, default=0.0)
     return values.index(best) + 1 if best > 0 else 0
 

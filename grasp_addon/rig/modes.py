@@ -12,6 +12,7 @@ import bpy
 def object_mode(context: bpy.types.Context, edit: bpy.types.Object | None = None) -> Iterator[None]:
     """Object mode inside (or edit mode on `edit`); mode, active object and selection as before afterwards."""
     layer = context.view_layer
+    layer.update()  # else objects just removed stand in it as None
     active, mode = layer.objects.active, context.mode
     selected = [o for o in layer.objects if o.select_get()]
     if active and active.mode != "OBJECT":

@@ -11,14 +11,14 @@ from ..engine.types import scaled
 from ..errors import GraspError
 from ..transforms import transform_points
 from .animation import fcurve
-from .bake import key_newcomers
 from .build import build_hand
 from .candidates import channels_of, replace_candidates
 from .following import depends_on, follow, mover_of
 from .frames import open_hand_beside
 from .hands import has_bone_keys, rigs
+from .parts import fault, settle_names
 from .pose_reader import hand_scale, read_pose
-from .remove import remove_hand
+from .remove import hands_that_stay, remove_hand, why_it_stays
 from .scrub import show
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
     """Puts the candidates on the object's hand and shows the best; makes the hand where none is kept.
 
     A hand with candidates that are baked, keyed or the animator's own stays, with them and its keys, and so does one
-    whose bones the animator poses, the pose as a candidate. One without is made anew.
+    whose bones the animator poses, the pose as a candidate. One without is made anew, unless something of the
+    animator's holds on to it.
 
     Args:
         context: whose scene the hand goes into.
@@ -44,15 +45,16 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
         parent: whether a hand made here follows the object.
 
     Returns:
-        what is to be told besides: a clause that begins with ";", or "".
+        what is to be told besides: a clause that begins with ";", sentences that begin with ".", or "".
     """
     rig, note = None, ""
     for old in [r for r in rigs(context.scene) if r.grasp.target == target and r.grasp.side == shape.side]:
         leave_edit_mode(context, old)
         protect_keyed(old)
         if not (old.grasp.posing or any(c.kept for c in old.grasp.candidates)):
-            remove_hand(old)
-        elif rig is None and _fits(old, shape) and _rigid(old):
+            if not why_it_stays(old):
+                remove_hand(old)
+        elif rig is None and not fault(old) and _fits(old, shape) and _rigid(old):
             rig = old
     kept = rig is not None
     if rig is None:
@@ -66,10 +68,8 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
     frame = np.linalg.inv(np.array(rig.matrix_world, dtype=np.float64)) @ item.frame if kept else np.eye(4)
     posed = [read_pose(context, rig, item.frame)] if rig.grasp.posing else []
     replace_candidates(rig, [*posed, *found], frame)
-    if any(c.baked for c in rig.grasp.candidates):
-        key_newcomers(rig)
     show(rig, sum(c.kept for c in rig.grasp.candidates) + 1)
-    return note
+    return note + "".join(f". {sentence}" for sentence in hands_that_stay(context, rig))
 
 
 def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: ExportedObject, target: bpy.types.Object,
@@ -109,8 +109,6 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
     replace_candidates(rig, [scaled(c, 1 / scale) for c in ([] if pose_there else [pose]) + list(found)], frame)
     if has_bone_keys(rig):  # the animator's own keys play this pose: no look overrides them for good
         next(c for c in reversed(rig.grasp.candidates) if (c.key == pose_there if pose_there else c.own)).baked = True
-    if any(c.baked for c in rig.grasp.candidates):
-        key_newcomers(rig)
     rig.grasp.target = target
     note = ""
     if parent and not rig.parent:
@@ -137,6 +135,9 @@ def leave_edit_mode(context: bpy.types.Context, rig: bpy.types.Object) -> None:
 def protect_keyed(rig: bpy.types.Object) -> None:
     """A candidate whose key the user animated by hand is kept as a baked one is."""
     shape_keys = rig.grasp.mesh.data.shape_keys
+    if shape_keys is None or rig.override_library or rig.library:
+        return
+    settle_names(rig)
     for candidate in rig.grasp.candidates:
         block = shape_keys.key_blocks.get(candidate.key)
         if block and not candidate.baked:

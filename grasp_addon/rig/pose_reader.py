@@ -9,11 +9,12 @@ import numpy as np
 
 from ..engine.types import Candidate
 from ..errors import GraspError
-from ..naming import bone_names
 from ..transforms import quaternions_from_matrices, split_stretch, transform_points
 from .build import rest_frames
 from .drivers import mute_drivers
 from .frames import joint_pose
+from .parts import demand_whole, joint_names, pose_bones_of
+from .turns import give_modes_back, rotation_of, set_rotation
 
 if TYPE_CHECKING:
     from mathutils import Quaternion, Vector
@@ -21,20 +22,27 @@ if TYPE_CHECKING:
 OWN_POSE: Final = "your_pose"  # the type of a candidate that the animator posed
 
 
-def shown_channels(context: bpy.types.Context, rig: bpy.types.Object) -> dict[str, tuple[Quaternion, Vector]]:
-    """Each bone's rotation and location as they are shown now, whether drivers, keys or the animator posed them."""
-    posed = rig.evaluated_get(context.evaluated_depsgraph_get())
-    return {name: (posed.pose.bones[name].rotation_quaternion.copy(), posed.pose.bones[name].location.copy())
-            for name in bone_names(rig.grasp.side)}
+def shown_channels(context: bpy.types.Context, rig: bpy.types.Object) -> list[tuple[Quaternion, Vector]]:
+    """Each joint's rotation and location as they are shown now, whether drivers, keys or the animator posed them."""
+    names = [bone.name for bone in pose_bones_of(rig)]
+    posed = rig.evaluated_get(context.evaluated_depsgraph_get()).pose.bones
+    return [(rotation_of(posed[name]), posed[name].location.copy()) for name in names]
 
 
 def free_bones(context: bpy.types.Context, rig: bpy.types.Object) -> None:
-    """Leaves the bones as they are shown, and to the animator: the candidates' drivers are muted."""
+    """Leaves the bones as they are shown, and to the animator: the candidates' drivers are muted.
+
+    Raises:
+        GraspError: the hand is not whole.
+    """
+    demand_whole(rig)
     channels = shown_channels(context, rig)
     mute_drivers(rig, True)
+    give_modes_back(rig)
     rig.grasp.looking, rig.grasp.posing = False, not any(c.baked for c in rig.grasp.candidates)
-    for name, (rotation, location) in channels.items():
-        rig.pose.bones[name].rotation_quaternion, rig.pose.bones[name].location = rotation, location
+    for bone, (rotation, location) in zip(pose_bones_of(rig), channels, strict=True):
+        set_rotation(bone, rotation)
+        bone.location = location
 
 
 def hand_scale(context: bpy.types.Context, rig: bpy.types.Object) -> tuple[np.ndarray, float]:
@@ -69,15 +77,16 @@ def read_pose(context: bpy.types.Context, rig: bpy.types.Object, frame: np.ndarr
         frame: (4, 4) rigid, the object's frame to world.
 
     Raises:
-        GraspError: the hand is stretched, mirrored, or its mesh was edited.
+        GraspError: the hand is stretched, mirrored, not whole, or its mesh was edited.
     """
+    demand_whole(rig)
     record = rig.grasp
     graph = context.evaluated_depsgraph_get()
     own_frame, scale = hand_scale(context, rig)
-    heads, axes = rest_frames(rig, record.side)
+    heads, axes = rest_frames(rig)
     placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
     bones = rig.evaluated_get(graph).pose.bones
-    posed = np.array([bones[name].matrix for name in bone_names(record.side)], dtype=np.float64)
+    posed = np.array([bones[name].matrix for name in joint_names(rig)], dtype=np.float64)
     rest, shown = _mixed_keys(record.mesh), shown_vertices(record.mesh, graph)
     for matrix in (placed, posed):
         matrix[..., :3, 3] *= scale
