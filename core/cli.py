@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from core.files import save_text
 from core.progress import Progress
 from core.registry import METHODS
+from core.units import UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,12 +75,12 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--intent", default="any", help="any, use, hold, handover or lift")
     generate.add_argument("--type", default="any", help="a grasp type, such as medium_wrap")
     generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    generate.add_argument("--unit", choices=("m", "cm", "mm"), default="m", help="of the mesh's numbers")
+    generate.add_argument("--unit", choices=tuple(UNITS), default="m", help="of the mesh's numbers")
     generate.add_argument("--out", type=Path, required=True, metavar="GRASPS.npz")
     fit = commands.add_parser("fit", help="lay the hands of a file of grasps on the mesh's surface")
     fit.add_argument("mesh", type=Path, metavar="MESH")
     fit.add_argument("grasps", type=Path, metavar="GRASPS.npz", help="what `generate` wrote, or a file like it")
-    fit.add_argument("--unit", choices=("m", "cm", "mm"), help="of the mesh's numbers, where the file does not say it")
+    fit.add_argument("--unit", choices=tuple(UNITS), help="of the mesh's numbers, where the file does not say it")
     fit.add_argument("--hand", choices=("right", "left"), help="which hand, where the file does not say it")
     fit.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
     refining = " or ".join(name for name, method in METHODS.items() if method.refines)
@@ -95,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--protocol", choices=("paper", "strict", "both"), default="both")
     evaluate.add_argument("--truth", type=Path, metavar="TRUTH.npz",
                           help="for each grasp the true one: joint errors and contact scores against it")
+    evaluate.add_argument("--unit", choices=tuple(UNITS), help="of the mesh's numbers, where the file does not say it")
+    evaluate.add_argument("--hand", choices=("right", "left"), help="which hand, where the file does not say it")
     evaluate.add_argument("--hand-file", type=Path, metavar="FILE", help="the hand, where it is not the embedded one")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there instead of a table")
     weights = commands.add_parser("weights", help="which trained weights there are, and fetching others")
@@ -179,14 +182,14 @@ def fit(options: argparse.Namespace) -> None:
     check_out(options.out)
     check_refiner(options.method)
     device = choose_device(options.device)
-    grasps, unit = read_grasps(options.grasps, options.hand, options.unit)
-    if not len(grasps):
+    stored = read_grasps(options.grasps, options.hand, options.unit)
+    if not len(stored.grasps):
         raise ValueError(f"{options.grasps.name} holds no grasps to fit.")
     with shown(Line()) as progress:
-        hand = load_hand(options.hand_file, grasps.hand)
-        obj = prepare_object(*load_mesh(options.mesh, unit), progress=progress)
-        fitted = fit_each(obj, hand, grasps, progress, options.method, options.seed, device)
-    write_grasps(options.out, hand, obj, fitted, unit)
+        hand = load_hand(options.hand_file, stored.grasps.hand)
+        obj = prepare_object(*load_mesh(options.mesh, stored.unit), progress=progress)
+        fitted = fit_each(obj, hand, stored.on(obj), progress, options.method, options.seed, device)
+    write_grasps(options.out, hand, obj, fitted, stored.unit)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -201,16 +204,17 @@ def evaluate(options: argparse.Namespace) -> None:
     from core.parallel import use_few_threads
 
     use_few_threads()
-    grasps, unit = read_grasps(options.grasps)
-    truth = None if options.truth is None else read_grasps(options.truth)[0]
+    stored = read_grasps(options.grasps, options.hand, options.unit)
+    true = None if options.truth is None else read_grasps(options.truth, options.hand, options.unit)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"There is no folder {options.json.parent} to write {options.json.name} into: make it first.")
     with shown(Line()) as progress:
-        hand = load_hand(options.hand_file, grasps.hand)
-        if truth is not None:
-            check_truth(hand, grasps, truth)
-        obj = cached_object(*load_mesh(options.mesh, unit), any_size=True)
-        found = measure(obj, hand, grasps, options.protocol, progress, truth)
+        hand = load_hand(options.hand_file, stored.grasps.hand)
+        if true is not None:
+            check_truth(hand, stored.grasps, true.grasps)
+        obj = cached_object(*load_mesh(options.mesh, stored.unit), any_size=True, progress=progress.sub(0.0, 0.2))
+        grasps, truth = stored.on(obj), None if true is None else true.on(obj)
+        found = measure(obj, hand, grasps, options.protocol, progress.sub(0.2, 1.0), truth)
     figures = {"mesh": options.mesh.name, "method": grasps.method, "seed": grasps.seed, "count": found.count,
                **{name: values for name in PROTOCOLS if (values := getattr(found, name))}}
     if options.json is not None:

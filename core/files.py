@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import hashlib
+import math
 import os
 import sys
 import tempfile
+import time
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-#: what reading an npz raises where it is damaged, or an npy: that is an array, which no `with` can enter
-_DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
+#: of the temporary files that become the file when they are whole
+_UNFINISHED: Final = ".part"
+#: seconds after which a file that was not finished is taken as left behind by a writer that was killed
+ABANDONED_AFTER: Final = 3600
 
 
 @contextlib.contextmanager
@@ -36,15 +41,52 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
         The stream, binary.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        _sweep(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent)
+    except OSError as error:
+        raise _not_written(path, error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
+            stream.flush()
+            os.fsync(stream.fileno())  # or a power cut could leave a file that has its name and nothing in it
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _not_written(path, error) from error
         raise
+
+
+def _not_written(path: Path, error: OSError) -> OSError:
+    """The same kind of error, as a sentence that names the file and says what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        why = "the disk is full. Make room on it, or write elsewhere"
+    elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        why = "the folder or the file may not be written to. Allow it, or write elsewhere"
+    elif isinstance(error, FileNotFoundError):
+        why = f"there is no folder {path.parent}. Make it first"
+    elif isinstance(error, IsADirectoryError):
+        why = "it is a folder. Name a file in it"
+    else:
+        why = error.strerror or str(error)
+    return _kind_of(error)(f"{path} was not written: {why}.")
+
+
+def _kind_of(error: OSError) -> type[OSError]:
+    """The error's class where a sentence alone makes one, else OSError."""
+    return type(error) if type(error) in (PermissionError, FileNotFoundError, IsADirectoryError) else OSError
+
+
+def _sweep(path: Path) -> None:
+    """Deletes what writers of this file left behind that were killed an hour ago or longer."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):  # another process deleted it
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER:
+                left.unlink()
 
 
 def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], packed: bool = True) -> None:
@@ -67,12 +109,28 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: it cannot be read, is damaged or something else.
     """
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
+        with open(path, "rb") as stream, zipfile.ZipFile(stream) as packed:
+            return {info.filename.removesuffix(".npy"): _array(packed, info) for info in packed.infolist()}
+    except (FileNotFoundError, MemoryError):
         raise
-    except _DAMAGED as error:
+    except Exception as error:  # a damaged zip ends in errors of every kind: of its packing, its names, its numbers
         raise ValueError(str(error)) from error
+
+
+def _array(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    """One array of an npz; no memory is asked for that its bytes do not fill."""
+    if info.file_size > 1100 * info.compress_size + 1000:  # more than its packing can make of it
+        raise ValueError("an array in it is not as large as it says")
+    with packed.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = head(stream)
+        if dtype.hasobject:
+            raise ValueError("it holds objects, which are not read")
+        if math.prod(shape) * dtype.itemsize != info.file_size - stream.tell():
+            raise ValueError("an array in it is not as large as it says")
+    with packed.open(info) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def save_bytes(path: str | Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from core.files import user_cache
+from core.files import ABANDONED_AFTER, user_cache
 from core.objects.errors import ObjectError
 from core.objects.prepare import check_graspable, prepare_object
 from core.objects.storage import load_object, save_object
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: bytes the folder may hold; what was not used for longest is deleted first
 MOST_BYTES: Final = 1 << 30
-#: seconds after which an unfinished file is deleted
-ABANDONED_AFTER: Final = 3600
 
 
 def cached_object(vertices: np.ndarray, faces: np.ndarray, any_size: bool = False, folder: str | Path | None = None,

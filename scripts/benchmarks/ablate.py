@@ -367,7 +367,8 @@ def write_grasps(folder: Path, bench: Bench, proposed: Callable[[str, GraspObjec
         path.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(path, {
             **{key: value.detach().numpy() for key, value in grasps.parameters().items()},
-            "score": grasps.score.numpy(), "hand": np.array(bench.hand.side), "method": np.array("ablation"),
+            "score": grasps.score.numpy(), "centroid": obj.centroid,
+            "hand": np.array(bench.hand.side), "method": np.array("ablation"),
             "seed": np.array("0"), "unit": np.array("m"), "seconds": np.array(times[-1])})
     return float(np.median(times))
 

@@ -166,7 +166,7 @@ def propose(method: str, name: str, obj: GraspObject, hand: HandModel, options: 
     if (given := file_of(method, name)) is not None:
         from core.grasps.storage import read_grasps
 
-        grasps = read_grasps(given)[0][: options.count]
+        grasps = read_grasps(given).on(obj)[: options.count]
         if grasps.hand != hand.side:
             raise ValueError(f"{name}.npz holds grasps of a {grasps.hand} hand; the table is of {hand.side} hands.")
         return grasps
@@ -243,7 +243,7 @@ def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Hand
         options.prepared[name] = options.loaders[name]()
     obj = options.prepared[name]
     if path.exists():
-        grasps, _ = read_grasps(path)
+        grasps = read_grasps(path).grasps  # kept in the object's frame
         with np.load(path, allow_pickle=False) as stored:
             return grasps, obj, float(stored["seconds"])
     if method == "retrieval":
@@ -256,7 +256,7 @@ def kept_or_made(method: str, name: str, options: argparse.Namespace, hand: Hand
     save_arrays(path, {**arrays, "score": grasps.score.numpy(), "type": np.array(grasps.type, dtype=str),
                        "method": np.array(method), "seed": np.array(str(options.seed)), "hand": np.array(hand.side),
                        "unit": np.array("m"), "seconds": np.array(seconds)})
-    return read_grasps(path)[0], obj, seconds
+    return read_grasps(path).grasps, obj, seconds
 
 
 def measured(method: str, name: str, options: argparse.Namespace, hand: HandModel) -> dict:

@@ -121,7 +121,7 @@ def diversity_of(files: list[Path], hand: HandModel) -> dict[str, float]:
     from core.grasps.storage import read_grasps
     from core.metrics.evaluate import diversity
 
-    grasps = [read_grasps(path)[0] for path in files]
+    grasps = [read_grasps(path).grasps for path in files]
     with torch.no_grad():
         joints = [hand(**one.parameters()).joints for one in grasps]
     return diversity(joints, [torch.cat(list(one.parameters().values()), 1) for one in grasps])

@@ -216,7 +216,7 @@ class Station:
         probe = folder / f"{self.name}_probe.npz"
         self.run.shell("generate", self.run.files[self.name], "--method", "fastgrasp", "--raw", "--count", 1,
                        "--out", probe)
-        centroid = np.load(probe)["centroid"]  # messages hold hands in the mesh's frame, files in the object's own
+        centroid = np.load(probe)["centroid"]  # the object's in files of 0.1.0, nothing in later ones
         for side in SIDES:
             keys = [(method, seed) for method in METHODS for seed in SEEDS]
             hands = [self.raw_of(method, side, seed)[0] for method, seed in keys]
@@ -227,12 +227,14 @@ class Station:
                 out = folder / f"{self.name}_{side}_{refiner}.npz"
                 self.run.shell("fit", self.run.files[self.name], given, "--method", refiner, "--device", "cpu",
                                "--out", out)
-                stored = np.load(out)
+                stored = dict(np.load(out))
+                # The mesh's own frame, as files later than 0.1.0 have it.
+                stored["transl"] = (stored["transl"] + stored.pop("centroid")).astype(np.float32)
                 for row, place in enumerate(there):
                     method, seed = keys[place]
                     cases[f"fitted/{refiner}/{method}/{self.name}/{side}/{seed}"] = {
-                        name: hash_of(stored[name][row]) for name in stored.files if len(stored[name].shape) and
-                        name not in ("faces", "centroid")}
+                        name: hash_of(values[row]) for name, values in stored.items()
+                        if len(values.shape) and name != "faces"}
         return cases
 
     def offered(self) -> dict[str, Case]:
@@ -315,7 +317,7 @@ def grasps_file(hands: Iterable[tuple[dict, dict]], centroid: np.ndarray, side: 
 
     Args:
         hands: candidates as the engine sends them.
-        centroid: (3,) the object's, in the mesh's frame.
+        centroid: (3,) what the engine's version adds to a file's `transl`.
         side: of all of them.
     """
     messages, arrays = zip(*hands, strict=True)
@@ -323,7 +325,7 @@ def grasps_file(hands: Iterable[tuple[dict, dict]], centroid: np.ndarray, side: 
     translation = np.stack([hand["translation"] for hand in arrays]) - centroid
     return {
         "global_orient": vectors[:, :3].astype(np.float32), "hand_pose": vectors[:, 3:].astype(np.float32),
-        "transl": translation.astype(np.float32), "betas": np.zeros((len(arrays), 10), np.float32),
+        "transl": translation, "betas": np.zeros((len(arrays), 10), np.float32),
         "score": np.array([message["score"] for message in messages], np.float32),
         "type": np.array([message["grasp_type"] for message in messages]), "hand": np.array(side),
         "unit": np.array("m"), "method": np.array("fastgrasp"), "seed": np.array("0")}

@@ -77,11 +77,11 @@ def test_a_mistake_is_one_sentence(arguments, sentence, capsys, monkeypatch, tmp
 
 @pytest.fixture(scope="module")
 def grasps_file(can, tmp_path_factory):
-    """A hand far from the can and the same hand pushed into it, in the can's unit."""
+    """A hand far from the can and the same hand pushed into it, as another tool writes them."""
     path = tmp_path_factory.mktemp("grasps") / "grasps.npz"
     pose = np.zeros((2, 45), np.float32)
     np.savez(path, global_orient=np.zeros((2, 3), np.float32), hand_pose=pose,
-             transl=np.array([[1, 0, 0], [0.09, 0, 0]], np.float32), betas=np.zeros((2, 10), np.float32),
+             transl=np.array([[1.2, 0, 0], [0.29, 0, 0]], np.float32), betas=np.zeros((2, 10), np.float32),
              method=np.array("mine"), seed=np.array("4"), hand=np.array("right"), unit=np.array("mm"))
     return path
 
@@ -134,7 +134,7 @@ def changed(path, to, **arrays):
 
 def test_evaluate_against_a_truth(can, grasps_file, tmp_path, capsys):
     """The first hand is where it should be, the second 3 and 4 cm off."""
-    truth = changed(grasps_file, tmp_path / "truth.npz", transl=np.array([[1, 0, 0], [0.09, 0.03, 0.04]], np.float32))
+    truth = changed(grasps_file, tmp_path / "truth.npz", transl=np.array([[1.2, 0, 0], [0.29, 0.03, 0.04]], np.float32))
     asked = ["evaluate", str(can), str(grasps_file), "--protocol", "paper", "--truth", str(truth)]
     assert cli.main([*asked, "--json", str(tmp_path / "out.json")]) == 0
     found = json.loads((tmp_path / "out.json").read_text())["truth"]
@@ -165,9 +165,14 @@ def test_a_truth_that_does_not_fit_is_one_sentence(change, sentence, can, grasps
 
 @pytest.mark.parametrize("change, sentence", [
     ({"unit": np.array("furlong")}, "furlong"),
-    ({"hand": np.array("upper")}, "'right' or 'left'"),
+    ({"hand": np.array("upper")}, "one of right, left"),
     ({"score": np.zeros(7)}, "score"),
-    ({"type": np.array(["a", "b", "c"])}, "3 types for 2 grasps"),
+    ({"type": np.array(["a", "b", "c"])}, "2 grasps, but its score, type or centroid"),
+    ({"type": np.zeros(2)}, "type holds no text"),
+    ({"centroid": np.zeros(2)}, "2 grasps, but its score, type or centroid"),
+    ({"hand_pose": np.array([["a"] * 45] * 2)}, "hand_pose holds no numbers"),
+    ({"transl": np.array(1.0)}, "transl is (), not (2, 3)"),
+    ({"hand_pose": np.zeros((2, 12))}, "use_pca=False"),
     ({"unit": np.array("m")}, "the unit of its mesh"),
     ({"hand_pose": np.zeros((2, 30))}, "hand_pose"),
 ])
@@ -181,6 +186,9 @@ def test_what_does_not_fit_in_a_grasps_file_is_one_sentence(change, sentence, ca
 
 @pytest.mark.parametrize(("change", "sentence"), [
     (lambda p: p.write_bytes(b"no"), "not a file of grasps, or it is damaged"),
+    (lambda p: [np.save(p.with_suffix(".npy"), np.zeros((4, 45))), p.with_suffix(".npy").rename(p)],
+     "not a file of grasps, or it is damaged"),
+    (lambda p: p.mkdir(), "is a folder"),
     (lambda p: np.savez(p, hand_pose=np.zeros((1, 45))), "holds no global_orient and no transl and no betas"),
     (lambda p: p.unlink(missing_ok=True), "There is no file"),
     (lambda p: np.savez(p, global_orient=np.full((1, 3), np.nan), hand_pose=np.zeros((1, 45)), transl=np.zeros((1, 3)),
