@@ -21,8 +21,10 @@ def on_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
 
 
 @persistent
-def after_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
+def after_frame_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
     """Blender evaluates the frame it is at anew at times, e.g. after Generate: the keys must not end a look then."""
+    if depsgraph is not None:
+        contact.forget_changed(depsgraph)
     for rig in rigs(scene):
         if rig.grasp.looking and _same_frame(rig, scene) and shown_candidate(rig) != rig.grasp.look:
             show(rig, rig.grasp.look)
@@ -34,6 +36,7 @@ def after_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> Non
 def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
     """The colours of contact follow a hand that is posed or moved, and an object that is."""
     global _following  # noqa: PLW0603
+    contact.forget_changed(graph)
     if _following or not scene.grasp.show_contact or _busy():
         return
     moved = {update.id.original for update in graph.updates if isinstance(update.id, bpy.types.Object)}
