@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import bpy
 
@@ -13,6 +13,11 @@ from ..errors import GraspError
 from ..rig.placement import place_candidates
 from .job import CandidateJob
 from .request_operator import EngineRequestMixin, request_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..engine.types import Candidate
 
 
 @dataclass
@@ -29,7 +34,15 @@ class GenerateJob(CandidateJob):
                              "hand_length")
         place_candidates(context, self.item, self.shape, found, self.parent)
         short = f" of the {self.settings['count']} asked for" if len(found) < self.settings["count"] else ""
-        return f"{len(found)} grasps{short} on {self.item.name}"
+        return f"{len(found)} grasps{short} on {self.item.name}{told_loose(found)}"
+
+
+def told_loose(found: Sequence[Candidate]) -> str:
+    """What a sentence on candidates adds where the engine found that some do not hold, or ""."""
+    loose = sum(one.measures.get("holds", 1.0) < 0.5 for one in found)
+    if not loose:
+        return ""
+    return ", none of which holds" if loose == len(found) else f", {loose} of which do{'es' * (loose == 1)} not hold"
 
 
 def begin(context: bpy.types.Context) -> GenerateJob:
