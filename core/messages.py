@@ -222,7 +222,8 @@ class Candidate(Reply):
     index: int = told("which of the request's candidates it is, from 0", 0)
     score: float = told("higher is better", 0.0)
     grasp_type: str = told('its type, or ""', "")
-    measures: dict[str, float] = told("what may be shown beside it, such as overlap_cm3", None)
+    measures: dict[str, float] = told("what may be shown beside it, such as overlap_cm3; holds is 1, or 0 where the "
+                                    "hold test found that it does not", None)
     vertices: np.ndarray = array("(V, 3)", "float32", "the posed hand")
     joints: np.ndarray = array("(21, 3)", "float32", "its joints and, from the 17th on, the tips, thumb to little")
     rest_vertices: np.ndarray = array("(V, 3)", "float32", "the mesh before skinning, in the hand's own frame")

@@ -115,6 +115,8 @@ def _facts(layout: bpy.types.UILayout, candidate: GraspCandidate) -> None:
     rows = [("Type", type_label(candidate.type) or "—")]
     if not candidate.own:  # the engine scores its own
         rows.append(("Score", f"{candidate.score:.0f}"))
+    if measures.get("holds", 1.0) < 0.5:
+        rows.append(("Hold test", "does not hold"))
     rows += [(label, form.format(measures[name])) for name, label, form in SHOWN_MEASURES if name in measures]
     if candidate.kept:
         rows.append(("Baked" if candidate.baked else "Yours", "kept at the next click"))

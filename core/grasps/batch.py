@@ -19,7 +19,7 @@ class Grasps:
         betas: (N, 10) hand shape.
         score: (N,), higher is better.
         type: N names of Feix's taxonomy (`core.grasps.taxonomy`), "" where unknown.
-        measures: name to (N,) values that are shown beside a candidate, e.g. overlap in cm3.
+        measures: name to (N,) values that are shown beside a candidate, e.g. overlap in cm3; `holds` is 1 or 0.
         method: the generator's name.
         seed: the seed of the draw.
         hand: "right" or "left".
@@ -65,6 +65,10 @@ class Grasps:
             type=tuple(self.type[i] for i in chosen.tolist()),
             measures={name: values[rows] for name, values in self.measures.items()},
         )
+
+    def with_measure(self, name: str, values: torch.Tensor) -> Grasps:
+        """The same grasps with (N,) values, as numbers, among what is shown beside them."""
+        return replace(self, measures={**self.measures, name: values.float()})
 
     def to(self, device: torch.device | str) -> Grasps:
         """The same grasps with their tensors on `device`."""

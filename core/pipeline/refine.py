@@ -13,7 +13,7 @@ from core.fitting.fit import Fitted, fit
 from core.fitting.proposal import Proposal
 from core.grasps.batch import Grasps
 from core.pipeline.selection import penalise_unheld, rank_by_stiffness, select_diverse
-from core.progress import Progress
+from core.progress import Progress, Stopped
 from core.quality.hold import hold_mask
 from core.quality.surface import has_contact
 from core.registry import METHODS, make_generator
@@ -71,7 +71,7 @@ def refine(request: GraspRequest, seed: int, progress: Progress, method: str = "
     Args:
         request: object, hand, count, and the hands to start from.
         seed: of how the others are started.
-        progress: told how far it is; shown the fits of the given hands at once.
+        progress: told how far it is; shown the fits of the given hands before others are tried.
         method: where it predicts fields, half of the others are what it makes of the given hands; any other method
             changes nothing.
         device: of that method.
@@ -97,7 +97,7 @@ def refine_around(request: GraspRequest, seed: int, progress: Progress, refiner:
     Args:
         request: object, hand, count, and the hands to start from.
         seed: of how the others are started.
-        progress: told how far it is; shown the fits of the given hands at once.
+        progress: told how far it is; shown the fits of the given hands before others are tried.
         refiner: makes some of the others.
 
     Raises:
@@ -112,8 +112,12 @@ def refine_around(request: GraspRequest, seed: int, progress: Progress, refiner:
     refined = round(REFINE.refined * tries) if refiner else 0
     end = REFINE.first_go * given / (given + tries)
     first = fit(obj, hand, start, progress=progress.sub(0.0, REFINE.fitted * end))
-    progress.accepted(first.grasps)
-    pools, holding = score_holds(request, [first], progress.sub(REFINE.fitted * end, end))
+    try:
+        pools, holding = score_holds(request, [first], progress.sub(REFINE.fitted * end, end))
+    except Stopped:  # it is not known whether they hold
+        progress.accepted(first.grasps)
+        raise
+    progress.accepted(replace(pools[0].grasps, score=first.grasps.score))
     for go in range(REFINE.goes if tries else 0):
         begin, end = end, REFINE.first_go + (1 - REFINE.first_go) * go / (REFINE.goes - 1)
         if go and holding:

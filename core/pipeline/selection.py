@@ -152,13 +152,13 @@ def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: P
     """
     def found(row: int) -> None:
         if fitted.after.bones[row] == 0:
-            accepted(fitted.grasps[row : row + 1])
+            accepted(tell_holding(fitted.grasps[row : row + 1], torch.ones(1, dtype=torch.bool)))
 
     held = hold_mask(request, fitted.grasps, has_contact(fitted.after), progress.sub(0.0, SELECTION.tested),
                      found=found)
     kept, holding = restore_lost_holds(request, fitted, given, held, progress.sub(SELECTION.tested, 1.0))
     if (back := holding & ~held).any():  # no bone was in these
-        accepted(kept.grasps[back])
+        accepted(tell_holding(kept.grasps[back], back[back]))
     return kept, holding
 
 
@@ -189,8 +189,13 @@ def holds_by_overlap(found: SurfaceQuality) -> torch.Tensor:
 
 
 def penalise_unheld(grasps: Grasps, held: torch.Tensor) -> Grasps:
-    """The grasps with lower scores where (N,) `held` is False."""
-    return replace(grasps, score=grasps.score * torch.where(held, 1.0, SELECTION.not_holding))
+    """The grasps, told whether (N,) they `held`, with lower scores where they did not."""
+    return tell_holding(replace(grasps, score=grasps.score * torch.where(held, 1.0, SELECTION.not_holding)), held)
+
+
+def tell_holding(grasps: Grasps, held: torch.Tensor) -> Grasps:
+    """The grasps with (N,) `held` as the measure that the animator's panel marks those by which do not hold."""
+    return grasps.with_measure("holds", held)
 
 
 def select_diverse(hand: HandModel, grasps: Grasps, count: int, apart: float, fill: bool = True) -> torch.Tensor:

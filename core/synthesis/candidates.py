@@ -187,8 +187,8 @@ class CandidateCollector:
                     return
                 one.held = one.answer.result()
                 if one.held:
-                    self.held.append(one.grasp)
-                    self.progress.accepted(one.grasp)
+                    self.held.append(one.grasp.with_measure("holds", torch.ones(1)))
+                    self.progress.accepted(self.held[-1])
 
     def wait(self, everything: bool, tick: Callable[[], object]) -> None:
         """Waits for the tests of the rounds before this one.
@@ -211,8 +211,8 @@ class CandidateCollector:
         Args:
             name: the method that an empty batch is of.
         """
-        dropped = [replace(one.grasp, score=COLLECTOR.unheld_score * one.grasp.score)
-                   for one in self._tested if one.held is False]
+        unheld = [one.grasp.with_measure("holds", torch.zeros(1)) for one in self._tested if one.held is False]
+        dropped = [replace(one, score=COLLECTOR.unheld_score * one.score) for one in unheld]
         lacking = max(0, min(COLLECTOR.few, self.request.count) - len(self.held))
         spare = sorted(dropped, key=lambda one: -float(one.score[0]))[:lacking]
         for one in spare:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import bpy
 
@@ -14,6 +14,11 @@ from ..rig.placement import place_candidates
 from ..rig.targets import as_it_is_now
 from .job import CandidateJob
 from .request_operator import EngineRequestMixin, request_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..engine.types import Candidate
 
 
 @dataclass
@@ -31,7 +36,15 @@ class GenerateJob(CandidateJob):
         item, target = as_it_is_now(context, self.item)
         note = place_candidates(context, item, target, self.shape, found, self.parent)
         short = f" of the {self.settings['count']} asked for" if len(found) < self.settings["count"] else ""
-        return f"{len(found)} grasps{short} on {item.name}{note}"
+        return f"{len(found)} grasps{short} on {item.name}{told_loose(found)}{note}"
+
+
+def told_loose(found: Sequence[Candidate]) -> str:
+    """What a sentence on candidates adds where the engine found that some do not hold, or ""."""
+    loose = sum(one.measures.get("holds", 1.0) < 0.5 for one in found)
+    if not loose:
+        return ""
+    return ", none of which holds" if loose == len(found) else f", {loose} of which do{'es' * (loose == 1)} not hold"
 
 
 def begin(context: bpy.types.Context) -> GenerateJob:

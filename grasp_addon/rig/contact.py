@@ -7,6 +7,7 @@ hand, cut fine, a hair above them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import bpy
@@ -18,15 +19,16 @@ from ..engine.parts import is_in
 from ..engine.types import ENGINE_HAND_LENGTH
 from ..errors import GraspError
 from ..naming import suffix
-from ..transforms import transform_points
+from ..transforms import split_stretch, transform_points
 from .build import parent_to
 from .marks import is_marked, marked
 from .material import new_node_material
+from .near_surface import NearSurface, among
 from .pose_reader import hand_scale, shown_vertices
 from .proximity import closeness, merged, orientation, subdivided_near
 
 if TYPE_CHECKING:
-    from ..engine.mesh_export import ExportedObject
+    from collections.abc import Iterable
 
 ATTRIBUTE: Final = "Grasp Contact"
 BEFORE: Final = "grasp_colour_before"  # on the hand's mesh: the colour attribute that was active
@@ -35,19 +37,50 @@ LIFT: Final = 0.06  # reaches: how far the film lies above the object
 SKIN: Final = np.array([0.80, 0.55, 0.45])  # linear, as the skin's colour in solid view
 PALE: Final = np.array([0.80, 0.78, 0.76])  # what an object without colours looks like there
 RED: Final = np.array([0.75, 0.03, 0.015])
-_tree: tuple[int, BVHTree] | None = None  # the last object's
+SAMPLED: Final = 100  # points of a mesh that are compared
+KEPT: Final = 4  # surfaces that are kept ready, the ones used last
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a hand holds, made ready for steps that look at its part near the hand only.
+
+    Attributes:
+        signature: changes where the surface does (see `_signature`).
+        members: the objects and data that it is of, by `session_uid`.
+        ready: in the frame that turns with the object.
+    """
+
+    signature: tuple
+    members: frozenset[int]
+    ready: NearSurface
+
+
+_surfaces: dict[int, Surface] = {}  # by the object's session_uid, the last used at the end
+_updating = False
 _coloured: dict[str, int] = {}  # of each hand, the place against the object that its colours show
 
 
 def follow(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     """`update`, where the hand or the object has moved since."""
     target = rig.grasp.target
+    if _updating:  # asking for what is shown ends here again
+        return
     if target is None or _coloured.get(rig.name) != _place(context, rig, np.array(target.matrix_world)):
         update(context, rig)
 
 
 def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     """Colours one hand and what it holds, as they are shown now; takes the colours away where it holds nothing."""
+    global _updating  # noqa: PLW0603
+    _updating = True
+    try:
+        _update(context, rig)
+    finally:
+        _updating = False
+
+
+def _update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     record = rig.grasp
     target = record.target
     if record.mesh.mode == "EDIT":  # colours cannot be written then
@@ -56,27 +89,40 @@ def update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
         clear(rig)
         return
     try:
-        item = selected_object(context, [target])
+        frame, _ = split_stretch(np.array(target.matrix_world, dtype=np.float64), target.name)
         _, scale = hand_scale(context, rig)
+        reach = REACH * record.hand_length * scale
+        surface = _surface(context, target, reach)
         shown = shown_vertices(record.mesh, context.evaluated_depsgraph_get())
     except GraspError:  # e.g. an object without faces: said where it is grasped
         clear(rig)
         return
     _coloured[rig.name] = _place(context, rig, np.array(target.matrix_world))
-    reach = REACH * record.hand_length * scale
-    points = transform_points(np.linalg.inv(item.frame), shown)
+    points = transform_points(np.linalg.inv(frame), shown)
     faces = _triangles(record.mesh.data)
-    sign = orientation(item.vertices, item.faces)
-    _colour_hand(record.mesh, colours_of(closeness(points, _object_tree(item), sign, reach), SKIN))
+    corners = surface.near(points)
+    count = 3 * len(corners)
+    object_tree = BVHTree.FromPolygons(corners.reshape(-1, 3).tolist(), np.arange(count).reshape(-1, 3).tolist(),
+                                       all_triangles=True)
+    _colour_hand(record.mesh, colours_of(closeness(points, object_tree, surface.sign, reach), SKIN))
     tree = BVHTree.FromPolygons(points.tolist(), faces.tolist(), all_triangles=True)
     low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
-    corners = item.vertices[item.faces]
     near = (corners.max(axis=1) >= low).all(axis=1) & (corners.min(axis=1) <= high).all(axis=1)
+    near &= (np.ptp(corners, axis=1) > reach).any(axis=1) | among(corners.mean(axis=1), points, 3 * reach)
     film = subdivided_near(corners[near], tree, reach)
-    vertices, normals, triangles = merged(film, sign)
+    vertices, normals, triangles = merged(film, surface.sign)
     values = closeness(vertices, tree, orientation(points, faces), reach, normals)
     touched = triangles[values[triangles].max(axis=1) > 0.02]
-    _lay_film(rig, target, item, vertices + LIFT * reach * normals, touched, colours_of(values, PALE))
+    _lay_film(rig, target, frame, vertices + LIFT * reach * normals, touched, colours_of(values, PALE))
+
+
+def forget_changed(graph: bpy.types.Depsgraph) -> None:
+    """Lets go of the surfaces whose shape Blender has just worked out anew; the next step makes them ready again."""
+    if not _surfaces:
+        return
+    changed = {update.id.original.session_uid for update in graph.updates if update.is_updated_geometry}
+    for number in [n for n, surface in _surfaces.items() if surface.members & changed]:
+        del _surfaces[number]
 
 
 def clear(rig: bpy.types.Object) -> None:
@@ -124,12 +170,54 @@ def colours_of(values: np.ndarray, far: np.ndarray) -> np.ndarray:
     return np.column_stack([mixed, np.ones(len(mixed))])
 
 
-def _object_tree(item: ExportedObject) -> BVHTree:
-    global _tree  # noqa: PLW0603
-    key = hash((item.vertices.tobytes(), item.faces.tobytes()))
-    if _tree is None or _tree[0] != key:
-        _tree = key, BVHTree.FromPolygons(item.vertices.tolist(), item.faces.tolist(), all_triangles=True)
-    return _tree[1]
+def _surface(context: bpy.types.Context, target: bpy.types.Object, reach: float) -> NearSurface:
+    """The object's surface, made ready; as it was the last time where nothing has changed."""
+    context.evaluated_depsgraph_get()  # `forget_changed` hears of what has changed
+    members = _members(target)
+    signature = (*_digits(np.array([reach])), *_signature(context, target, members))
+    found = _surfaces.pop(target.session_uid, None)
+    if found is None or found.signature != signature:
+        item = selected_object(context, [target])
+        numbers = {one.session_uid for member in members for one in (member, member.data) if one}
+        found = Surface(signature, frozenset(numbers), NearSurface(item.vertices, item.faces, reach))
+    _surfaces[target.session_uid] = found
+    while len(_surfaces) > KEPT:
+        del _surfaces[next(iter(_surfaces))]
+    return found.ready
+
+
+def _members(target: bpy.types.Object) -> list[bpy.types.Object]:
+    """The objects whose surface may be part of an object's: itself, what hangs on it, what it instances."""
+    found = dict.fromkeys([target, *(child for child in target.children_recursive if not child.grasp.role)])
+    for item in list(found):
+        if item.instance_collection:
+            found |= dict.fromkeys(item.instance_collection.all_objects)
+    return list(found)
+
+
+def _signature(context: bpy.types.Context, target: bpy.types.Object, members: Iterable[bpy.types.Object]) -> tuple:
+    """What a surface depends on beside its members' geometry: how they lie to each other, and the object's scale.
+
+    Of each mesh some points are in it, for what changes the geometry and tells nobody, e.g. undoing.
+    """
+    graph = context.evaluated_depsgraph_get()
+    world = np.array(target.matrix_world, dtype=np.float64)
+    frame, stretch = split_stretch(world, target.name)
+    told: list[object] = [*_digits(stretch)]
+    inverse = np.linalg.inv(frame)
+    for member in members:
+        told += _digits(inverse @ np.array(member.matrix_world, dtype=np.float64))
+        mesh = member.evaluated_get(graph).data
+        if isinstance(mesh, bpy.types.Mesh) and len(mesh.vertices):
+            some = range(0, len(mesh.vertices), len(mesh.vertices) // SAMPLED + 1)
+            told += [len(mesh.vertices), len(mesh.polygons), *(tuple(mesh.vertices[i].co) for i in some)]
+    return tuple(told)
+
+
+def _digits(numbers: np.ndarray) -> list[float]:
+    """Numbers by the digits that count beside the largest: moving an object changes its matrix's last ones."""
+    most = 10.0 ** np.floor(np.log10(np.abs(numbers).max() or 1.0))
+    return [float(most), *(np.round(numbers / most, 4) + 0.0).ravel().tolist()]
 
 
 def _triangles(mesh: bpy.types.Mesh) -> np.ndarray:
@@ -151,7 +239,7 @@ def _colour_hand(mesh: bpy.types.Object, colours: np.ndarray) -> None:
     mesh.data.update()
 
 
-def _lay_film(rig: bpy.types.Object, target: bpy.types.Object, item: ExportedObject, points: np.ndarray,
+def _lay_film(rig: bpy.types.Object, target: bpy.types.Object, frame: np.ndarray, points: np.ndarray,
               triangles: np.ndarray, colours: np.ndarray) -> None:
     film = rig.grasp.contact
     if film is None:
@@ -176,9 +264,9 @@ def _lay_film(rig: bpy.types.Object, target: bpy.types.Object, item: ExportedObj
     colour.data.foreach_set("color", np.ascontiguousarray(colours[used], np.float32).ravel())
     mesh.color_attributes.active_color = colour
     mesh.update(calc_edges=True)
-    stretch = np.linalg.inv(np.array(target.matrix_world, dtype=np.float64)) @ item.frame
+    stretch = np.linalg.inv(np.array(target.matrix_world, dtype=np.float64)) @ frame
     if film.parent != target or not np.allclose(film.matrix_parent_inverse, stretch, rtol=1e-5, atol=1e-7):
-        parent_to(film, target, item.frame)
+        parent_to(film, target, frame)
 
 
 def _material() -> bpy.types.Material:

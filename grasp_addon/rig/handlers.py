@@ -26,14 +26,16 @@ def on_frame_change(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
 
 
 @persistent
-def after_frame_change(scene: bpy.types.Scene, graph: bpy.types.Depsgraph | None = None) -> None:
+def after_frame_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
     """Blender evaluates the frame it is at anew at times, e.g. after Generate: the keys must not end a look then.
 
     Renderers and exporters evaluate a scene of their own: they get the animation, and the look is over.
     """
+    if depsgraph is not None:
+        contact.forget_changed(depsgraph)
     for rig in rigs(scene):
         if rig.grasp.looking and _same_frame(rig, scene):
-            if graph and graph.mode == "RENDER":
+            if depsgraph and depsgraph.mode == "RENDER":
                 end_look(rig)
             elif not shows(rig, rig.grasp.look) and not fault(rig):
                 show(rig, rig.grasp.look)
@@ -73,6 +75,7 @@ def after_loading(*_: object) -> None:
 def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
     """The colours of contact follow a hand that is posed or moved, and an object that is."""
     global _following  # noqa: PLW0603
+    contact.forget_changed(graph)
     if _following or not scene.grasp.show_contact or _busy():
         return
     moved = {update.id.original for update in graph.updates if isinstance(update.id, bpy.types.Object)}

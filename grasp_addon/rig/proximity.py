@@ -8,7 +8,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 
 INSIDE: Final = 4.0  # reaches: no deeper than this is a point held to be pressed in
-STEP: Final = 0.5  # reaches: longest edge of the triangles that are cut fine
+STEP: Final = 0.75  # reaches: longest edge of the triangles that are cut fine
 MOST: Final = 30000  # triangles
 
 

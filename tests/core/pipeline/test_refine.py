@@ -53,6 +53,8 @@ def test_a_refiner_makes_half_of_the_others(hand, monkeypatch):
     found = refine_around(request, 0, watch, refiner)
     assert calls == [(1, None, False), (3, None, False), (3, "fields", True)]
     assert torch.equal(watch.shown[0].transl, given.transl)
+    assert watch.shown[0].measures["holds"].tolist() == [1.0]
+    assert found.measures["holds"].tolist() == [1.0 if place < 0.16 else 0.0 for place in found.transl[:, 0].tolist()]
     own = (found.transl == given.transl).all(1)
     assert own.nonzero().tolist() == [[3]]  # it scored 10
     held = (found.transl[:3, 0] < 0.16).tolist()

@@ -160,3 +160,16 @@ def test_what_is_dropped_is_offered_only_where_too_few_hold(hand, monkeypatch):
     monkeypatch.setattr(selection, "grasp_quality", lambda obj, hand, some: torch.arange(4.0))
     assert offered(2) == ([0.1, 0.101], [50.0, 40.0])  # alike, and both hold
     assert offered(3) == ([0.1, 0.101, 0.0], [50.0, 40.0, 45.0])
+
+
+def test_what_does_not_hold_is_marked_and_what_holds_too(hand, monkeypatch):
+    given = grasps([0.0, 0.1, 0.2], [90.0, 50.0, 80.0])
+    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, still: 0.05 < float(one.transl[0, 0]) < 0.15)
+    monkeypatch.setattr(selection, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
+    monkeypatch.setattr(selection, "grasp_quality", lambda obj, hand, some: torch.arange(3.0))
+    watch = Watch()
+    found = selection.fit_and_select(GraspRequest(None, hand, 3), given, watch)
+    places = [round(place, 3) for place in found.transl[:, 0].tolist()]
+    marks = dict(zip(places, found.measures["holds"].tolist(), strict=True))
+    assert marks == {0.1: 1.0, 0.0: 0.0, 0.2: 0.0}
+    assert [one.measures["holds"].tolist() for one in watch.shown] == [[1.0]]

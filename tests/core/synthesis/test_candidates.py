@@ -61,6 +61,7 @@ def test_what_fell_is_no_reason_to_drop_its_like(rod, hand, monkeypatch, watch):
             collector.add(grasp, 4)
             collector.wait(True, lambda: None)
             assert len(collector.held) == found
+        assert collector.grasps("synthesis").measures["holds"].tolist() == [1.0, 0.0]  # marked, where few held
 
 
 def held_one_by_one(collector: CandidateCollector, grasps: Grasps) -> None:

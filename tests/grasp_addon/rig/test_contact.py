@@ -182,3 +182,57 @@ def test_a_step_takes_a_tenth_of_a_second(palm_on_slab: bpy.types.Object) -> Non
         show(rig, 1)
         took.append(time.perf_counter() - start)
     assert min(took) < 0.2  # a busy machine; measured 0.06
+
+
+def make_dense(slab: bpy.types.Object, times: int) -> None:
+    """The slab's top and sides as 4 ** times as many faces, by a modifier."""
+    finer = slab.modifiers.new("Finer", "SUBSURF")
+    finer.subdivision_type, finer.levels = "SIMPLE", times
+    bpy.context.view_layer.update()
+
+
+def test_a_dense_surface_is_read_once(palm_on_slab: bpy.types.Object, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = generate(count=2)
+    make_dense(palm_on_slab, 7)  # 98,304 quads
+    read, usual = [], contact.selected_object
+    monkeypatch.setattr(contact, "selected_object", lambda *given: read.append(1) or usual(*given))
+    bpy.context.scene.grasp.show_contact = True
+    for place in (1, 2, 1, 2):
+        show(rig, place)
+        bpy.context.view_layer.update()
+        above = heights(palm_on_slab, evaluated(rig))
+        told = redness(rig.grasp.mesh.data, contact.SKIN)
+        assert np.abs(told - np.clip(1 - above / 0.005, 0, 1)).max() < 0.02
+    assert len(read) == 1
+    assert len(rig.grasp.contact.data.polygons) < 30000
+    palm_on_slab.location.x += 1
+    bpy.context.view_layer.update()
+    assert len(read) == 1, "moved with its hand, it is the same surface"
+
+
+def test_a_surface_that_changed_is_read_again(palm_on_slab: bpy.types.Object) -> None:
+    rig = generate(count=1)
+    make_dense(palm_on_slab, 6)
+    bpy.context.scene.grasp.show_contact = True
+    assert redness(rig.grasp.mesh.data, contact.SKIN).max() == pytest.approx(1, abs=0.01)
+    away = palm_on_slab.modifiers.new("Away", "DISPLACE")
+    away.direction, away.strength = "Y", -0.1
+    bpy.context.view_layer.update()
+    show(rig, 1)
+    assert redness(rig.grasp.mesh.data, contact.SKIN).max() == pytest.approx(0, abs=0.01)
+
+
+def test_a_surface_that_is_animated_is_read_at_each_frame(palm_on_slab: bpy.types.Object) -> None:
+    rig, scene = generate(count=1), bpy.context.scene
+    bake_at({1: 1})
+    away = palm_on_slab.modifiers.new("Away", "DISPLACE")
+    away.direction = "Y"
+    for frame, strength in ((1, 0.0), (9, -0.1)):
+        away.strength = strength
+        palm_on_slab.keyframe_insert('modifiers["Away"].strength', frame=frame)
+    scene.grasp.show_contact = True
+    told = {}
+    for frame in (1, 9, 1):
+        scene.frame_set(frame)
+        told[frame] = redness(rig.grasp.mesh.data, contact.SKIN).max()
+    assert told == pytest.approx({1: 1.0, 9: 0.0}, abs=0.02)

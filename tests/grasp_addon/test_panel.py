@@ -1,0 +1,77 @@
+"""What the panel says of the candidate that is shown."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from fake_engine import FakeEngine, random_candidates
+from scene import generate
+
+from grasp_addon.operators.mixins import status
+from grasp_addon.panel import GRASP_PT_candidates
+from grasp_addon.rig.scrub import show
+
+
+class Written:
+    """A layout that remembers its labels."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self.scale_y = 1.0
+
+    def label(self, text: str = "", **_: object) -> None:
+        self.labels.append(text)
+
+    def row(self, **_: object) -> Written:
+        return self
+
+    column = split = row
+
+    def prop(self, *_: object, **__: object) -> None:
+        """A setting is no label."""
+
+    def operator(self, *_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace()
+
+
+def labels() -> list[str]:
+    layout = Written()
+    GRASP_PT_candidates.draw(SimpleNamespace(layout=layout), bpy.context)
+    return layout.labels
+
+
+@pytest.fixture
+def doubtful(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the candidates that do not hold; the others of the engine's do, but for the last, of which it is not
+    known."""
+    loose = [2]
+
+    def found(*given: object) -> list:
+        made = random_candidates(*given)
+        for number, one in enumerate(made[:-1], 1):
+            one.measures["holds"] = float(number not in loose)
+        return made
+
+    monkeypatch.setattr("fake_engine.random_candidates", found)
+    return loose
+
+
+def test_a_candidate_that_does_not_hold_says_so(doubtful: list[int], mug: bpy.types.Object) -> None:
+    rig = generate(count=4)
+    told = {}
+    for number in (1, 2, 3, 4):
+        show(rig, number)
+        told[number] = "does not hold" in labels()
+    assert told == {1: False, 2: True, 3: False, 4: False}
+    assert status.message == "4 grasps on Mug, 1 of which does not hold"
+
+
+def test_the_sentence_counts_those_that_do_not_hold(doubtful: list[int], mug: bpy.types.Object) -> None:
+    doubtful[:] = [1, 3]
+    generate(count=4)
+    assert status.message == "4 grasps on Mug, 2 of which do not hold"
+    doubtful[:] = []
+    generate(count=4)
+    assert status.message == "4 grasps on Mug"
