@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import GraspError
 from ..transforms import split_stretch
-from .parts import SURFACES, hangs_on, with_parts
+from .parts import SURFACES, holders, with_parts
 from .types import ENGINE_HAND_LENGTH
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] |
         raise GraspError("Nothing is selected: select the object to be grasped, then press Generate Grasps.")
     active = context.view_layer.objects.active
     members = with_parts(chosen, context.view_layer)
-    leads = [o for o in chosen if any(hangs_on(m, o) for m in members)] or chosen
+    holding = holders(members)
+    leads = [o for o in chosen if o in holding]
     return surface_of(context, active if active in leads else leads[0], members)
 
 

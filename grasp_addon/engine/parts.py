@@ -24,32 +24,31 @@ def with_parts(chosen: Iterable[bpy.types.Object], layer: bpy.types.ViewLayer) -
         layer: where they are shown.
 
     Returns:
-        those that can have a surface, and their parts, each once; without any, the objects themselves.
+        those that can have a surface, then their parts, each once; without any, the objects themselves.
     """
     children: dict[bpy.types.Object, list[bpy.types.Object]] = {}
     for item in layer.objects:
         if item.parent:
             children.setdefault(item.parent, []).append(item)
-    found: list[bpy.types.Object] = []
-
-    def below(item: bpy.types.Object) -> Iterator[bpy.types.Object]:
-        if item.instance_type in {"VERTS", "FACES"}:  # its children are shown as its instances
-            return
-        for child in sorted(children.get(item, ()), key=lambda o: o.name_full):
-            if not child.grasp.role:
-                yield child
-                yield from below(child)
-
     chosen = list(chosen)
     surfaces = [o for o in chosen if _has_surface(o)]
+    visited: set[bpy.types.Object] = set()
+    parts: list[bpy.types.Object] = []
     for item in chosen:
-        if item.type == "ARMATURE" and not all(hangs_on(o, item) for o in surfaces):
-            continue
-        parts = [o for o in below(item) if _is_seen(o, layer)]
-        cutters = {m.object for o in (item, *parts) for m in o.modifiers if m.type == "BOOLEAN"}
-        own = [item] if _has_surface(item) else []
-        found += [o for o in own + [p for p in parts if p not in cutters] if o not in found]
-    return found or chosen
+        if item.type != "ARMATURE" or all(hangs_on(o, item) for o in surfaces):
+            parts += [o for o in _below(item, children, visited) if _is_seen(o, layer)]
+    cutters = {m.object for o in (*surfaces, *parts) for m in o.modifiers if m.type == "BOOLEAN"}
+    return list(dict.fromkeys(surfaces + [o for o in parts if o not in cutters])) or chosen
+
+
+def holders(members: Iterable[bpy.types.Object]) -> set[bpy.types.Object]:
+    """Objects, and all that they hang on."""
+    found = set()
+    for item in members:
+        while item and item not in found:
+            found.add(item)
+            item = item.parent
+    return found
 
 
 def by_uid(uids: Iterable[int]) -> dict[int, bpy.types.Object]:
@@ -68,6 +67,22 @@ def hangs_on(item: bpy.types.Object | None, other: bpy.types.Object) -> bool:
     while item and item != other:
         item = item.parent
     return item == other
+
+
+def _below(item: bpy.types.Object, children: dict[bpy.types.Object, list[bpy.types.Object]],
+           visited: set[bpy.types.Object]) -> Iterator[bpy.types.Object]:
+    """What hangs on an object and was not visited, by name; no hand, nor what is shown as instances of its parent."""
+    pending = [item]
+    while pending:
+        one = pending.pop()
+        if one in visited:
+            continue
+        visited.add(one)
+        if one != item:
+            yield one
+        if one.instance_type not in {"VERTS", "FACES"}:
+            below = (o for o in children.get(one, ()) if not o.grasp.role)
+            pending += sorted(below, key=lambda o: o.name_full, reverse=True)
 
 
 def _has_surface(item: bpy.types.Object) -> bool:

@@ -231,3 +231,18 @@ def test_a_camera_or_a_holder_selected_too_is_no_part_of_it(mug: bpy.types.Objec
     world, item = read()
     assert item.name == "Mug"
     assert len(world) == len(mug.data.vertices)
+
+
+def test_a_long_chain_is_read_in_the_order_of_selection(mug: bpy.types.Object) -> None:
+    last, links = mug, []
+    for number in range(1200):
+        link = bpy.data.objects.new(f"Link {number}", mug.data)
+        bpy.context.collection.objects.link(link)
+        link.parent = last
+        last = link
+        links.append(link)
+    bpy.context.view_layer.update()
+    only(mug)
+    assert read()[1].members == tuple(o.session_uid for o in (mug, *links))
+    bpy.ops.object.select_all(action="SELECT")
+    assert read()[1].members == tuple(o.session_uid for o in bpy.context.selected_objects)
