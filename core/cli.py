@@ -154,8 +154,7 @@ def generate(options: argparse.Namespace) -> None:
 
     use_few_threads()
     check_request(options.method, options.count, options.type, options.intent)
-    if options.seed < 0:
-        raise ValueError(f"--seed is a whole number from 0, not {options.seed}.")
+    check_seed(options.seed)
     check_out(options.out)
     device = choose_device(options.device)
     with shown(Line()) as progress:
@@ -179,6 +178,7 @@ def fit(options: argparse.Namespace) -> None:
     from core.pipeline.refine import check_refiner
 
     use_few_threads()
+    check_seed(options.seed)
     check_out(options.out)
     check_refiner(options.method)
     device = choose_device(options.device)
@@ -206,6 +206,8 @@ def evaluate(options: argparse.Namespace) -> None:
     use_few_threads()
     stored = read_grasps(options.grasps, options.hand, options.unit)
     true = None if options.truth is None else read_grasps(options.truth, options.hand, options.unit)
+    if options.json is not None and options.json.is_dir():
+        raise ValueError(f"--json {options.json} is a folder: name a file in it.")
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"There is no folder {options.json.parent} to write {options.json.name} into: make it first.")
     with shown(Line()) as progress:
@@ -224,6 +226,12 @@ def evaluate(options: argparse.Namespace) -> None:
     for protocol in PROTOCOLS:
         for name, value in figures.get(protocol, {}).items():
             print(f"{protocol:7} {name:28} {value:.4g}")
+
+
+def check_seed(seed: int) -> None:
+    """ValueError before any work, where no generator of random numbers takes the seed."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"--seed is a whole number from 0, below 2**63, not {seed}.")
 
 
 def check_out(path: Path) -> None:

@@ -75,5 +75,5 @@ def choose_device(name: str) -> str:
     if name not in ("auto", "cpu", "cuda"):
         raise ValueError(f"A device is auto, cpu or cuda, not '{name}'.")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("The engine's PyTorch finds no CUDA graphics card: choose Automatic or CPU.")
+        raise ValueError("The engine's PyTorch finds no CUDA graphics card: choose Automatic (auto) or CPU (cpu).")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"

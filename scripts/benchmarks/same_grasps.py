@@ -435,6 +435,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=words_of(int, SEEDS), default=SEEDS, metavar="NUMBERS")
     parser.add_argument("--texts", type=Path, metavar="FOLDER", help="for what Blender's hashes are of")
     options = parser.parse_args(arguments)
+    if options.against and not options.against.is_file():
+        parser.error(f"there is no file {options.against}")
     selection = Selection(options.only, options.objects, options.seeds)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="same_grasps_") as folder:
