@@ -13,7 +13,7 @@ from .correctives import key_value, set_value, tie, value_curve
 from .drivers import mute_drivers
 from .hands import shown_candidate
 from .marks import marked
-from .parts import candidate_blocks, demand_whole, key_blocks, pose_bones_of, settle_names
+from .parts import candidate_blocks, demand_whole, pose_bones_of, present_blocks, settle_names
 from .pose_reader import shown_channels
 from .turns import give_modes_back, lead_later_keys, neighbours, rotation_property, set_rotation
 
@@ -40,7 +40,7 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
               for data in (rig, shape_keys)}
     there = {point.co.x for data in (rig, shape_keys) for c in fcurves(data) for point in c.keyframe_points}
     pose = shown_channels(context, rig)
-    values = {block.name: block.value for block in key_blocks(rig)}
+    values = {block.name: block.value for block in present_blocks(rig)}
     mute_drivers(rig, True)
     give_modes_back(rig)
     record.looking = record.posing = False
@@ -52,14 +52,14 @@ def bake(context: bpy.types.Context, rig: bpy.types.Object) -> int:
         if joint == WRIST:
             bone.location = location
             bone.keyframe_insert("location", group=bone.name, **keying)
-    numbers = {block: entry.number for entry, block in zip(record.candidates, candidate_blocks(rig), strict=True)}
-    for block in key_blocks(rig):
-        value = values[block.name]
-        set_value(rig, block, value)
-        if value_curve(rig, block):
+    for entry, block in zip(record.candidates, candidate_blocks(rig), strict=True):
+        value = values[block.name] if block else 0.0
+        if block:
+            set_value(rig, block, value)
+        if block and value_curve(rig, block):
             key_value(rig, block, **keying)
-        elif value > 0 and block in numbers:
-            tie(rig, numbers[block], block)
+        elif block and value > 0:
+            tie(rig, entry.number, block)
             _key_first(rig, block, value, sorted(there | {float(frame)}), keying)
     for data, (action, paths) in before.items():
         now = data.animation_data.action if data.animation_data else None

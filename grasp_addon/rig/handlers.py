@@ -123,7 +123,7 @@ def register() -> None:
 
 def unregister() -> None:
     """Stops following; what was baked plays without this add-on."""
-    if bpy.context.scene:  # Blender restricts the context while it starts and closes
+    if hasattr(bpy.data, "objects"):  # Blender restricts its data while it starts and closes
         for rig in rigs():
             end_look(rig)
     for name, handler in HANDLERS:

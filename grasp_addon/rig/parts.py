@@ -54,6 +54,11 @@ def candidate_blocks(rig: bpy.types.Object) -> list[bpy.types.ShapeKey | None]:
     return [found.get(name) for name in names]
 
 
+def present_blocks(rig: bpy.types.Object) -> list[bpy.types.ShapeKey]:
+    """The candidates' shape keys that are there; those that the animator added are not among them."""
+    return [block for block in candidate_blocks(rig) if block]
+
+
 def settle_names(rig: bpy.types.Object) -> None:
     """Notes what the candidates' shape keys are called now."""
     for entry, block in zip(rig.grasp.candidates, candidate_blocks(rig), strict=True):

@@ -13,7 +13,7 @@ from .animation import actions_of, take_back
 from .correctives import PROPERTY
 from .hands import rigs
 from .marks import is_marked
-from .parts import joint_names, key_blocks
+from .parts import joint_names, present_blocks
 from .widgets import NAMES
 
 KEYED: Final = ("rotation_quaternion", "rotation_euler", "rotation_axis_angle", "location")
@@ -110,7 +110,7 @@ def _paths(rig: bpy.types.Object) -> Iterator[str]:
         bone = f'pose.bones["{bpy.utils.escape_identifier(name)}"]'
         yield from (f"{bone}.{turn}" for turn in KEYED)
         yield from (f'{bone}["{PROPERTY.format(entry.number)}"]' for entry in rig.grasp.candidates)
-    for block in key_blocks(rig):
+    for block in present_blocks(rig):
         yield block.path_from_id("value")
 
 

@@ -9,7 +9,7 @@ from . import contact
 from .correctives import set_value, value_curve
 from .drivers import CHANNELS, drive_bones, drivers, mute_drivers, pose_bones
 from .hands import has_bone_keys, rigs, scene_of
-from .parts import candidate_blocks, demand_whole, fault, key_blocks, pose_bones_of, settle_names
+from .parts import candidate_blocks, demand_whole, fault, pose_bones_of, present_blocks, settle_names
 from .turns import give_modes_back, turn_by_quaternions
 
 
@@ -47,7 +47,7 @@ def show(rig: bpy.types.Object, number: int) -> list[str]:
     turned = turn_by_quaternions(rig, pose_bones_of(rig))
     if record.looking:
         bpy.context.view_layer.update()  # the change of the drivers plays the keys: only after that the look stays
-    for block in key_blocks(rig):
+    for block in present_blocks(rig):
         set_value(rig, block, 1.0 if block == wanted else 0.0)
     scene = scene_of(rig)
     if scene and scene.grasp.show_contact:
@@ -58,7 +58,7 @@ def show(rig: bpy.types.Object, number: int) -> list[str]:
 def shows(rig: bpy.types.Object, number: int) -> bool:
     """Whether the shape keys are as the candidate at place `number` needs them."""
     wanted = candidate_blocks(rig)[number - 1] if 0 < number <= len(rig.grasp.candidates) else None
-    return all(block.value == (1.0 if block == wanted else 0.0) for block in key_blocks(rig))
+    return all(block.value == (1.0 if block == wanted else 0.0) for block in present_blocks(rig))
 
 
 def show_contacts(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
@@ -77,7 +77,7 @@ def end_look(rig: bpy.types.Object) -> None:
         rig.grasp.posing = not any(c.baked for c in rig.grasp.candidates)
         mute_drivers(rig, True)
         give_modes_back(rig)
-        for block in key_blocks(rig):
+        for block in present_blocks(rig):
             if value_curve(rig, block) is None:
                 set_value(rig, block, 0.0)
         keyed = [c for c in rig.grasp.candidates if c.own and c.baked]

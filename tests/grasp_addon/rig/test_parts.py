@@ -158,6 +158,23 @@ def test_what_is_missing_is_told(engine: FakeEngine, mug: bpy.types.Object, edit
         bpy.ops.grasp.show(candidate=2)
 
 
+def test_a_shape_key_of_the_animators_own_stays_as_it_is(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    rig = generate()
+    mesh = rig.grasp.mesh
+    mine = mesh.shape_key_add(name="My Fix", from_mix=False)
+    mine.value = 0.25
+    bake_at({1: 1, 9: 3})
+    bpy.ops.grasp.show(candidate=2)
+    bpy.ops.grasp.end_look()
+    assert mine.value == 0.25
+    mine.keyframe_insert("value", frame=1)
+    action = mesh.data.shape_keys.animation_data.action.name
+    bake_at({20: 2})
+    assert mine.value == 0.25
+    bpy.ops.grasp.remove()
+    assert [a.name for a in bpy.data.actions] == [action]
+
+
 def test_deleted_drivers_come_back(engine: FakeEngine, mug: bpy.types.Object) -> None:
     rig = generate()
     EDITS["the drivers deleted"](rig)
