@@ -119,8 +119,8 @@ def find(name: str, folder: Path = FOLDER, user: Path | None = None) -> Weights:
         ValueError: there are none of this name, or an index is damaged.
     """
     if (found := look_up(name, folder, user)) is None:
-        raise ValueError(f"There are no weights named '{name}' in this installation: train them with scripts/train.py, or "
-                         "fetch them with `python -m core weights fetch`.")
+        raise ValueError(f"There are no weights named '{name}' in this installation: train them with scripts/train.py, "
+                         "or fetch them with `python -m core weights fetch`.")
     return found
 
 

@@ -63,6 +63,8 @@ def test_generate_writes_the_file_that_was_promised(can, tmp_path):
     ([ROOT / "scripts/samples/mug.obj", "--out", "a.npz", "--method", "magic"], "no method 'magic'"),
     ([ROOT / "scripts/samples/mug.obj", "--out", "a.npz", "--count", "0"], "whole number"),
     ([ROOT / "scripts/samples/mug.obj", "--out", "a.npz", "--type", "claw"], "no grasp type"),
+    ([ROOT / "scripts/samples/mug.obj", "--out", "a.npz", "--seed", "-1"], "whole number from 0"),
+    ([ROOT / "scripts/samples/mug.obj", "--out", "a.npz", "--seed", str(2**63)], "whole number from 0"),
     ([ROOT / "scripts/samples/mug.obj", "--out", "a.npz", "--unit", "mm"], "too small"),
 ])
 def test_a_mistake_is_one_sentence(arguments, sentence, capsys, monkeypatch, tmp_path):
@@ -95,6 +97,20 @@ def test_memory_that_has_run_out_is_one_sentence(error, capsys, monkeypatch):
     monkeypatch.setattr(cli, "methods", methods)
     assert cli.main(["methods"]) == 1
     assert capsys.readouterr().err == "The engine ran out of memory: use a lighter mesh or fewer candidates.\n"
+
+
+def test_a_folder_for_the_figures_is_told_before_they_are_measured(grasps_file, tmp_path, capsys):
+    mesh = ROOT / "scripts/samples/mug.obj"
+    assert cli.main(["evaluate", str(mesh), str(grasps_file), "--json", str(tmp_path)]) == 1
+    assert "is a folder: name a file in it" in capsys.readouterr().err
+
+
+def test_a_python_without_the_packages_is_told_which(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError(name='numpy')")
+    code = f"import sys, runpy; sys.path[:0] = [{str(tmp_path)!r}]; runpy.run_module('core', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("This Python has no package 'numpy'")
 
 
 def test_a_fault_of_its_own_is_not_hidden(monkeypatch):
