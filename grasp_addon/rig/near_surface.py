@@ -119,9 +119,10 @@ def thinned(vertices: np.ndarray, faces: np.ndarray, cell: float) -> tuple[np.nd
     merged = merged[(a != b) & (b != c) & (c != a)]
     first = merged.argmin(axis=1)[:, None]
     merged = np.take_along_axis(merged, (first + np.arange(3)) % 3, axis=1)  # the same triangle has the same row
-    if len(merged):
-        order = np.lexsort(merged.T)
-        rows = merged[order]
+    if len(points) < CELLS:
+        merged = merged[np.unique(_keys(merged), return_index=True)[1]]
+    elif len(merged):
+        rows = merged[np.lexsort(merged.T)]
         merged = rows[np.append(True, (rows[1:] != rows[:-1]).any(axis=1))]
     return points, merged
 

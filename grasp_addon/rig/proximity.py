@@ -116,7 +116,5 @@ def vertex_normals(corners: np.ndarray, triangles: np.ndarray, count: int) -> np
         (count, 3) to the side from which a triangle's corners run counter-clockwise.
     """
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros((count, 3))
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], across)
+    normals = np.stack([np.bincount(triangles.ravel(), np.repeat(across[:, k], 3), count) for k in range(3)], axis=1)
     return normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-30)
