@@ -38,7 +38,7 @@ from fake_engine import FakeEngine, random_candidates, tube_hand  # noqa: E402
 import grasp_addon  # noqa: E402
 from grasp_addon.engine import command, session  # noqa: E402
 from grasp_addon.errors import GraspError  # noqa: E402
-from grasp_addon.operators.mixins import status  # noqa: E402
+from grasp_addon.operators.mixins import UNFORESEEN, status  # noqa: E402
 from grasp_addon.rig.hands import rigs  # noqa: E402
 from grasp_addon.rig.marks import is_marked  # noqa: E402
 
@@ -351,6 +351,8 @@ def press(verdict: Verdict, name: str, asks: bool = False, **settings: Any) -> b
         finished = False
         if "Traceback" in str(error) and Stuck.__name__ not in str(error):
             verdict.add("raw error", f"{name}: {(re.findall(RAISED, str(error), re.MULTILINE) or ['?'])[-1]}")
+        elif UNFORESEEN in str(error):
+            verdict.add("raw error", f"{name}: {str(error).strip().splitlines()[0]}")
     if not asks and time.thread_time() - start > SLOWEST:
         verdict.add("slow", f"{name} took {time.thread_time() - start:.2f} s")
     return finished

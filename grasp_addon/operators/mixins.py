@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import bpy
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     OperatorBase: TypeAlias = bpy.types.Operator
 else:
     OperatorBase = object  # Blender registers the class that mixes these in, with its own Operator
+
+
+#: how a sentence begins that tells an error for which there is none
+UNFORESEEN: Final = "This failed in a way nobody foresaw"
 
 
 @dataclass
@@ -56,7 +60,7 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "Blender ran out of memory: use a lighter mesh or fewer candidates."
     traceback.print_exception(error)
-    return (f"This failed in a way nobody foresaw ({type(error).__name__}: {str(error)[:200]}). Look at what was "
+    return (f"{UNFORESEEN} ({type(error).__name__}: {str(error)[:200]}). Look at what was "
             "changed, or undo it; the console holds the details for a report.")
 
 
