@@ -140,6 +140,12 @@ class EngineClient:
                 found.append(self._in.get_nowait())
         if over and not found:
             self._logger.join(CLOSE_SECONDS)
+            suddenly = self._ended_suddenly()
+            self._kill()  # one that has only closed its output is none any more
+            if suddenly:
+                raise GraspError("The engine ended suddenly, as programs do when the memory runs out: use a lighter "
+                                 "mesh or fewer candidates, or close what else needs memory. The next click starts it "
+                                 "anew.")
             last = _readable(self._fault or next((line for line in reversed(self.log) if line.strip()), ""))
             raise GraspError("The engine ended" + (f": {last}" if last else " without a word")
                              + ". Generate again to start it anew, or check it in the preferences.", "preferences")
@@ -156,6 +162,13 @@ class EngineClient:
         self._kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(CLOSE_SECONDS)
+
+    def _ended_suddenly(self) -> bool:
+        """Whether the system ended it, and neither it nor we."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_SECONDS)
+        code = self._process.returncode or 0
+        return not self._killed and (code < 0 or code >= 0xC0000000)  # a signal, or what Windows has for one
 
     def _kill(self) -> None:
         """Ends the process and its group, which is its own: what a shell started for it goes, too."""

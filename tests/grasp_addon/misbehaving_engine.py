@@ -8,6 +8,8 @@ more than Python.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -64,12 +66,13 @@ def numbered(speaker: Speaker, value: float) -> None:
 KINDS: dict[str, Callable[[Speaker], object]] = {
     "ends": lambda _: sys.exit(3),
     "ends with last words": lambda _: sys.exit("ImportError: no module named torch."),
+    "is ended by the system": lambda _: os.kill(os.getpid(), signal.SIGABRT),
     "words": lambda s: s.raw(b"Traceback (most recent call last):\n"),
     "binary": lambda s: s.raw(bytes(range(256)) * 40 + b"\n"),
     "half a line, then the end": lambda s: (s.raw(b'{"id": 2, "ty'), sys.exit(0)),
     "half a line, then silence": lambda s: (s.raw(b'{"id": 2, "ty'), wait()),
     "silence": lambda _: wait(),
-    "a closed output": lambda _: (sys.stdout.buffer.close(), wait()),
+    "a closed output": lambda _: (os.close(1), wait()),
     "a line without end": lambda s: (s.raw(b"x" * (3 << 20)), wait()),
     "deep JSON": lambda s: s.raw(b'{"a":' + b"[" * 200_000 + b"\n"),
     "a list": lambda s: s.raw(b"[1, 2]\n"),

@@ -140,6 +140,16 @@ def test_watched_in_a_window(engine_that: Callable, mug: bpy.types.Object, kind:
     check_the_next_click_works(engine_that)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no asking for a process by its number there")
+def test_an_engine_that_has_closed_its_output_is_ended(engine_that: Callable, mug: bpy.types.Object) -> None:
+    engine_that("a closed output")
+    operator, window = clicked()
+    engine = status.job.engine
+    assert ticked(operator, window) == {"CANCELLED"}
+    assert "ended without a word" in operator.reports[0][1]
+    assert os.waitpid(engine.pid, 0)[0] == engine.pid, "it would be waited for without end where it goes on"
+
+
 @pytest.mark.parametrize("kind, when", [case for case in CASES if case[1] == "generate" or case[0] not in KINDS])
 def test_waited_for_in_a_script(engine_that: Callable, mug: bpy.types.Object, kind: str, when: str) -> None:
     engine_that(kind, when)
@@ -319,6 +329,17 @@ def test_add_hand_does_not_hold_the_window_while_the_engine_starts(engine_that: 
     engine_that("good")
     assert ticked(*clicked(add_hand.begin)) == {"FINISHED"}
     assert len(rigs()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there a program that is ended so tells no other number than its own")
+def test_an_engine_that_the_system_ends_is_told_from_others(engine_that: Callable, mug: bpy.types.Object) -> None:
+    engine_that("is ended by the system")
+    with pytest.raises(RuntimeError, match="ended suddenly, as programs do when the memory runs out"):
+        bpy.ops.grasp.generate("EXEC_DEFAULT")
+    assert status.advice == ""
+    engine_that("ends with last words")
+    with pytest.raises(RuntimeError, match="ended: ImportError: no module named torch"):
+        bpy.ops.grasp.generate("EXEC_DEFAULT")
 
 
 def test_a_fault_of_our_own_is_told_and_gives_everything_back(engine_that: Callable, mug: bpy.types.Object,
