@@ -164,7 +164,9 @@ def generate(options: argparse.Namespace) -> None:
         grasps = propose(request, options.method, options.seed, progress, device, options.raw,
                          fit=not options.no_fit)
     if len(grasps) == 0:
-        raise LookupError("no hand could be closed on it well enough: try another type or seed, and check --unit")
+        raise LookupError("no hand could be closed on it well enough: " + (
+            "it is a surface without thickness, so give it one (in Blender: a Solidify modifier), try another method, "
+            "and check --unit" if obj.shell else "try another type or seed, and check --unit"))
     write_grasps(options.out, hand, obj, grasps, options.unit)
 
 
@@ -244,10 +246,19 @@ def check_out(path: Path) -> None:
         raise ValueError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
 
 
+def said_in_a_shell(error: Exception, options: argparse.Namespace) -> str:
+    """What is wrong, with the options that mend it instead of Blender's buttons."""
+    from core.objects.errors import UngraspableSizeError
+    from core.worker import sentence_of
+
+    if isinstance(error, UngraspableSizeError):
+        return f"{options.mesh.name}: {error.measured} Check --unit, the unit of its numbers, or scale the mesh."
+    name = f"{options.mesh.name}: " if isinstance(error, LookupError) and "mesh" in options else ""
+    return name + sentence_of(error)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; 0, or a message on stderr and 1 (2 for a command line that cannot be read)."""
-    from core.worker import is_out_of_memory, sentence_of
-
     options = parser().parse_args(arguments)
     try:
         if options.command == "methods":
@@ -265,9 +276,10 @@ def main(arguments: list[str] | None = None) -> int:
               "Stopped; what has come is kept, to go on from.", file=sys.stderr)
         return 130
     except (ValueError, OSError, LookupError, MemoryError, RuntimeError, ImportError) as error:
+        from core.worker import is_out_of_memory
+
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise  # a fault of the program's own: its traceback is for a report
-        name = options.mesh.name + ": " if isinstance(error, LookupError) else ""
-        print(name + sentence_of(error), file=sys.stderr)
+        print(said_in_a_shell(error, options), file=sys.stderr)
         return 1
     return 0

@@ -25,6 +25,8 @@ WELD: Final = 1e-6
 SHEET: Final = 0.0005
 #: metres: a part with an opening wider than this is a sheet, not a solid with a hole
 OPENING: Final = 0.025
+#: parts that hang together by no edge; each takes its share of every distance
+MOST_PIECES: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray) -> CleanMesh:
     _, areas = face_normals_areas(vertices, faces)
     centroid = (vertices[faces].mean(1) * areas[:, None]).sum(0) / areas.sum()
     vertices, faces = _compact(vertices - centroid, faces)
+    _, pieces = face_components(faces)
+    if pieces > MOST_PIECES:
+        raise ObjectError(
+            f"The object is {pieces:,} loose pieces; the engine takes up to {MOST_PIECES:,}. Merge vertices that lie "
+            "on each other, make one surface of it (a Remesh modifier, Voxel), or select a part of it."
+        )
     # From here on in single precision's numbers, so that an object moved in the scene is the same object.
     vertices = vertices.astype(np.float32).astype(np.float64)
 

@@ -9,7 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from core.progress import Progress
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from core.objects.mesh_query import ExactSurface
 
 
@@ -37,6 +41,8 @@ class GridConfig:
 
 
 CONFIG: Final = GridConfig()
+#: points whose distances are asked for at once, a fraction of a second's work on the roughest surfaces
+AT_ONCE: Final = 8192
 
 
 @dataclass(frozen=True)
@@ -170,14 +176,21 @@ def choose_spacing(extent: np.ndarray, thin: float) -> float:
     return max(finest, CONFIG.finest, min(base, thin / 2))
 
 
-def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = False) -> DistanceGrid:
+def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = False,
+               progress: Progress | None = None) -> DistanceGrid:
     """Samples the signed distance of `surface` on a grid adapted to its bounding box.
 
     Args:
         surface: the object's exact surface, centred.
         thin: the width of its thinner walls, metres; decides how fine the grid is.
         watertight: the surface has no hole, so that regions that it bounds are inside or outside as a whole.
+        progress: told how far it is; None hears nothing.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
     """
+    progress = progress or Progress()
+    parts = _InParts(surface, progress)
     low = surface.vertices.min(0)
     high = surface.vertices.max(0)
     spacing = choose_spacing(high - low, thin)
@@ -186,13 +199,14 @@ def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = Fals
     origin = (low + high) / 2 - cells * spacing / 2
     nodes = cells + 1
     axes = [origin[i] + spacing * np.arange(nodes[i]) for i in range(3)]
-    values = _coarse_field(surface, axes)
+    values = _coarse_field(parts, axes)
     fine = spacing < 0.99 * choose_spacing(high - low, thin=1.0)
     band = np.abs(values[..., 0]).ravel() < (CONFIG.thin_band if fine else CONFIG.band) + 2 * spacing
     index = np.flatnonzero(band)
     points = _node_positions(axes, index)
-    distance, face, closest = surface.closest(points)
-    inside = _inside_nodes(surface, index, nodes, points, distance, spacing) if watertight else surface.inside(points)
+    distance, face, closest = parts.closest(points, 0.2, 0.6)
+    inside = (_inside_nodes(surface, index, nodes, points, distance, spacing) if watertight
+              else parts.inside(points, 0.6, 1.0))
     sign = np.where(inside, -1.0, 1.0)
     direction = (points - closest) * sign[:, None]
     touching = distance < 1e-5
@@ -212,13 +226,39 @@ def _node_positions(axes: list[np.ndarray], index: np.ndarray) -> np.ndarray:
     return np.stack([axes[0][x], axes[1][y], axes[2][z]], axis=1)
 
 
-def _coarse_field(surface: ExactSurface, axes: list[np.ndarray]) -> np.ndarray:
+class _InParts:
+    """A surface's distances to many points, some thousands at a time, so that a stop is heard between.
+
+    Args:
+        surface: the object.
+        progress: told how far it is.
+    """
+
+    def __init__(self, surface: ExactSurface, progress: Progress) -> None:
+        self._surface, self._progress = surface, progress
+
+    def closest(self, points: np.ndarray, begin: float, end: float) -> list[np.ndarray]:
+        """As `ExactSurface.closest`; begin and end are the fractions of the progress that it is."""
+        found = [self._surface.closest(some) for some in self._parts(points, begin, end)]
+        return [np.concatenate(each) for each in zip(*found, strict=True)]
+
+    def inside(self, points: np.ndarray, begin: float, end: float) -> np.ndarray:
+        """As `ExactSurface.inside`; begin and end are the fractions of the progress that it is."""
+        return np.concatenate([self._surface.inside(some) for some in self._parts(points, begin, end)])
+
+    def _parts(self, points: np.ndarray, begin: float, end: float) -> Iterator[np.ndarray]:
+        for first in range(0, max(len(points), 1), AT_ONCE):
+            self._progress(begin + (end - begin) * first / max(len(points), 1))
+            yield points[first : first + AT_ONCE]
+
+
+def _coarse_field(surface: _InParts, axes: list[np.ndarray]) -> np.ndarray:
     """Distance and direction on every fourth node, exactly, and linearly between: (X, Y, Z, 4) float32."""
     coarse_axes = [axis[::CONFIG.coarse] for axis in axes]
     shape = [len(axis) for axis in coarse_axes]
     points = _node_positions(coarse_axes, np.arange(np.prod(shape)))
-    distance, _, closest = surface.closest(points)
-    sign = np.where(surface.inside(points), -1.0, 1.0)
+    distance, _, closest = surface.closest(points, 0.0, 0.1)
+    sign = np.where(surface.inside(points, 0.1, 0.2), -1.0, 1.0)
     field = np.empty((len(points), 4), np.float32)
     field[:, 0] = distance * sign
     field[:, 1:] = (points - closest) * sign[:, None]

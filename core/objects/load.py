@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from core.objects.errors import ObjectError
 from core.units import UNITS
+
+#: what glTF files call the ways of packing a mesh that cannot be read, and their everyday names
+COMPRESSIONS: Final = {
+    "KHR_draco_mesh_compression": "Draco compression",
+    "EXT_meshopt_compression": "meshopt compression",
+    "KHR_meshopt_compression": "meshopt compression",
+    "KHR_mesh_quantization": "quantised coordinates",
+}
 
 
 def load_mesh(path: str | Path, unit: str = "m") -> tuple[np.ndarray, np.ndarray]:
@@ -41,13 +52,17 @@ def load_mesh(path: str | Path, unit: str = "m") -> tuple[np.ndarray, np.ndarray
         described = f"'.{extension}' files" if extension else "a file without an extension"
         hint = " (it needs pycollada)" if extension == "dae" else ""
         raise ObjectError(f"{path.name}: cannot read {described}{hint}. Save the mesh as obj, ply, stl or glb.")
+    if extension in ("glb", "gltf"):
+        _check_compression(path)
     try:
         scene = trimesh.load_scene(path, process=False)
         parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     except MemoryError:
         raise
     except Exception as error:
-        raise ObjectError(f"{path.name} cannot be read as a mesh: {type(error).__name__}: {error}.") from error
+        hint = " Save it as triangles, or as ASCII: binary PLY with polygons of several sizes cannot be read." * (
+            extension == "ply")
+        raise ObjectError(f"{path.name} cannot be read as a mesh: {type(error).__name__}: {error}.{hint}") from error
     if not parts:
         raise ObjectError(f"{path.name} holds no faces: there is nothing to grasp.")
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
@@ -56,3 +71,18 @@ def load_mesh(path: str | Path, unit: str = "m") -> tuple[np.ndarray, np.ndarray
         [np.asarray(part.faces, dtype=np.int64) + start for part, start in zip(parts, starts, strict=True)]
     )
     return vertices * UNITS[unit], faces
+
+
+def _check_compression(path: Path) -> None:
+    """Raises where a glTF file's meshes are packed in a way that cannot be read; the sentence names it."""
+    try:
+        content = path.read_bytes()
+        if content[:4] == b"glTF":
+            content = content[20 : 20 + struct.unpack_from("<I", content, 12)[0]]
+        required = json.loads(content)["extensionsRequired"]
+        names = [name for key, name in COMPRESSIONS.items() if key in required]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error):
+        return  # whatever else is wrong with it is told when it is read
+    if names:
+        raise ObjectError(f"{path.name} is saved with {' and '.join(names)}, which cannot be read. Save it again "
+                          "without (in Blender's glTF export: Data, Compression off), or as obj, ply or stl.")

@@ -64,7 +64,8 @@ def prepare_object(
     if not any_size:
         check_size(np.ptp(mesh.vertices, axis=0), width, area)
     progress(0.3, "Measuring distances")
-    grid = build_grid(surface, thin=float(np.quantile(width, 0.1)), watertight=mesh.watertight)
+    grid = build_grid(surface, thin=float(np.quantile(width, 0.1)), watertight=mesh.watertight,
+                      progress=progress.sub(0.3, 0.95, "Measuring distances"))
     single = mesh.vertices.astype(np.float32)
     prepared = GraspObject(
         vertices=torch.from_numpy(single),

@@ -15,6 +15,12 @@ WIDEST: Final = 0.11
 SMALLEST: Final = 0.004
 #: metres, a width that every hand grasps well
 PREFERRED: Final = 0.07
+#: metres, longest side of the largest object looked at: of a larger one the drawn points say nothing near a hand
+LARGEST: Final = 100.0
+#: metres, likewise of a sheet, such as a ground or a drawing in another unit
+LARGEST_SHEET: Final = 10.0
+#: metres, wall of a sheet
+THIN: Final = 0.002
 
 
 def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
@@ -33,9 +39,15 @@ def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
     if largest < SMALLEST:
         scale = PREFERRED / max(largest, 1e-9)
         raise ObjectTooSmall(
-            f"The object is too small to grasp: {_length(largest)} across, {_hands(largest)}. "
-            "Set Hand Length for This Object, or scale the object up.",
+            f"The object is too small to grasp: {_length(largest)} across, {_hands(largest)}.",
             largest, scale,
+        )
+    sheet = float(np.quantile(thickness, 0.9)) <= THIN
+    if largest > (LARGEST_SHEET if sheet else LARGEST):
+        raise ObjectTooLarge(
+            f"The object is too large to grasp: {'a sheet ' if sheet else ''}{_length(largest)} across, "
+            f"{_hands(largest)}.",
+            largest, 1.0 / largest,
         )
     # A ray along a normal can leave a closed shape through a crack; the box bounds the width too.
     width = np.minimum(thickness, np.linalg.norm(extent))
@@ -45,7 +57,7 @@ def check_size(extent: np.ndarray, thickness: np.ndarray, area: float) -> None:
         typical = float(np.median(width))
         raise ObjectTooLarge(
             f"The object is too large to grasp: {_length(largest)} across, {_hands(largest)}, and hardly a place "
-            f"is narrower than {_length(WIDEST)}. Set Hand Length for This Object, or scale the object down.",
+            f"is narrower than {_length(WIDEST)}.",
             largest, PREFERRED / typical,
         )
 

@@ -18,6 +18,7 @@ import torch
 
 from core.files import load_arrays, save_arrays, user_cache
 from core.objects.mesh_query import face_normals_areas
+from core.progress import Progress
 
 if TYPE_CHECKING:
     from scipy.spatial import ConvexHull
@@ -55,6 +56,8 @@ _LATTICES: Final = {
 }
 #: part of a cache file's name: to be raised when the pieces of the same object change
 VERSION: Final = 2
+#: pairs of bodies that are tried to be joined, at most: a mug takes 500, a wavy ring of twenty centimetres 3,000
+MOST_JOINED: Final = 2000
 _LOCK: Final = threading.Lock()
 
 
@@ -73,27 +76,46 @@ class ConvexPieces:
     inertia: np.ndarray
 
 
-def convex_pieces(obj: GraspObject, cache: Path | str | None = None) -> ConvexPieces:
+def convex_pieces(obj: GraspObject, cache: Path | str | None = None,
+                  progress: Progress | None = None) -> ConvexPieces:
     """The pieces of `obj`, from the cache where it has them.
 
     Args:
         obj: the object.
         cache: a folder; None is the user's cache folder. A folder that cannot be written to is not used.
+        progress: told how far it is where the pieces are made; None hears nothing.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
     """
     folder = user_cache("pieces") if cache is None else Path(cache)
     path = folder / f"{obj.digest}-{VERSION}.npz"
     pieces = _read(path)
     if pieces is None:
-        with _LOCK:  # hands that are tested in parallel wait for one decomposition
+        while not _LOCK.acquire(timeout=0.2):  # hands that are tested in parallel wait for one decomposition
+            if progress is not None:
+                progress(0.0)
+        try:
             pieces = _read(path)
             if pieces is None:
-                pieces = decompose(obj)
+                pieces = decompose(obj, progress)
                 _write(path, pieces)
+        finally:
+            _LOCK.release()
     return pieces
 
 
-def decompose(obj: GraspObject) -> ConvexPieces:
-    """The pieces of `obj`, not from the cache: one hull where it is convex, patches of its surface elsewhere."""
+def decompose(obj: GraspObject, progress: Progress | None = None) -> ConvexPieces:
+    """The pieces of `obj`, not from the cache: one hull where it is convex, patches of its surface elsewhere.
+
+    Args:
+        obj: the object.
+        progress: told how far it is; None hears nothing.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
+    """
+    progress = progress or Progress()
     vertices, faces = obj.surface.vertices, obj.surface.faces
     centre, inertia = mass_properties(obj)
     whole = _hull(vertices)
@@ -105,14 +127,14 @@ def decompose(obj: GraspObject) -> ConvexPieces:
     depth = np.clip(depth / 2, CONFIG.min_depth, CONFIG.max_depth)
     hulls: list[np.ndarray] = []
     planes: list[np.ndarray] = []
-    lows: list[np.ndarray] = []
-    highs: list[np.ndarray] = []
-    waiting = flat_patches(vertices, faces, normals)
+    lows, highs = np.empty((0, 3)), np.empty((0, 3))  # of the hulls, and room for more
+    waiting = flat_patches(vertices, faces, normals, progress.sub(0.0, 0.2))
     waiting.sort(key=len)
     while waiting:
+        progress(0.2)
         patch = waiting.pop()
         top = vertices[np.unique(faces[patch])]
-        low, high = (np.array(sides).reshape(-1, 3) for sides in (lows, highs))
+        low, high = lows[: len(hulls)], highs[: len(hulls)]
         around = (low <= top.min(0) + CONFIG.covered) & (high >= top.max(0) - CONFIG.covered)
         if any((top @ planes[k][:, :3].T + planes[k][:, 3]).max() < CONFIG.covered
                for k in np.nonzero(around.all(1))[0]):
@@ -125,57 +147,81 @@ def decompose(obj: GraspObject) -> ConvexPieces:
         corners = np.concatenate([top, top - np.quantile(depth[patch], 0.1) * normal])
         hull = _hull(corners)
         if hull is not None:
+            if len(hulls) == len(lows):
+                room = np.empty((len(lows) + 64, 3))
+                lows, highs = np.concatenate([lows, room]), np.concatenate([highs, room])
+            lows[len(hulls)], highs[len(hulls)] = corners.min(0), corners.max(0)
             hulls.append(corners[hull.vertices])
             planes.append(hull.equations)
-            lows.append(corners.min(0))
-            highs.append(corners.max(0))
-    return ConvexPieces(tuple(merge_hulls(obj, hulls)), centre, inertia)
+    return ConvexPieces(tuple(merge_hulls(obj, hulls, progress.sub(0.3, 1.0))), centre, inertia)
 
 
-def merge_hulls(obj: GraspObject, hulls: list[np.ndarray]) -> list[np.ndarray]:
+def merge_hulls(obj: GraspObject, hulls: list[np.ndarray], progress: Progress | None = None) -> list[np.ndarray]:
     """Joins convex bodies (P, 3) of `obj` as long as their common hull stays within `flatness` of the solid.
 
-    Small neighbours first. Fewer bodies make the physics faster; a solid without hollows becomes one.
+    Small neighbours first. Fewer bodies make the physics faster; a solid without hollows becomes one. Of a large and
+    rough surface not all are tried: what is not joined is as right, and costs the physics a little more.
+
+    Args:
+        obj: the object.
+        hulls: each (P, 3) corners of a convex body.
+        progress: told how far it is; None hears nothing.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
     """
+    progress = progress or Progress()
     bodies = dict(enumerate(hulls))
-    boxes = {name: (hull.min(0), hull.max(0)) for name, hull in bodies.items()}
+    # Each joining takes one name more.
+    lows, highs, there = np.zeros((2 * len(hulls), 3)), np.zeros((2 * len(hulls), 3)), np.zeros(2 * len(hulls), bool)
+    for name, body in bodies.items():
+        lows[name], highs[name], there[name] = body.min(0), body.max(0), True
     waiting: list[tuple[float, int, int]] = []
 
     def queue_neighbours(name: int) -> None:
         """Queues the bodies that `name` touches, where there is no hollow between the corners of the two."""
-        others = np.array([other for other in bodies if other != name], int)
-        if not len(others):
-            return
-        low, high = boxes[name]
-        lows = np.array([boxes[other][0] for other in others])
-        highs = np.array([boxes[other][1] for other in others])
-        others = others[((lows <= high + CONFIG.margin) & (highs >= low - CONFIG.margin)).all(1)]
+        low, high = lows[name], highs[name]
+        meets = there & ((lows <= high + CONFIG.margin) & (highs >= low - CONFIG.margin)).all(1)
+        others = np.flatnonzero(meets)
+        others = others[others != name]
         others = others[others < name] if name < len(hulls) else others
         if not len(others):
             return
         corners = _subsample(bodies[name])
-        between = [((corners[:, None] + _subsample(bodies[other])[None]) / 2).reshape(-1, 3)
-                   for other in others.tolist()]
-        outside = _grid_distance(obj, np.concatenate(between))
-        highest = np.maximum.reduceat(outside, np.cumsum([0, *map(len, between[:-1])]))
-        for other in others[highest <= CONFIG.flatness + obj.grid.spacing].tolist():
-            size = np.linalg.norm(np.maximum(high, boxes[other][1]) - np.minimum(low, boxes[other][0]))
+        # A few of the points between two tell of most hollows: the rest is looked at where they tell of none.
+        for some in (slice(None, None, 13), slice(None)):
+            between = [((corners[:, None] + _subsample(bodies[other])[None]) / 2).reshape(-1, 3)[some]
+                       for other in others.tolist()]
+            outside = _grid_distance(obj, np.concatenate(between))
+            highest = np.maximum.reduceat(outside, np.cumsum([0, *map(len, between[:-1])]))
+            others = others[highest <= CONFIG.flatness + obj.grid.spacing]
+            if not len(others):
+                return
+        for other in others.tolist():
+            size = np.linalg.norm(np.maximum(high, highs[other]) - np.minimum(low, lows[other]))
             heappush(waiting, (float(size), name, other))
 
     for name in list(bodies):
+        if name % 64 == 0:
+            progress(0.0)
         queue_neighbours(name)
     newest = len(hulls)
-    while waiting:
+    tried = 0
+    while waiting and tried < MOST_JOINED:
         _, one, other = heappop(waiting)
         if one not in bodies or other not in bodies:
             continue
+        if tried % 16 == 0:
+            progress(tried / MOST_JOINED)
+        tried += 1
         points = np.concatenate([bodies[one], bodies[other]])
         hull = _hull(points)
         if hull is None or _protrusion(obj, points[hull.simplices]) > CONFIG.flatness:
             continue
         del bodies[one], bodies[other]
+        there[[one, other]] = False
         bodies[newest] = points[hull.vertices]
-        boxes[newest] = (bodies[newest].min(0), bodies[newest].max(0))
+        lows[newest], highs[newest], there[newest] = bodies[newest].min(0), bodies[newest].max(0), True
         queue_neighbours(newest)
         newest += 1
     return list(bodies.values())
@@ -216,7 +262,8 @@ def _halves(patch: np.ndarray, centroids: np.ndarray) -> list[np.ndarray]:
     return [patch[upper], patch[~upper]]
 
 
-def flat_patches(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -> list[np.ndarray]:
+def flat_patches(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray,
+                 progress: Progress | None = None) -> list[np.ndarray]:
     """Connected patches of a surface, each within `flatness` of a plane.
 
     Patches grow from the largest free face to the nearest neighbours first, so that they become round.
@@ -225,46 +272,89 @@ def flat_patches(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray) -
         vertices: (V, 3) metres.
         faces: (F, 3).
         normals: (F, 3) unit normals of the faces.
+        progress: told how far it is; None hears nothing.
 
     Returns:
         The faces of each patch, as indices.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
     """
     import igl
+
+    progress = progress or Progress()
 
     neighbours, _ = igl.triangle_triangle_adjacency(faces)
     corners = vertices[faces]
     middles = corners.mean(1)
     _, area = face_normals_areas(vertices, faces)
-    free = area > CONFIG.min_area
     weighted = normals * area[:, None]
     for _ in range(2):
         weighted = weighted + np.where(neighbours[..., None] >= 0, weighted[neighbours], 0.0).sum(1)
     smooth = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-30)
+    surface = _Faces(corners.tolist(), middles.tolist(), smooth.tolist(), neighbours.tolist(),
+                     (area > CONFIG.min_area).tolist())
     patches = []
-    for seed in np.argsort(-area, kind="stable"):
-        if not free[seed]:
-            continue
-        normal = smooth[seed]
-        heights = (corners - middles[seed]) @ normal
-        low, high = heights.min(1), heights.max(1)
-        may = (smooth @ normal > CONFIG.min_cosine) & (high - low < CONFIG.flatness)
-        bottom, top = low[seed], high[seed]
+    for done, seed in enumerate(np.argsort(-area, kind="stable").tolist()):
+        if done % 64 == 0:
+            progress(done / len(faces))
+        if surface.free[seed]:
+            patches.append(np.array(surface.grow(seed)))
+    return patches
+
+
+@dataclass
+class _Faces:
+    """A surface as lists: patches are small, and of a large surface each looks at the faces near by alone.
+
+    Attributes:
+        corners: F triangles of three points.
+        middles: F points.
+        smooth: F unit normals, each a mean with its neighbours'.
+        neighbours: F times three faces, -1 for none.
+        free: F, in no patch yet.
+    """
+
+    corners: list[list[list[float]]]
+    middles: list[list[float]]
+    smooth: list[list[float]]
+    neighbours: list[list[int]]
+    free: list[bool]
+
+    def grow(self, seed: int) -> list[int]:
+        """The faces of the patch around a face, which are free no more."""
+        nx, ny, nz = self.smooth[seed]
+        sx, sy, sz = self.middles[seed]
+
+        def heights(face: int) -> tuple[float, float]:
+            found = [(x - sx) * nx + (y - sy) * ny + (z - sz) * nz for x, y, z in self.corners[face]]
+            return min(found), max(found)
+
+        bottom, top = heights(seed)
         patch: list[int] = []
-        waiting, queued = [(0.0, int(seed))], {int(seed)}
+        waiting, queued = [(0.0, seed)], {seed}
         while waiting:
             _, face = heappop(waiting)
-            lower, higher = min(bottom, low[face]), max(top, high[face])
+            low, high = heights(face)
+            lower, higher = min(bottom, low), max(top, high)
             if higher - lower > CONFIG.flatness and patch:
                 continue
             bottom, top = lower, higher
             patch.append(face)
-            free[face] = False
-            for other in neighbours[face]:
-                if other >= 0 and other not in queued and free[other] and may[other]:
-                    queued.add(int(other))
-                    heappush(waiting, (float(np.square(middles[other] - middles[seed]).sum()), int(other)))
-        patches.append(np.array(patch))
-    return patches
+            self.free[face] = False
+            for other in self.neighbours[face]:
+                if other < 0 or other in queued or not self.free[other]:
+                    continue
+                ox, oy, oz = self.smooth[other]
+                if ox * nx + oy * ny + oz * nz <= CONFIG.min_cosine:
+                    continue
+                low, high = heights(other)
+                if high - low >= CONFIG.flatness:
+                    continue
+                queued.add(other)
+                x, y, z = self.middles[other]
+                heappush(waiting, ((x - sx) ** 2 + (y - sy) ** 2 + (z - sz) ** 2, other))
+        return patch
 
 
 def mass_properties(obj: GraspObject) -> tuple[np.ndarray, np.ndarray]:
@@ -324,6 +414,10 @@ def _protrusion(obj: GraspObject, triangles: np.ndarray) -> float:
     points = np.concatenate([
         (_LATTICES[parts] @ triangles[rows]).reshape(-1, 3)
         for parts, rows in ((1, longest < 0.004), (3, (longest >= 0.004) & (longest < 0.02)), (8, longest >= 0.02))])
+    # Most hulls that stick out do so far: a few of the points tell it.
+    some = _grid_distance(obj, points[::7])
+    if some.max() > CONFIG.flatness + obj.grid.spacing:
+        return float(some.max())
     near = _grid_distance(obj, points)
     if near.max() > CONFIG.flatness + obj.grid.spacing:
         return float(near.max())
@@ -336,10 +430,15 @@ def _protrusion(obj: GraspObject, triangles: np.ndarray) -> float:
 def _read(path: Path) -> ConvexPieces | None:
     try:
         stored = load_arrays(path)
-        hulls = np.split(stored["corners"].astype(np.float64), stored["ends"][:-1])
-        return ConvexPieces(tuple(hulls), stored["centre"], stored["inertia"])
-    except (FileNotFoundError, ValueError, KeyError):
+        corners, ends = stored["corners"].astype(np.float64), stored["ends"]
+        centre, inertia = stored["centre"], stored["inertia"]
+        sound = (corners.ndim == 2 and corners.shape[1] == 3 and ends.ndim == 1 and ends.dtype.kind == "i"
+                 and ends.size and ends[-1] == len(corners) and (np.diff(ends, prepend=0) > 3).all()
+                 and centre.shape == (3,) and inertia.shape == (3, 3)
+                 and all(np.isfinite(values).all() for values in (corners, centre, inertia)))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return ConvexPieces(tuple(np.split(corners, ends[:-1])), centre, inertia) if sound else None
 
 
 def _write(path: Path, pieces: ConvexPieces) -> None:

@@ -130,7 +130,7 @@ def hold_test(
     if not len(grasps):
         return HoldResult(torch.zeros(0, dtype=torch.bool), torch.zeros(0))
     progress = progress or Progress()
-    pieces = convex_pieces(obj, cache)
+    pieces = convex_pieces(obj, cache, Progress(lambda *_: progress(0.0) is None))
     hands = squeezed_bodies(hand, grasps)
     slips: list[float] = []
     for first in range(0, len(hands), PROTOCOL.batch):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import struct
+
 import numpy as np
 import pytest
 import trimesh
@@ -54,3 +57,27 @@ def test_pickles_and_wrong_units_are_refused(tmp_path):
         load_mesh(tmp_path / "evil.obj", unit="furlong")
     with pytest.raises(ObjectError, match="folder"):
         load_mesh(tmp_path)
+
+
+@pytest.mark.parametrize(("extension", "words"), [
+    ("KHR_draco_mesh_compression", "Draco compression"), ("EXT_meshopt_compression", "meshopt compression"),
+    ("KHR_mesh_quantization", "quantised coordinates")])
+@pytest.mark.parametrize("kind", ["glb", "gltf"])
+def test_a_compression_that_cannot_be_read_is_named(tmp_path, kind, extension, words):
+    path = tmp_path / f"packed.{kind}"
+    content = json.dumps({"asset": {"version": "2.0"}, "extensionsRequired": [extension]}).encode()
+    head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(content), len(content), 0x4E4F534A)
+    path.write_bytes(content if kind == "gltf" else head + content)
+    with pytest.raises(ObjectError, match=rf"packed\.{kind} is saved with {words}.*Save it again without"):
+        load_mesh(path)
+
+
+def test_a_ply_that_mixes_polygons_is_told_how_to_be_saved(tmp_path):
+    path = tmp_path / "mixed.ply"
+    head = ("ply\nformat binary_little_endian 1.0\nelement vertex 5\nproperty float x\nproperty float y\n"
+            "property float z\nelement face 2\nproperty list uchar int vertex_indices\nend_header\n")
+    corners = np.random.default_rng(0).random((5, 3)).astype("<f4")
+    faces = struct.pack("<B4i", 4, 0, 1, 2, 3) + struct.pack("<B5i", 5, 0, 1, 2, 3, 4)
+    path.write_bytes(head.encode() + corners.tobytes() + faces)
+    with pytest.raises(ObjectError, match="Save it as triangles, or as ASCII"):
+        load_mesh(path)

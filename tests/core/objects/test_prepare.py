@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -270,3 +272,35 @@ def test_preparing_ends_where_it_is_stopped():
     with pytest.raises(Stopped):
         prepare_object(*cube(), progress=Progress(report))
     assert told == [0.0, 0.2]
+
+
+@pytest.mark.parametrize("size", [12.0, 348.0])
+def test_a_large_sheet_is_a_sentence_with_its_size_before_any_work(size):
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]) * size
+    told = []
+    with pytest.raises(ObjectTooLarge, match=rf"a sheet {size:.0f} m across"):
+        prepare_object(corners, np.array([[0, 1, 2], [0, 2, 3]]), progress=Progress(lambda done, _: told.append(done)))
+    assert max(told) < 0.3
+
+
+@pytest.mark.parametrize("count", [30_000, 100_000])
+def test_thousands_of_loose_pieces_are_a_sentence_at_once(count):
+    rng = np.random.default_rng(0)
+    soup = (0.1 * rng.random((count, 1, 3)) + 0.004 * rng.normal(size=(count, 3, 3))).reshape(-1, 3)
+    begin = time.process_time()
+    with pytest.raises(ObjectError, match=rf"{count:,} loose pieces.*Remesh"):
+        prepare_object(soup, np.arange(3 * count).reshape(-1, 3))
+    assert time.process_time() - begin < 10
+
+
+def test_a_stop_is_heard_while_distances_are_measured():
+    begun = []
+
+    def report(_fraction, words):
+        begun.append(words == "Measuring distances")
+        return sum(begun) < 4
+
+    mesh = trimesh.creation.icosphere(4, 0.04)
+    with pytest.raises(Stopped):
+        prepare_object(mesh.vertices, mesh.faces, progress=Progress(report))
+    assert sum(begun) == 4

@@ -7,7 +7,9 @@ import pytest
 import trimesh
 from scipy.spatial import ConvexHull
 
+from core.files import load_arrays, save_arrays
 from core.objects import prepare_object
+from core.progress import Progress, Stopped
 from core.quality import convex_decomposition as module
 from core.quality.convex_decomposition import convex_pieces, decompose, mass_properties
 
@@ -92,3 +94,45 @@ def test_a_folder_that_cannot_be_made_is_done_without(ball, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     assert len(convex_pieces(ball, blocked / "below").hulls) == 1
+
+
+@pytest.mark.parametrize("damage", ["a bit of a length", "no numbers", "cut", "another file"])
+def test_damaged_pieces_in_the_cache_are_made_anew(bowl, tmp_path, damage):
+    given = convex_pieces(bowl, tmp_path)
+    (path,) = tmp_path.iterdir()
+    stored = load_arrays(path)
+    if damage == "a bit of a length":
+        stored["ends"] = stored["ends"] + 1024
+    elif damage == "no numbers":
+        stored["corners"] = np.full_like(stored["corners"], np.nan)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    else:
+        save_arrays(path, {"centre": np.zeros(3)} if damage == "another file" else stored)
+    again = convex_pieces(bowl, tmp_path)
+    assert all(np.array_equal(one, other) for one, other in zip(given.hulls, again.hulls, strict=True))
+    assert np.array_equal(load_arrays(path)["ends"], np.cumsum([len(hull) for hull in given.hulls]))
+
+
+def test_a_stop_is_heard_while_pieces_are_made(bowl, tmp_path):
+    told = []
+
+    def report(fraction, _words):
+        told.append(fraction)
+        return len(told) < 20
+
+    with pytest.raises(Stopped):
+        convex_pieces(bowl, tmp_path, Progress(report))
+    assert len(told) == 20
+    assert not list(tmp_path.iterdir())
+    told.clear()
+    decompose(bowl, Progress(lambda fraction, _words: told.append(fraction)))
+    assert told == sorted(told)
+    assert len(told) > 50
+
+
+def test_a_rough_surface_is_pieces_all_over_though_few_are_joined(bowl, monkeypatch):
+    monkeypatch.setattr(module, "MOST_JOINED", 5)
+    pieces = decompose(bowl)
+    assert len(pieces.hulls) > 100
+    assert uncovered(pieces, bowl.points.numpy()[:500].astype(float)).max() < 0.0005
