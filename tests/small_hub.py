@@ -17,10 +17,15 @@ class SmallHub(ThreadingHTTPServer):
     """Serves `files` of one repository at one commit.
 
     Attributes:
-        files: path -> bytes. cuts: how many of the next downloads break off half-way. ranges: whether parts can be
-            asked for. slow: seconds for each 50 kB. extra: bytes sent beyond what was said.
-        location: where downloads are sent to; None: answered at once. status: what every answer is, 0: as it should be.
-        commit: what it says it serves. asked: "METHOD path range" of every request.
+        files: path -> bytes.
+        cuts: how many of the next downloads break off half-way.
+        ranges: whether parts can be asked for.
+        slow: seconds for each 50 kB.
+        extra: bytes sent beyond what was said.
+        location: where downloads are sent to; None: answered at once.
+        status: what every answer is, 0: as it should be.
+        commit: what it says it serves.
+        asked: "METHOD path range" of every request.
     """
 
     daemon_threads = True

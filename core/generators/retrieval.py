@@ -1,7 +1,7 @@
 """Retrieval, the baseline that every learned generator must beat: the training grasp whose surroundings are most alike.
 
 What the object is like around a place, in the heading frame, is compared with what it is like around the training
-grasps; the nearest one's grasp is laid there as it is. Nothing is learnt and nothing is fitted.
+grasps; the nearest one's grasp is laid there as it is. Nothing is learned and nothing is fitted.
 """
 
 from __future__ import annotations

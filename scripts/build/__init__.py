@@ -1,0 +1,1 @@
+"""What makes the bundled data, cards and pictures."""

@@ -1,4 +1,4 @@
-"""The shell commands, as a person starts them."""
+"""The commands of the command line, as a person starts them."""
 
 from __future__ import annotations
 

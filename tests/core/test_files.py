@@ -1,3 +1,5 @@
+"""Files are written whole or not at all, and damaged ones are told from good ones."""
+
 import errno
 import os
 import sys

@@ -1,3 +1,5 @@
+"""Stored weights come back, and changed or missing ones are refused."""
+
 import json
 
 import pytest

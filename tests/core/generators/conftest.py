@@ -1,3 +1,5 @@
+"""What the tests of generators share: grasps on the mug, batches and requests of them."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The noise schedule is the equations', and a perfect denoiser gives the data back."""
+
 import pytest
 import torch
 

@@ -1,4 +1,4 @@
-"""FastGrasp's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
+"""FastGrasp's parts do what the paper says; how good its grasps are is for scripts/benchmarks/evaluate.py."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""GraspTTA's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
+"""GraspTTA's parts do what the paper says; how good its grasps are is for scripts/benchmarks/evaluate.py."""
 
 from dataclasses import replace
 

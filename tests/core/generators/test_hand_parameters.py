@@ -1,3 +1,5 @@
+"""Hand parameters keep the grasps, are of unit size, and mirror a left hand."""
+
 import pytest
 import torch
 

@@ -1,4 +1,4 @@
-"""JointDiffusion's parts do what the paper says; how good its grasps are is for scripts/evaluate.py."""
+"""JointDiffusion's parts do what the paper says; how good its grasps are is for scripts/benchmarks/evaluate.py."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""A local cloud is the surface near its place, and its features turn with the object."""
+
 import torch
 
 from core.generators.conditioning import drop_conditions

@@ -1,3 +1,5 @@
+"""Places and types are drawn as they are scored, within what is asked for."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""PointNet knows no order of points, and tiles give the same as the whole."""
+
 import torch
 
 from core.generators import pointnet

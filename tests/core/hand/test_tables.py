@@ -1,3 +1,5 @@
+"""Regions, anchors, spheres and angles lie where the hand has them."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The strict protocol's measures against shapes and libraries whose values are known."""
+
 from __future__ import annotations
 
 from dataclasses import replace

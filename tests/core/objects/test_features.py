@@ -1,3 +1,5 @@
+"""Rims, rods and holes are found where objects have them, and nowhere else."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Distances and gradients of the grid are the surface's, near it and outside the grid."""
+
 from __future__ import annotations
 
 import numpy as np

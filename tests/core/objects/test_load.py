@@ -1,3 +1,5 @@
+"""Mesh files are read in their units and places; what cannot be read gets a sentence."""
+
 from __future__ import annotations
 
 import json

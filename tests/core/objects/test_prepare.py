@@ -1,3 +1,5 @@
+"""Meshes are cleaned and measured, whole or open; hopeless ones get a sentence."""
+
 from __future__ import annotations
 
 import time
@@ -8,7 +10,7 @@ import torch
 import trimesh
 
 from core.objects import ObjectError, ObjectTooLarge, ObjectTooSmall, load_object, prepare_object, save_object
-from core.objects.basis_points import basis_distances, basis_lattice
+from core.objects.basis_points import basis_lattice
 from core.progress import Progress, Stopped
 
 
@@ -251,15 +253,9 @@ def test_saved_object_comes_back(tmp_path):
 
 
 def test_basis_points():
-    obj = prepare_object(*arrays(trimesh.creation.icosphere(4, 0.05)))
     lattice = basis_lattice()
     assert tuple(lattice.shape) == (4096, 3)
     assert lattice[0].tolist() == pytest.approx([-0.1] * 3)
-    truth = (lattice.norm(dim=1) - 0.05).abs()
-    assert (basis_distances(obj) - truth).abs().max() < 0.002
-    centre = torch.tensor([0.02, 0.0, 0.0])
-    moved = (lattice + centre).norm(dim=1)
-    assert (basis_distances(obj, centre) - (moved - 0.05).abs()).abs().max() < 0.003
 
 
 def test_preparing_ends_where_it_is_stopped():

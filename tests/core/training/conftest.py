@@ -1,3 +1,5 @@
+"""A little training data, made once."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The training loop learns, goes on where it was, and leaves alone what is frozen."""
+
 import json
 
 import torch

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts" / "benchmarks"))
 import four_objects
 import same_grasps
 import worker_client
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 WORKER = """
 import json, sys

@@ -1,3 +1,5 @@
+"""The hand layer poses as smplx does, on both sides, in batches and with gradients."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""MANO files give the same hand; damaged and harmful ones are refused, and run nothing."""
+
 from __future__ import annotations
 
 import pickle
