@@ -498,7 +498,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C reaches Blender's children too; a raise here aborts Python
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    Worker(sys.stdin.buffer, replies).run()
+    try:
+        Worker(sys.stdin.buffer, replies).run()
+    except BaseException:  # such as a package that is missing
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # an ordinary end would be aborted: a thread still reads
 
 
 if __name__ == "__main__":

@@ -355,6 +355,14 @@ def test_ready_within_five_seconds_and_gone_when_stdin_closes(start_engine):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to another process")
+def test_a_python_without_torch_says_so_and_ends_without_a_crash(start_engine, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    engine = start_engine(PYTHONPATH=str(tmp_path))
+    assert engine.process.wait(20) == 1  # a negative one would be a signal
+    assert engine.process.stderr.read().decode().rstrip().endswith("No module named 'torch'")
+    engine.close()
+
+
 def test_ctrl_c_ends_it_without_a_crash(own_engine):
     assert own_engine.ask({"type": "hello"})[0]["type"] == "result"
     own_engine.process.send_signal(signal.SIGINT)

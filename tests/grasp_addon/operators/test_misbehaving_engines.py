@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from fake_engine import random_candidates, tube_hand
 from misbehaving_engine import AT_GENERATE, AT_HELLO, KINDS
+from real_engine import COMMAND
 from scene import names
 from window import ESCAPE, TICK, Clicked, Window
 
@@ -359,7 +360,7 @@ def test_what_lies_in_blenders_folder_is_no_part_of_the_engine(tmp_path: Path, m
     for name in ("core.py", "json.py", "numpy.py"):
         (tmp_path / name).write_text(f"open({str(tmp_path / 'loaded')!r}, 'w').write(__name__)\nraise SystemExit(9)\n")
     monkeypatch.chdir(tmp_path)
-    chosen = SimpleNamespace(source="PYTHON", python=sys.executable, hand_file="", command="", answer="")
+    chosen = SimpleNamespace(source="PYTHON", python=COMMAND[0], hand_file="", command="", answer="")
     monkeypatch.setattr(command, "preferences", lambda _context: chosen)
     try:
         assert bpy.ops.grasp.check_engine() == {"FINISHED"}
