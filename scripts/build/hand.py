@@ -23,6 +23,7 @@ from scipy.optimize import nnls
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
+from core.hand.load import hand_from_arrays
 from scripts import ROOT
 from scripts.build.hand_correctives import fit_correctives
 
@@ -328,7 +329,39 @@ def derive(people: People) -> dict[str, np.ndarray]:
         hand["weights"].astype(np.float32) / hand["weights"].astype(np.float32).sum(1, keepdims=True)
     ).astype(np.float32)
     hand["posedirs"] = fit_correctives(hand)
+    hand["weights"] = four_influences(hand)
     return hand
+
+
+def four_influences(hand: dict[str, np.ndarray], poses: int = 256) -> np.ndarray:
+    """Skinning weights (V, 16) with at most four bones a vertex, as game engines and exporters keep.
+
+    Where there are more, the four heaviest stay, and their weights are fitted to where the vertex was over random
+    poses within the joints' limits.
+
+    Args:
+        hand: in MANO's arrays.
+        poses: that the weights are fitted to.
+    """
+    model = hand_from_arrays(hand)
+    rng = torch.Generator().manual_seed(0)
+    low, high = model.dof_limits.unbind(1)
+    dofs = low + (high - low) * torch.rand(poses, len(low), generator=rng)
+    zero = torch.zeros(poses, 3)
+    with torch.no_grad():
+        posed = model(zero, model.pose_from_dofs(dofs), zero, torch.zeros(poses, 10))
+    transforms, rest, there = posed.transforms.numpy(), posed.rest_vertices.numpy(), posed.vertices.numpy()
+    weights = hand["weights"].copy()
+    for vertex in np.flatnonzero((weights > 0).sum(1) > 4):
+        bones = np.sort(np.argsort(weights[vertex])[-4:])
+        moved = np.einsum("nbij,nj->nib", transforms[:, bones, :3, :3], rest[:, vertex])
+        moved += transforms[:, bones, :3, 3:][..., 0].transpose(0, 2, 1)
+        # the last row, heavy, is that the weights sum to one
+        rows = np.vstack([moved.reshape(-1, 4), np.full((1, 4), 10.0)])
+        fitted = nnls(rows, np.append(there[:, vertex].ravel(), 10.0))[0]
+        weights[vertex] = 0.0
+        weights[vertex, bones] = fitted / fitted.sum()
+    return weights
 
 
 def boundary_loop(quads: np.ndarray) -> np.ndarray:

@@ -142,6 +142,7 @@ def test_the_embedded_file():
     assert mesh.euler_number == 2
     assert 2.5e-4 < mesh.volume < 4e-4
     assert (hand.lbs_weights >= 0).all()
+    assert (hand.lbs_weights > 0).sum(1).max() <= 4, "game engines and exporters keep four influences a vertex"
     assert (hand.lbs_weights.sum(1) - 1).abs().max() < 1e-5
     assert (hand.J_regressor >= 0).all()
     assert (hand.J_regressor.sum(1) - 1).abs().max() < 1e-5
