@@ -56,6 +56,8 @@ METHODS: Final = {
                "core.generators.fastgrasp", "FastGrasp", learned=True, drawn=10),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
                "core.generators.grasptta", "GraspTTA", learned=True),
+        Method("dvqvae", "DVQ-VAE", "A code for each part of the hand, drawn for the object; posture, then place.",
+               "core.generators.dvqvae", "DvqVae", learned=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
     )
