@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import torch
 from torch import nn
 
+from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss, adapted_parameters
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import surface_seen
 from core.generators.dvqvae_loss import (
@@ -60,8 +61,14 @@ if TYPE_CHECKING:
 
 #: rows and columns of the cells that the parts' codes stand in, in the order of `core.hand.tables.PARTS`
 GRID: Final = (3, 2)
+#: as FastGrasp's, but of steps of the hand parameters themselves
+WITHOUT_FIT: Final = AdaptationConfig(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), per_cm2=1.0)
+#: a fit takes a hand out of the object, but makes no grasp of one that is far off it
+BEFORE_FIT: Final = AdaptationConfig(3, 0.6, TouchLoss(stiffness=3.0))
+#: the share of the progress at which hands are drawn and the adaptation by gradient begins
+DRAWN_SHARE: Final = 0.4
 #: points of a cloud that the object encoders look at, fewer than the correction: they tell roughly where what is
-LOOKED_AT: Final = COARSE
+LOOKED_AT: Final = 128
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ class DvqVae(Network):
         prior_sees: what the prior is told of the object: its code l_o (the paper), or z_t besides.
         passes: of the correction; 0 is the paper.
         temperature: of the prior's draws.
+        without_fit: see `Network`: how the hand parameters are adapted after the correction; the paper does not.
+        before_fit: see `Network`.
         completions: for a hand some of whose codes are held, how many are drawn that one is chosen from.
     """
 
@@ -100,8 +109,10 @@ class DvqVae(Network):
     def __init__(self, count: int = 128, width: int = 16, features: int = 192, *, decomposed: bool = True,
                  encoders: Literal[1, 2] = 2, order: Literal["posture", "position", "once"] = "posture",
                  palm_places: bool = True, prior_sees: Literal["code", "feature"] = "feature", passes: int = 2,
-                 temperature: float = 1.0, completions: int = 16) -> None:
+                 temperature: float = 1.0, completions: int = 16, without_fit: AdaptationConfig = WITHOUT_FIT,
+                 before_fit: AdaptationConfig = BEFORE_FIT) -> None:
         super().__init__()
+        self.without_fit, self.before_fit = without_fit, before_fit
         self.palm_places = palm_places
         self.passes, self.temperature, self.completions = passes, temperature, completions
         books = len(PARTS) if decomposed else 1
@@ -116,7 +127,7 @@ class DvqVae(Network):
         told = {"posture": 0, "position": POSITION_SIZE, "once": features}[order]
         self.posture = Shortcut(codes + features + told, 512, 512, SIZE if order == "once" else POSTURE_SIZE)
         self.correction = Correction()
-        self.hand_encoder = PointNet(6, (32, 64, 128), mean=True) if order == "posture" else None
+        self.hand_encoder = PointNet(6, (24, 48, 96), mean=True) if order == "posture" else None
         seen = features + width * palm_places + (self.hand_encoder.width if self.hand_encoder else 0)
         self.position = None if order == "once" else Shortcut(seen, 512, 256, POSITION_SIZE)
         # The prior, and the correction by what is seen.
@@ -286,7 +297,7 @@ class DvqVae(Network):
     # Sampling.
 
     def drawn(self, condition: torch.Tensor, uniform: torch.Tensor, untyped: torch.Tensor | None = None,
-              guidance: float = 1.0) -> torch.Tensor:
+              guidance: float = 1.0, held: torch.Tensor | None = None) -> torch.Tensor:
         """(N, books) l_h drawn by the prior under conditions (N, 128).
 
         Args:
@@ -294,6 +305,7 @@ class DvqVae(Network):
             uniform: (N, books) in [0, 1), which decide.
             untyped: the same condition without a type, where `guidance` is not 1.
             guidance: see `Conditioning`.
+            held: (N, books) codes that are not drawn; -1 for those that are.
         """
         count = len(condition)
         both = condition if untyped is None else torch.cat([condition, untyped])
@@ -303,9 +315,36 @@ class DvqVae(Network):
                 logits = logits[count:] + guidance * (logits[:count] - logits[count:])
             share = torch.softmax(logits.double() / self.temperature, 1).cumsum(1)
             codes = (share < uniform[:, cell:cell + 1] * share[:, -1:]).sum(1)
+            if held is not None:
+                codes = torch.where(held[:, cell] < 0, codes, held[:, cell])
             return codes if untyped is None else codes.repeat(2)
 
         return self.prior.visit(len(both), both, choose)[:count]
+
+    def completed(self, condition: torch.Tensor, held: torch.Tensor, rng: torch.Generator,
+                  untyped: torch.Tensor | None = None, guidance: float = 1.0) -> torch.Tensor:
+        """(N, books) l_h of which some are held, the others drawn as they go with those.
+
+        A cell is drawn without a look at those after it. So several completions are drawn for each hand, and of them
+        one, by the chance of the held codes after what was drawn (likelihood weighting).
+
+        Args:
+            condition: see `drawn`.
+            held: see `drawn`.
+            rng: of the draws.
+            untyped: see `drawn`.
+            guidance: see `drawn`.
+        """
+        count, many = len(condition), self.completions
+        c, kept = condition.repeat_interleave(many, 0), held.repeat_interleave(many, 0)
+        plain = None if untyped is None else untyped.repeat_interleave(many, 0)
+        uniform = torch.rand(len(c), self.prior.cells + 1, generator=rng).to(c)
+        index = self.drawn(c, uniform, plain, guidance, kept)
+        chance = self.prior(index, c).log_softmax(2).gather(2, index[..., None])[..., 0]
+        chance = (chance * (kept >= 0)).sum(1).unflatten(0, (count, many))
+        share = torch.softmax(chance, 1).cumsum(1)
+        one = (share < uniform[::many, -1:] * share[:, -1:]).sum(1)
+        return index.unflatten(0, (count, many))[torch.arange(count, device=index.device), one]
 
     def propose(self, conditioning: Conditioning, rng: torch.Generator, progress: Progress) -> Prediction:
         """Sec. 3.1, inference: l_o, l_h from the prior, posture, position; then the correction by what is seen."""
@@ -313,12 +352,17 @@ class DvqVae(Network):
         features = self.object_features(cloud)
         c = self.condition(features, given.grasp_type, given.intent)
         untyped = None if given.guidance == 1 else self.condition(features, 0 * given.grasp_type, given.intent)
-        index = self.drawn(c, torch.rand(len(given), self.prior.cells, generator=rng).to(c), untyped, given.guidance)
-        progress(0.5)
+        if given.held is None:
+            uniform = torch.rand(len(given), self.prior.cells, generator=rng).to(c)
+            index = self.drawn(c, uniform, untyped, given.guidance)
+        else:
+            kept = self.codes_of(given.hand, given.held.params, given.betas)
+            kept = torch.where(given.held.keep.to(kept.device), kept, -1)
+            index = self.completed(c, kept, rng, untyped, given.guidance)
+        progress(DRAWN_SHARE)
         params = self.decoded(given.hand, self.books.look_up(index), features, given.betas)
         params = self.corrected(given.hand, params, cloud, given.betas)
-        progress(1.0)
-        return Prediction(params)
+        return Prediction(adapted_parameters(params, self.code, given, progress.sub(DRAWN_SHARE, 1.0)))
 
 
 def training_config(scale: float = 1.0, loss: DvqvaeLoss | None = None, *, object_frame: bool = False,
@@ -344,14 +388,14 @@ def training_config(scale: float = 1.0, loss: DvqvaeLoss | None = None, *, objec
     last = replace(weights, depth=20.0, unseen=1.0, surface=2.0 * weights.surface)
     stages: tuple[Stage, ...] = (
         Stage("codes", whole, lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, RECONSTRUCTION),
-              OptimizerConfig(scaled(7000, scale), learning_rate=1.5e-3), points=COARSE),
-        Stage("prior", prior, network.prior_loss, OptimizerConfig(scaled(3500, scale)), points=COARSE),
+              OptimizerConfig(scaled(5000, scale), learning_rate=2e-3), points=LOOKED_AT),
+        Stage("prior", prior, network.prior_loss, OptimizerConfig(scaled(3000, scale)), points=LOOKED_AT),
         Stage("grasps", decoders, lambda hand, batch, rng: network.decoder_loss(hand, batch, rng, drawn),
-              OptimizerConfig(scaled(3000, scale)), points=COARSE),
+              OptimizerConfig(scaled(1500, scale)), points=COARSE),
         Stage("correction", corrects, lambda hand, batch, rng: network.correction_loss(hand, batch, rng, last),
-              OptimizerConfig(scaled(2000, scale)), points=COARSE),
+              OptimizerConfig(scaled(1500, scale)), points=COARSE),
         Stage("finest", corrects, lambda hand, batch, rng: network.correction_loss(hand, batch, rng, last),
-              OptimizerConfig(scaled(3000, scale), learning_rate=7e-4, seed=1), 32),
+              OptimizerConfig(scaled(1000, scale), learning_rate=7e-4, seed=1), 32),
     )
     if not network.passes:
         stages = tuple(stage for stage in stages if stage.trained != corrects)
