@@ -105,6 +105,7 @@ class DvqVae(Network):
     """
 
     guidance = 1.5
+    holds_parts = True
 
     def __init__(self, count: int = 128, width: int = 16, features: int = 192, *, decomposed: bool = True,
                  encoders: Literal[1, 2] = 2, order: Literal["posture", "position", "once"] = "posture",

@@ -1,8 +1,11 @@
 """DVQ-VAE's parts do what the paper says; how good its grasps are is for scripts/benchmarks/evaluate.py."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from core.generators.conditioning import HeldParts
 from core.generators.dvqvae import DvqVae, training_config
 from core.generators.dvqvae_loss import RECONSTRUCTION, DvqvaeLoss, posture_of
 from core.generators.hand_parameters import BETAS, POSE, POSITION, ROTATION
@@ -230,3 +233,40 @@ def test_the_grid_has_a_cell_for_each_part():
     assert isinstance(network.prior, PixelCNN)
     assert network.prior.cells == len(network.parts) == 6
     assert DvqVae(count=16, decomposed=False).prior.cells == 1
+
+
+def test_held_codes_stay_and_the_others_are_drawn_as_they_go_with_them(setting):
+    """Against all grids of two cells, by Bayes: the first cell's chances where the second is held."""
+    network, _, _, _ = setting
+    torch.manual_seed(0)
+    small, network_prior = PixelCNN((1, 2), 3, 128), network.prior
+    with torch.no_grad():
+        for weight in (*(head.weight for head in small.out), small.embedding.weight):
+            weight.mul_(16)  # an untrained network's cells hardly depend on one another
+        c = torch.randn(1, 128)
+        pairs = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+        chance = small(pairs, c.expand(9, -1)).log_softmax(2).gather(2, pairs[..., None]).sum((1, 2)).exp()
+        wanted = chance[pairs[:, 1] == 2] / chance[pairs[:, 1] == 2].sum()
+        prior = small(pairs[:1], c)[0, 0].softmax(0)
+        assert (wanted - prior).abs().max() > 0.1  # the held cell says something of the one before it
+        network.prior = small
+        found = network.completed(c.expand(3000, -1), torch.tensor([[-1, 2]]).expand(3000, -1),
+                                  torch.Generator().manual_seed(0))
+        network.prior = network_prior
+    assert (found[:, 1] == 2).all()
+    seen = torch.nn.functional.one_hot(found[:, 0], 3).float().mean(0)
+    assert (seen - wanted).abs().max() < 0.05
+
+
+def test_proposals_have_the_codes_of_the_parts_that_are_kept(setting, monkeypatch):
+    network, skin, data, given = setting
+    keep = torch.tensor([True, False, False, True, False, True])
+    asked = replace(given, held=HeldParts(data["params"], keep))
+    drawn = []
+    look_up = network.books.look_up
+    monkeypatch.setattr(network.books, "look_up", lambda index: (drawn.append(index), look_up(index))[1])
+    with torch.no_grad():
+        network.propose(asked, torch.Generator().manual_seed(0), Progress())
+        kept = network.codes_of(skin, data["params"], data["betas"])
+    assert torch.equal(drawn[0][:, keep], kept[:, keep])
+    assert (drawn[0][:, ~keep] != kept[:, ~keep]).any()
