@@ -206,6 +206,11 @@ def test_an_evaluation_of_nothing_is_a_sentence(engine, can, wishes, left_out, s
     ({"type": "generate", "betas": [1, 2]}, "betas) is ten numbers"),
     ({"type": "generate", "betas": [float("nan")] * 10}, "betas) is ten numbers"),
     ({"type": "generate", "device": "abacus"}, "device is auto, cpu or cuda"),
+    ({"type": "generate", "method": "grasptta", "keep": [True] * 5 + [False]}, "GraspTTA cannot keep parts of a hand: "
+                                                                               "use DVQ-VAE."),
+    ({"type": "generate", "method": "dvqvae", "keep": [True]}, "true or false for each of thumb, index, middle, ring,"),
+    ({"type": "generate", "method": "dvqvae", "keep": "thumb"}, "true or false for each of thumb"),
+    ({"type": "generate", "method": "dvqvae", "keep": [True] * 6}, "leave out at least one"),
     ({"type": "generate"}, "holds no vertices and no faces of an object"),
     ({"type": "hello", "side": "upper"}, "'right' or 'left'"),
     ({"type": "hello", "hand_file": "missing.pkl"}, "no hand file at missing.pkl"),
