@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: the part of a hand that is not a finger
 PALM: Final = PARTS.index("palm")
 #: share of what a row's use is remembered by from one step to the next
-MEMORY: Final = 0.99
+MEMORY: Final = 0.98
 #: use below which a row is put elsewhere; 1 is that of a row in a book whose rows are all used alike
 LEAST_USE: Final = 0.03
 
@@ -37,7 +37,8 @@ class Codebooks(nn.Module):
 
     Attributes:
         rows: (books, count, width) e.
-        use: (books, count) how often each row was nearest of late, 1 where all are used alike; not kept.
+        use: (books, count) how often each row was nearest of late, 1 where all are used alike; 0 at first, so that
+            rows begin where parts are.
     """
 
     use: torch.Tensor
@@ -45,7 +46,7 @@ class Codebooks(nn.Module):
     def __init__(self, books: int, count: int, width: int) -> None:
         super().__init__()
         self.rows = nn.Parameter(torch.randn(books, count, width) / width**0.5)
-        self.register_buffer("use", torch.ones(books, count), persistent=False)
+        self.register_buffer("use", torch.zeros(books, count))
 
     def nearest(self, z: torch.Tensor) -> torch.Tensor:
         """(N, books) the row nearest to each of z (N, books, width), in Euclid's distance (Eq. 4 and 5)."""

@@ -62,6 +62,7 @@ def test_rows_that_nothing_is_near_are_put_where_something_is():
     books = Codebooks(2, 16, 3)
     with torch.no_grad():
         books.rows[:, 1:] = 100.0  # one row has everything
+        books.use.fill_(1.0)
     for _ in range(500):
         z = torch.randn(64, 2, 3, generator=rng)
         books.revive(z, books.nearest(z), rng)
@@ -70,12 +71,22 @@ def test_rows_that_nothing_is_near_are_put_where_something_is():
     assert books.rows.abs().max() < 10
 
 
+def test_rows_begin_where_parts_are():
+    books = Codebooks(2, 16, 3)
+    z = torch.randn(64, 2, 3, generator=torch.Generator().manual_seed(0)) + 40
+    books.revive(z, books.nearest(z), torch.Generator().manual_seed(0))
+    used, _ = used_codes(books.nearest(z), 16)
+    assert min(used) >= 10
+    assert ((books.rows > 30).all(2).sum(1) >= 15).all()
+
+
 def test_rows_in_use_stay_and_draws_are_the_given_ones():
     def after(seed):
         rng, draws = torch.Generator().manual_seed(0), torch.Generator().manual_seed(seed)
         books = Codebooks(1, 4, 2)
         with torch.no_grad():
             books.rows.copy_(torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [50.0, 50.0]]]))
+            books.use.fill_(1.0)
         for _ in range(400):
             z = torch.rand(32, 1, 2, generator=rng)
             books.revive(z, books.nearest(z), draws)
