@@ -195,11 +195,35 @@ class DvqVae(Network):
             posture = self.posture(torch.cat([flat, features.z_t, position.detach()], 1))
             return put_together(self.corrected_posture(hand, posture, betas), position)
         posture = self.corrected_posture(hand, self.posture(torch.cat([flat, features.z_t], 1)), betas)
+        return put_together(posture, self.decoded_position(hand, posture, codes, features, betas))
+
+    def decoded_position(self, hand: SkinSample, posture: torch.Tensor, codes: torch.Tensor, features: ObjectFeatures,
+                         betas: torch.Tensor) -> torch.Tensor:
+        """Eq. 9: M_position (N, 6) of M_posture (N, 55); other arguments as `decoded` has them."""
         with torch.no_grad():
             still = self.still_points(hand, put_together(posture, posture[:, :POSITION_SIZE]), betas)
             seen = torch.cat([still, hand.template.expand_as(still)], -1) / LOCAL_RADIUS
-        position = self.position(torch.cat([self.hand_encoder(seen), features.z_p, *palm], 1))
-        return put_together(posture, position)
+        palm = [codes[:, -1]] if self.palm_places else []
+        return self.position(torch.cat([self.hand_encoder(seen), features.z_p, *palm], 1))
+
+    def placed_anew(self, hand: SkinSample, params: torch.Tensor, cloud: torch.Tensor,
+                    betas: torch.Tensor) -> torch.Tensor:
+        """Hands (N, 61), anybody's, in the position that the position decoder gives their postures (Sec. 4.6).
+
+        Args:
+            hand: points of the embedded right hand.
+            params: (N, 61) in their heading frames.
+            cloud: (N, P, 6) as `LocalPointCloud.scaled`.
+            betas: (N, 10) of the hands.
+
+        Raises:
+            ValueError: the network decodes no position after a posture.
+        """
+        if self.hand_encoder is None or self.position is None:
+            raise ValueError("This network decodes no position after a posture: order is not \"posture\".")
+        codes = self.books.look_up(self.codes_of(hand, params, betas))
+        return put_together(posture_of(params), self.decoded_position(hand, posture_of(params), codes,
+                                                                      self.object_features(cloud), betas))
 
     def corrected_posture(self, hand: SkinSample, posture: torch.Tensor, betas: torch.Tensor) -> torch.Tensor:
         """Eq. 8: M_posture (N, 55) as the skeleton allows it, of hands with betas (N, 10)."""
