@@ -75,3 +75,12 @@ def test_the_sentence_counts_those_that_do_not_hold(doubtful: list[int], mug: bp
     doubtful[:] = []
     generate(count=4)
     assert status.message == "4 grasps on Mug"
+
+
+def test_keep_is_shown_where_the_method_keeps_parts(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    rig = generate(2)
+    assert "Keep" not in labels()
+    bpy.context.scene.grasp.method = "dvqvae"
+    assert "Keep" in labels()
+    show(rig, 0)  # the open hand is no candidate
+    assert "Keep" not in labels()
