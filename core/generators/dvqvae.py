@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import torch
 from torch import nn
 
-from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss, adapted_parameters
+from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import surface_seen
+from core.generators.descended import adapted_parameters
 from core.generators.dvqvae_loss import (
     POSITION_SIZE,
     POSTURE_SIZE,

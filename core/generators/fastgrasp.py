@@ -20,14 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
-from core.generators.adaptation import (
-    ADAPTED_ON,
-    AdaptationConfig,
-    Clearance,
-    TouchLoss,
-    descended,
-    in_chunks,
-)
+from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss, in_chunks
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import (
     CM2,
@@ -40,6 +33,7 @@ from core.generators.contact_losses import (
     surface_distance,
     surface_seen,
 )
+from core.generators.descended import ADAPTED_ON, descended
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
 from core.generators.hand_parameters import POSE, SIZE
 from core.generators.learned import Network
@@ -420,7 +414,7 @@ class FastGrasp(Network):
         return Prediction(self.decoded(z))
 
     def descended(self, z: torch.Tensor, conditioning: Conditioning, progress: Progress) -> torch.Tensor:
-        """Latents (N, latent) after steps down the adaptation's loss, as `adaptation.descended` has them."""
+        """Latents (N, latent) after steps down the adaptation's loss, as `core.generators.descended` has them."""
         return descended(z, self.decoded, self.code, conditioning, progress)
 
 
