@@ -415,13 +415,13 @@ def training_config(scale: float = 1.0, loss: DvqvaeLoss | None = None, *, objec
     stages: tuple[Stage, ...] = (
         Stage("codes", whole, lambda hand, batch, rng: network.autoencoder_loss(hand, batch, rng, RECONSTRUCTION),
               OptimizerConfig(scaled(4500, scale), learning_rate=2e-3), points=LOOKED_AT),
-        Stage("prior", prior, network.prior_loss, OptimizerConfig(scaled(2500, scale)), points=LOOKED_AT),
+        Stage("prior", prior, network.prior_loss, OptimizerConfig(scaled(2000, scale)), points=LOOKED_AT),
         Stage("grasps", decoders, lambda hand, batch, rng: network.decoder_loss(hand, batch, rng, drawn),
-              OptimizerConfig(scaled(1500, scale)), points=COARSE),
+              OptimizerConfig(scaled(1000, scale)), points=COARSE),
         Stage("correction", corrects, lambda hand, batch, rng: network.correction_loss(hand, batch, rng, last),
-              OptimizerConfig(scaled(1500, scale)), points=COARSE),
+              OptimizerConfig(scaled(1200, scale)), points=COARSE),
         Stage("finest", corrects, lambda hand, batch, rng: network.correction_loss(hand, batch, rng, last),
-              OptimizerConfig(scaled(800, scale), learning_rate=7e-4, seed=1), 32),
+              OptimizerConfig(scaled(500, scale), learning_rate=7e-4, seed=1), 32),
     )
     if not network.passes:
         stages = tuple(stage for stage in stages if stage.trained != corrects)
