@@ -132,7 +132,8 @@ class Learned:
         conditioning = self.conditioning(request, frames, grasp_type, rng)
         params, field = self.network.propose(conditioning, rng, progress.sub(0.1, 0.95, "Proposing hands"))
         grasps = self.normalizer.grasps(request.hand, params.cpu(), frames, self.name, request.betas)
-        grasps = replace(grasps, type=tuple(TYPE_CONDITIONS[index] for index in grasp_type.tolist()))
+        # A hand for no type in particular has one nobody knows.
+        grasps = replace(grasps, type=tuple(TYPE_CONDITIONS[index] if index else "" for index in grasp_type.tolist()))
         return Proposal(grasps, None if field is None else field.choir(request.object, request.hand, frames))
 
     def places(self, request: GraspRequest, rng: torch.Generator) -> tuple[Frames, torch.Tensor]:
