@@ -9,7 +9,7 @@ code runs the whole network for each; each row of a batch has its own condition.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -136,22 +136,23 @@ class PixelCNN(nn.Module):
         Returns:
             (N, cells) the codes chosen.
         """
-        told = [layer.condition(condition) for layer in self.layers]
+        layers = [cast("GatedLayer", layer) for layer in self.layers]
+        told = [layer.condition(condition) for layer in layers]
         columns = self.grid[1]
         nothing = condition.new_zeros(count, columns, self.width)
         chosen: list[torch.Tensor] = []
-        above = [nothing] * len(self.layers)  # each layer's input in the row above
+        above = [nothing] * len(layers)  # each layer's input in the row above
         for row in range(self.grid[0]):
             x, inputs, across = nothing, [], []
-            for number, layer in enumerate(self.layers):
+            for number, layer in enumerate(layers):
                 inputs.append(x)
                 v, x = layer.vertical(above[number], x, told[number])
                 across.append(v)
-            left = [nothing[:, 0]] * len(self.layers)  # each layer's input in the cell on the left
+            left = [nothing[:, 0]] * len(layers)  # each layer's input in the cell on the left
             known = []
             for column in range(columns):
                 x, here = nothing[:, 0], []
-                for number, layer in enumerate(self.layers):
+                for number, layer in enumerate(layers):
                     here.append(x)
                     x = layer.horizontal(across[number][:, column], left[number], x, told[number])
                 cell = row * columns + column

@@ -69,7 +69,7 @@ class GRASP_OT_more_like_this(RefineMixin, bpy.types.Operator):
             cls.poll_message_set(wrong)
         return not wrong
 
-    def begin(self, context: bpy.types.Context) -> MoreJob:
+    def begin(self, context: bpy.types.Context) -> RefineJob:
         settings = context.scene.grasp
         return begin(context, MoreJob, keep=tuple(name in settings.keep for name in PARTS),
                      wishes={"intent": settings.intent, "fit": settings.fit})

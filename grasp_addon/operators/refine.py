@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import bpy
 import numpy as np
@@ -89,9 +88,6 @@ class RefineJob(CandidateJob):
         return found
 
 
-Job = TypeVar("Job", bound=RefineJob)
-
-
 def hand_to_refine(context: bpy.types.Context) -> bpy.types.Object | None:
     """The hand to refine: the active one, else one that is selected, else the last on a selected object."""
     found = rigs(context.scene)
@@ -109,7 +105,7 @@ def objects_to_hold(context: bpy.types.Context, rig: bpy.types.Object) -> list[b
     return graspable(context) or ([target] if target and is_in(target, context.view_layer.objects) else [])
 
 
-def begin(context: bpy.types.Context, make: Callable[..., Job] = RefineJob, **more: Any) -> Job:
+def begin(context: bpy.types.Context, make: type[RefineJob] = RefineJob, **more: Any) -> RefineJob:
     """Reads all inputs of Refine Grasp and sends the handshake.
 
     Args:
