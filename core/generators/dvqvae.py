@@ -140,8 +140,8 @@ class DvqVae(Network):
         self.prior = PixelCNN(GRID if decomposed else (1, 1), count, 128)
         self.seen_object = PointNet(6, (48, 64, features))
         self.seen = perceptron(SIZE + features + 4 * COUNT, 384, 384, 256, SIZE - BETAS.stop)
-        nn.init.zeros_(self.seen[-1].weight)
-        nn.init.zeros_(self.seen[-1].bias)
+        for value in self.seen[-1].parameters():  # no correction at first
+            nn.init.zeros_(value)
 
     # Encoding.
 
@@ -205,6 +205,8 @@ class DvqVae(Network):
             still = self.still_points(hand, put_together(posture, posture[:, :POSITION_SIZE]), betas)
             seen = torch.cat([still, hand.template.expand_as(still)], -1) / LOCAL_RADIUS
         palm = [codes[:, -1]] if self.palm_places else []
+        assert self.hand_encoder is not None  # as those that call it have seen
+        assert self.position is not None
         return self.position(torch.cat([self.hand_encoder(seen), features.z_p, *palm], 1))
 
     def placed_anew(self, hand: SkinSample, params: torch.Tensor, cloud: torch.Tensor,
