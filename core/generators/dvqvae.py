@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 #: rows and columns of the cells that the parts' codes stand in, in the order of `core.hand.tables.PARTS`
 GRID: Final = (3, 2)
 #: as FastGrasp's, but of steps of the hand parameters themselves
-WITHOUT_FIT: Final = AdaptationConfig(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), per_cm2=1.0)
+WITHOUT_FIT: Final = AdaptationConfig(10, 0.2, clearance=Clearance(0.0023, 0.0015, 0.007), per_cm2=1.0)
 #: a fit takes a hand out of the object, but makes no grasp of one that is far off it
 BEFORE_FIT: Final = AdaptationConfig(3, 0.6, TouchLoss(stiffness=3.0))
 #: the share of the progress at which hands are drawn and the adaptation by gradient begins
