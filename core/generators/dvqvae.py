@@ -63,9 +63,9 @@ if TYPE_CHECKING:
 #: rows and columns of the cells that the parts' codes stand in, in the order of `core.hand.tables.PARTS`
 GRID: Final = (3, 2)
 #: as FastGrasp's, but of steps of the hand parameters themselves
-WITHOUT_FIT: Final = AdaptationConfig(10, 0.2, clearance=Clearance(0.0023, 0.0015, 0.007), per_cm2=1.0)
+WITHOUT_FIT: Final = AdaptationConfig(12, 0.2, clearance=Clearance(0.002, 0.001, 0.005), per_cm2=1.0)
 #: a fit takes a hand out of the object, but makes no grasp of one that is far off it
-BEFORE_FIT: Final = AdaptationConfig(3, 0.6, TouchLoss(stiffness=3.0))
+BEFORE_FIT: Final = AdaptationConfig(12, 0.2, TouchLoss(stiffness=3.0))
 #: the share of the progress at which hands are drawn and the adaptation by gradient begins
 DRAWN_SHARE: Final = 0.4
 #: points of a cloud that the object encoders look at, fewer than the correction: they tell roughly where what is
@@ -424,6 +424,8 @@ def training_config(scale: float = 1.0, loss: DvqvaeLoss | None = None, *, objec
               OptimizerConfig(scaled(1200, scale)), points=COARSE),
         Stage("finest", corrects, lambda hand, batch, rng: network.correction_loss(hand, batch, rng, last),
               OptimizerConfig(scaled(500, scale), learning_rate=7e-4, seed=1), 32),
+        Stage("further", corrects, lambda hand, batch, rng: network.correction_loss(hand, batch, rng, last),
+              OptimizerConfig(scaled(900, scale), learning_rate=1e-3, seed=2), 32),
     )
     if not network.passes:
         stages = tuple(stage for stage in stages if stage.trained != corrects)
