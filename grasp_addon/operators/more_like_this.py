@@ -22,14 +22,14 @@ class MoreJob(RefineJob):
 
     Attributes:
         keep: which of `naming.PARTS` are kept.
-        wishes: intent and fit, as the panel has them.
+        conditions: intent and fit, as the panel has them.
     """
 
     keep: tuple[bool, ...]
-    wishes: dict[str, object]
+    conditions: dict[str, object]
 
     def send(self) -> requests.Request:
-        settings = {**self.settings, **self.wishes, "method": self.method}
+        settings = {**self.settings, **self.conditions, "method": self.method}
         return requests.more_like(self.engine, self.item, settings, self.keep, self.pose)
 
     @property
@@ -72,7 +72,7 @@ class GRASP_OT_more_like_this(RefineMixin, bpy.types.Operator):
     def begin(self, context: bpy.types.Context) -> RefineJob:
         settings = context.scene.grasp
         return begin(context, MoreJob, keep=tuple(name in settings.keep for name in PARTS),
-                     wishes={"intent": settings.intent, "fit": settings.fit})
+                     conditions={"intent": settings.intent, "fit": settings.fit})
 
 
 CLASSES: Final = (GRASP_OT_more_like_this,)
