@@ -84,6 +84,15 @@ def still(mug: bpy.types.Object) -> dict[int, Points]:
     return shown_at((1,), rig, mug)
 
 
+def posed(mug: bpy.types.Object) -> dict[int, Points]:
+    """Freed and posed on by hand: nothing drives or moves it."""
+    rig = generate()
+    bpy.ops.grasp.show(candidate=2)
+    bpy.ops.grasp.pose()
+    rig.pose.bones["f_index.01.R"].rotation_quaternion.x += 0.2
+    return shown_at((1,), rig, mug)
+
+
 def baked(mug: bpy.types.Object) -> dict[int, Points]:
     """Baked at three frames, while the object moves, turns and carries the hand along."""
     bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 21
@@ -97,7 +106,7 @@ def baked(mug: bpy.types.Object) -> dict[int, Points]:
 
 
 @pytest.mark.parametrize("stretch", [1.0, 1.6], ids=["plain", "stretched"])
-@pytest.mark.parametrize("made", [still, baked])
+@pytest.mark.parametrize("made", [still, posed, baked])
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_hand_comes_back_as_it_was(kind: str, made: Callable[[bpy.types.Object], dict[int, Points]],
                                        stretch: float, engine: FakeEngine, mug: bpy.types.Object, tmp_path: Path,
