@@ -9,6 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import contact
+from .contact_surfaces import surfaces
 from .hands import rigs
 from .parts import fault
 from .scrub import end_look, show, show_contacts, shows
@@ -32,7 +33,7 @@ def after_frame_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | 
     Renderers and exporters evaluate a scene of their own: they get the animation, and the look is over.
     """
     if depsgraph is not None:
-        contact.forget_changed(depsgraph)
+        surfaces.forget_changed(depsgraph)
     for rig in rigs(scene):
         if rig.grasp.looking and _same_frame(rig, scene):
             if depsgraph and depsgraph.mode == "RENDER":
@@ -75,7 +76,7 @@ def after_loading(*_: object) -> None:
 def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
     """The colours of contact follow a hand that is posed or moved, and an object that is."""
     global _following  # noqa: PLW0603
-    contact.forget_changed(graph)
+    surfaces.forget_changed(graph)
     if _following or not scene.grasp.show_contact or _busy():
         return
     moved = {update.id.original for update in graph.updates if isinstance(update.id, bpy.types.Object)}
@@ -123,6 +124,7 @@ def register() -> None:
 
 def unregister() -> None:
     """Stops following; what was baked plays without this add-on."""
+    contact.stop()
     if hasattr(bpy.data, "objects"):  # Blender restricts its data while it starts and closes
         for rig in rigs():
             end_look(rig)
