@@ -100,6 +100,13 @@ def _update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     _lay_film(rig, target, frame, vertices + LIFT * reach * normals, touched, colours_of(values, PALE))
 
 
+def busy() -> bool:
+    """Whether Blender renders or plays the animation: contact takes longer than a frame."""
+    manager = bpy.context.window_manager
+    playing = bool(manager) and any(window.screen.is_animation_playing for window in manager.windows)
+    return playing or bpy.app.is_job_running("RENDER")
+
+
 def waits(rig: bpy.types.Object) -> bool:
     """Whether a hand's colours come once the object's surface has been made ready."""
     return rig.session_uid in _waiting
@@ -107,7 +114,7 @@ def waits(rig: bpy.types.Object) -> bool:
 
 def look() -> float | None:
     """Colours the hands whose surfaces have been made ready; when to look again, None for never."""
-    if surfaces.making:
+    if surfaces.making or busy():
         return TICK
     waiting = set(_waiting)
     _waiting.clear()

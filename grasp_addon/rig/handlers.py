@@ -40,7 +40,7 @@ def after_frame_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | 
                 end_look(rig)
             elif not shows(rig, rig.grasp.look) and not fault(rig):
                 show(rig, rig.grasp.look)
-    if scene.grasp.show_contact and not _busy():
+    if scene.grasp.show_contact and not contact.busy():
         show_contacts(bpy.context, scene)
 
 
@@ -77,7 +77,7 @@ def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
     """The colours of contact follow a hand that is posed or moved, and an object that is."""
     global _following  # noqa: PLW0603
     surfaces.forget_changed(graph)
-    if _following or not scene.grasp.show_contact or _busy():
+    if _following or not scene.grasp.show_contact or contact.busy():
         return
     moved = {update.id.original for update in graph.updates if isinstance(update.id, bpy.types.Object)}
     _following = True  # asking for what is shown may end here again
@@ -87,13 +87,6 @@ def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
                 contact.follow(bpy.context, rig)
     finally:
         _following = False
-
-
-def _busy() -> bool:
-    """Whether Blender renders or plays the animation: contact takes longer than a frame."""
-    manager = bpy.context.window_manager
-    playing = bool(manager) and any(window.screen.is_animation_playing for window in manager.windows)
-    return playing or bpy.app.is_job_running("RENDER")
 
 
 def _operator_at_work() -> bool:

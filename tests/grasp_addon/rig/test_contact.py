@@ -181,10 +181,10 @@ def test_a_step_takes_a_tenth_of_a_second(palm_on_slab: bpy.types.Object) -> Non
     rig = generate(count=2)
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # whatever else the machine does
         show(rig, 1)
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.2  # a busy machine; measured 0.06
+        took.append(time.process_time() - start)
+    assert min(took) < 0.2  # measured 0.06
 
 
 def make_dense(slab: bpy.types.Object, times: int) -> None:
@@ -290,6 +290,21 @@ def test_a_dense_surface_holds_no_window(palm_on_slab: bpy.types.Object, in_a_wi
     show(rig, 1)
     assert redness(rig.grasp.mesh.data, contact.SKIN).max() == pytest.approx(1.0, abs=0.02)
     assert len(in_a_window.threads) == 1
+
+
+def test_while_blender_renders_nothing_is_coloured(palm_on_slab: bpy.types.Object, in_a_window: Workshop,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = generate(count=1)
+    make_dense(palm_on_slab, 7)
+    bpy.context.scene.grasp.show_contact = True
+    in_a_window.opened.set()
+    in_a_window.threads[0].join()
+    with monkeypatch.context() as patch:
+        patch.setattr(contact, "busy", lambda: True)
+        assert contact.look() == contact.TICK
+    assert contact.waits(rig)
+    in_a_window.wait()
+    assert contact.ATTRIBUTE in rig.grasp.mesh.data.color_attributes
 
 
 def test_a_simple_surface_is_not_waited_for(palm_on_slab: bpy.types.Object, in_a_window: Workshop) -> None:
