@@ -271,7 +271,10 @@ class Worker:
                 job.beat()
 
     def _watch_output(self) -> None:
-        """Ends the engine when nobody can hear it any more; where the system does not tell, the next reply does."""
+        """Ends the engine when nobody can hear it any more; where the system does not tell, the next reply does.
+
+        When Blender is gone its input has ended, too, and the thread that reads ends it on every system.
+        """
         if not hasattr(select, "poll"):
             return
         output = select.poll()

@@ -327,6 +327,31 @@ def test_work_that_says_nothing_is_told_to_go_on():
         assert process.stdout.read() == b""
 
 
+LONG_WORK = """
+import select, time
+if hasattr(select, "poll"):
+    del select.poll
+from core import worker
+from core.messages import Working
+
+worker.Worker._answer = lambda _self, job, _arrays: (job.say(Working(0.5, "Working")), time.sleep(60))
+worker.main()
+"""
+
+
+def test_at_work_it_ends_with_blender_on_a_system_that_cannot_poll():
+    """As on Windows: its input ends with Blender, and it says nothing more by which it could notice."""
+    with subprocess.Popen([sys.executable, "-c", LONG_WORK], cwd=ROOT,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdin.write(b'{"id": 1, "type": "dance"}\n')
+        process.stdin.flush()
+        assert read_message(process.stdout)[0]["type"] == "progress"
+        begin = time.monotonic()
+        process.stdin.close()
+        assert process.wait(10) == 0
+        assert time.monotonic() - begin < 1.5
+
+
 @pytest.mark.parametrize("error", [
     MemoryError("std::bad_alloc"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "

@@ -140,6 +140,7 @@ def work_on(speaker: Speaker) -> None:
 
 
 def main() -> None:
+    """One that is "slow to stop" answers nothing for half a second after a cancel."""
     kind, when, *files = sys.argv[1:]
     hello, candidate = (open(path, "rb").read() for path in files)  # noqa: SIM115
     for message in requests():
@@ -147,7 +148,10 @@ def main() -> None:
         if message["type"] == when and kind == "deaf":
             threading.Thread(target=work_on, args=(speaker,), daemon=True).start()
             wait()
-        if message["type"] == when and kind != "good":
+        if kind == "slow to stop":
+            time.sleep(0.5 if message["type"] == "cancel" else 0.0)
+            speaker.good(hello) if message["type"] == "hello" else speaker.say(type="result")
+        elif message["type"] == when and kind != "good":
             {**KINDS, **AT_HELLO, **AT_GENERATE}[kind](speaker)
         elif message["type"] == "hello":
             speaker.good(hello)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -80,6 +81,7 @@ def engine_that(replies: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.setattr(command, "engine_command", lambda _context: (line, {}))
 
     bpy.context.scene.grasp.count = 1
+    choose.started = started
     yield choose
     session.stop()
     until = time.monotonic() + 5
@@ -113,6 +115,23 @@ def clicked(begin: Callable | None = None) -> tuple[Clicked, Window]:
     assert operator.invoke(window, TICK) == {"RUNNING_MODAL"}
     assert time.monotonic() - begin_time < AT_ONCE
     return operator, window
+
+
+def running(started: list[int]) -> list[int]:
+    """Which of the processes have not ended."""
+    found = []
+    for pid in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            found.append(pid)
+    return found
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    until = time.monotonic() + seconds
+    while not true() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert true()
 
 
 def check_sentence(text: str) -> None:
@@ -231,6 +250,33 @@ def test_the_click_after_a_cancel_does_not_wait_for_the_old_work(engine_that: Ca
     assert time.monotonic() - begin < AT_ONCE
     assert second.pid != first.pid
     assert not first.alive
+
+
+def test_the_click_after_a_cancel_finds_an_engine_that_started_before_it(engine_that: Callable,
+                                                                         mug: bpy.types.Object) -> None:
+    """An engine takes two seconds to start: one that does not stop at once has a spare beside it by the next click."""
+    engine_that("deaf")
+    line, variables = command.engine_command(bpy.context)
+    first = session.client(line, variables)
+    first.send({"type": "generate"})
+    first.send({"type": "cancel", "target": 1})
+    wait_until(lambda: len(engine_that.started) == 2, client.FREE_SECONDS - 0.5)
+    spare = engine_that.started[-1]
+    assert session.client(line, variables).pid == spare
+    assert not first.alive
+    time.sleep(client.FREE_SECONDS)
+    assert session.client(line, variables).pid == spare
+    assert running(engine_that.started) == [spare]
+
+
+def test_a_spare_engine_goes_when_it_is_not_needed(engine_that: Callable, mug: bpy.types.Object) -> None:
+    engine_that("slow to stop")
+    line, variables = command.engine_command(bpy.context)
+    one = session.client(line, variables)
+    one.send({"type": "cancel", "target": 1})
+    wait_until(lambda: len(engine_that.started) == 2)
+    wait_until(lambda: running(engine_that.started) == [one.pid])
+    assert session.client(line, variables) is one
 
 
 def test_an_engine_that_is_free_after_a_cancel_stays(engine_that: Callable) -> None:
