@@ -122,7 +122,7 @@ class EngineClient:
                                "bytes": array.nbytes} for name, array in payload.items()]
         self._out.put(json.dumps(head).encode() + b"\n")
         for array in payload.values():
-            self._out.put(memoryview(array.ravel()).cast("B") if array.size else b"")
+            self._out.put(array.ravel().data.cast("B") if array.size else b"")
         if message.get("type") == "cancel":
             self._probe = self._number + 1  # known before its answer can come
             self.send({"type": "ready"})

@@ -213,13 +213,18 @@ def _parts(evaluated: bpy.types.Object, mesh: bpy.types.Mesh, triangles: np.ndar
     meaning = {index: part for index, part in meaning.items() if part >= 0}
     if not meaning:
         return np.full(len(triangles), -1, np.int32)
-    weights = np.zeros((len(mesh.vertices), len(PART_NAMES)), np.float32)
-    for vertex in mesh.vertices:
-        for entry in vertex.groups:
-            if entry.group in meaning:
-                weights[vertex.index, meaning[entry.group]] += entry.weight
-    total = weights[triangles].sum(1)
-    return np.where(total.max(1) > 1.0, total.argmax(1), -1).astype(np.int32)  # two corners of three
+    parts = np.unique(list(meaning.values()))  # a few of all that there are: a large mesh has no room for the others
+    held = np.array([(place, meaning[entry.group], entry.weight) for place, vertex in enumerate(mesh.vertices)
+                     for entry in vertex.groups if entry.group in meaning],
+                    [("vertex", np.int64), ("part", np.int64), ("weight", np.float32)])
+    total = np.zeros((len(parts), len(triangles)), np.float32)
+    for row, part in zip(total, parts.tolist(), strict=True):
+        weights = np.zeros(len(mesh.vertices), np.float32)
+        here = held[held["part"] == part]
+        np.add.at(weights, here["vertex"], here["weight"])
+        for corner in triangles.T:
+            row += weights[corner]
+    return np.where(total.max(axis=0) > 1.0, parts[total.argmax(axis=0)], -1).astype(np.int32)  # two corners of three
 
 
 def _arrays(evaluated: bpy.types.Object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
