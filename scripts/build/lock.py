@@ -56,7 +56,7 @@ def main() -> None:
     for path, torch in ((OTHERS, False), (TORCH, True)):
         chosen = [entry for entry in entries if bool(WITH_TORCH.match(entry)) == torch]
         path.write_text(HEAD + "\n".join(chosen) + "\n", encoding="utf-8")
-        print(f"{len(chosen)} packages in {path.relative_to(ROOT)}")
+        print(f"{len(chosen)} packages in {path.name}")
 
 
 if __name__ == "__main__":
