@@ -274,13 +274,15 @@ def _edited(change: Change) -> Callable[[Trial], None]:
         before, trial.lost = hers(), nowhere()
         buttons: list[tuple[str, bool, dict[str, Any]]] = [
             ("show", False, {"direction": "NEXT"}), ("bake", False, {}), ("show", False, {"candidate": 2}),
-            ("end_look", False, {}), ("pose", False, {}), ("refine", True, {}), ("generate", True, {})]
+            ("end_look", False, {}), ("pose", False, {}), ("refine", True, {}), ("generate", True, {}),
+            ("stop", False, {}), ("add_hand", True, {})]
         trial.rng.shuffle(buttons)
         for name, asks, settings in (*buttons, ("remove", False, {})):
             if asks and trial.rng.random() < 0.3:
                 trial.watch(name)
             else:
                 trial.press(name, asks, **settings)
+            trial.set(bpy.context.scene.grasp, "show_contact", trial.rng.random() < 0.3)
             if (after := hers()) != before:
                 trial.verdict.add("changed", f"{name}: {difference(before, after)}")
                 before = after

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import random
 import re
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -77,6 +81,14 @@ class Trial:
         if not asks:
             self.check_time(name, watch)
         return finished
+
+    def set(self, owner: bpy.types.bpy_struct, name: str, value: object) -> None:
+        """Sets a property as the panel does; what its callback meets goes to the console alone."""
+        watch, said = Stopwatch(self.clock), io.StringIO()
+        with console(said):
+            setattr(owner, name, value)
+        self.check_words(name, said.getvalue())
+        self.check_time(name, watch)
 
     def watch(self, name: str, between: Between | None = None, pause: Callable[[], object] | None = None) -> bool:
         """Clicks a button that asks the engine, and ticks as its window does until it ends.
@@ -213,6 +225,23 @@ def made_engine() -> Iterator[None]:
           mock.patch.object(session, "client", session.client)):  # for `use` to replace
         use(FakeEngine())
         yield
+
+
+@contextlib.contextmanager
+def console(said: io.StringIO) -> Iterator[None]:
+    """Keeps what is written to the console, by Blender itself too."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        there = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(there, 2)
+            os.close(there)
+            kept.seek(0)
+            said.write(kept.read().decode(errors="replace"))
 
 
 @contextlib.contextmanager
