@@ -34,7 +34,7 @@ SLOWEST: Final = 0.2  # seconds that anything may hold the window
 TICKS: Final = 4000  # after which a request in a window is stuck
 RAISED: Final = r"^\w+(?:Error|Exception|Warning|Iteration)\b.*"
 #: what is no sentence for an animator
-RAW: Final = ("Traceback", "KeyError", "TypeError", "ValueError", "IndexError", "object has no", UNFORESEEN)
+RAW: Final = ("Traceback (most recent call last):\n", "KeyError", "TypeError", "ValueError", "IndexError", "object has no", UNFORESEEN)
 BEGINNINGS: Final = {"generate": generate.begin, "refine": refine.begin, "add_hand": add_hand.begin}
 
 Between = Callable[[int, Clicked, Window], object]  # what happens before a tick, by its number
