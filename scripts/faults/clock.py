@@ -62,20 +62,23 @@ def made_time() -> Iterator[Clock]:
 
 
 class Stopwatch:
-    """How long the window is held from now on: what others took of the processor does not count, sleeping does.
+    """How long the window is held from now on, told so that a machine with much else to do changes little.
 
     Args:
         clock: the made time, where there is one.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock
-        self._begun, self._kept_waiting, self._slept = _really(), _waiting(), clock.slept if clock else 0.0
+        self._clock, self._slept = clock, clock.slept if clock else 0.0
+        self._begun, self._worked, self._kept_waiting = _really(), time.thread_time(), _waiting()
 
-    def seconds(self) -> float:
-        """Since it was made."""
-        slept = self._clock.slept - self._slept if self._clock else 0.0
-        return _really() - self._begun - (_waiting() - self._kept_waiting) + slept
+    def worked(self) -> float:
+        """Seconds since it was made of processor time, and of made time in which this thread would have slept."""
+        return time.thread_time() - self._worked + (self._clock.slept - self._slept if self._clock else 0.0)
+
+    def blocked(self) -> float:
+        """Seconds since it was made in which this thread waited for something else than a processor."""
+        return (_really() - self._begun) - (time.thread_time() - self._worked) - (_waiting() - self._kept_waiting)
 
 
 def _waiting() -> float:

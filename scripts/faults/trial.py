@@ -30,11 +30,13 @@ from .clock import Clock, Stopwatch, Stuck
 from .surroundings import OTHER, data_names, difference, hers
 from .verdict import Verdict
 
-SLOWEST: Final = 0.2  # seconds that anything may hold the window
+SLOWEST: Final = 0.2  # seconds of work that may hold the window
+BLOCKED: Final = 0.5  # seconds of waiting that are more than a busy machine's, e.g. for a program to start
 TICKS: Final = 4000  # after which a request in a window is stuck
 RAISED: Final = r"^\w+(?:Error|Exception|Warning|Iteration)\b.*"
 #: what is no sentence for an animator
-RAW: Final = ("Traceback (most recent call last):\n", "KeyError", "TypeError", "ValueError", "IndexError", "object has no", UNFORESEEN)
+RAW: Final = ("Traceback (most recent call last):\n", "KeyError", "TypeError", "ValueError", "IndexError",
+              "object has no", UNFORESEEN)
 BEGINNINGS: Final = {"generate": generate.begin, "refine": refine.begin, "add_hand": add_hand.begin}
 
 Between = Callable[[int, Clicked, Window], object]  # what happens before a tick, by its number
@@ -201,8 +203,10 @@ class Trial:
 
     def check_time(self, name: str, watch: Stopwatch) -> None:
         """Nothing holds the window for long."""
-        if (seconds := watch.seconds()) > SLOWEST:
+        if (seconds := watch.worked()) > SLOWEST:
             self.verdict.add("slow", f"{name} took {seconds:.2f} s")
+        elif (seconds := watch.blocked()) > BLOCKED:
+            self.verdict.add("slow", f"{name} waited for {seconds:.2f} s")
 
     def _look_at_window(self, name: str, operator: Clicked, window: Window) -> None:
         for _level, text in operator.reports:
