@@ -81,9 +81,12 @@ def _update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     except GraspError:  # e.g. an object without faces: said where it is grasped
         clear(rig)
         return
+    faces = _triangles(record.mesh.data)
+    if not len(faces):  # all that could touch was deleted
+        clear(rig)
+        return
     _coloured[rig.name] = _place(context, rig, np.array(target.matrix_world))
     points = transform_points(np.linalg.inv(frame), shown)
-    faces = _triangles(record.mesh.data)
     corners = surface.near(points)
     count = 3 * len(corners)
     object_tree = BVHTree.FromPolygons(corners.reshape(-1, 3).tolist(), np.arange(count).reshape(-1, 3).tolist(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -14,9 +13,8 @@ from types import SimpleNamespace
 
 import bpy
 import misbehaving_engine
-import numpy as np
 import pytest
-from fake_engine import random_candidates, tube_hand
+from good_replies import write_replies
 from misbehaving_engine import AT_GENERATE, AT_HELLO, KINDS
 from real_engine import COMMAND
 from scene import names
@@ -35,28 +33,10 @@ RAW = ("nobody foresaw", "Traceback (most recent call last):\n", "KeyError", "Ty
 AT_ONCE = 0.5  # seconds a tick may take here, where other programs are at work; 0.2 in a window
 
 
-def packed(message: dict, arrays: dict) -> bytes:
-    heads = [{"name": name, "dtype": array.dtype.name, "shape": list(array.shape), "bytes": array.nbytes}
-             for name, array in arrays.items()]
-    return (json.dumps({**message, "arrays": heads}).encode() + b"\n"
-            + b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values()))
-
-
 @pytest.fixture(scope="module")
 def replies(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A good answer to the handshake and a candidate, as files."""
-    folder = tmp_path_factory.mktemp("replies")
-    shape = tube_hand()
-    one = random_candidates(shape, 1)[0]
-    hello = packed({"type": "result", "side": "right", "form": 1, "version": "0.2.0", "methods": [], "types": []},
-                   {"template": shape.vertices, "rest_joints": shape.joints, "tips": shape.tips,
-                    "weights": shape.weights, "quads": shape.polygons, "uvs": shape.uvs})
-    candidate = packed({"type": "candidate", "score": 1.0, "grasp_type": "tripod", "measures": {}},
-                       {"rest_vertices": one.rest_vertices, "rotations": one.rotations,
-                        "translation": one.translation, "vertices": one.vertices})
-    (folder / "hello").write_bytes(hello)
-    (folder / "candidate").write_bytes(candidate)
-    return [str(folder / "hello"), str(folder / "candidate")]
+    return write_replies(tmp_path_factory.mktemp("replies"))
 
 
 @pytest.fixture
