@@ -159,6 +159,10 @@ class Generate(SeededRequest):
     intent: str = told('"any", "use", "hold", "handover" or "lift"', "any")
     fit: bool = told("lay the proposals on the surface, where the method does not do so itself", True)
     raw: bool = told("the first `count` as the method gives them, neither fitted nor chosen", False)
+    keep: list[bool] | None = told("which parts of the posed hand are kept while others are drawn anew where it is: "
+                                   "thumb, index, middle, ring, little, palm; of methods that `hello` says keep parts")
+    rotations: np.ndarray | None = array("(16, 4)", "float64", "as in `fit`, of that hand")
+    translation: np.ndarray | None = array("(3,)", "float64", "as in `fit`, of that hand")
 
 
 @dataclass(frozen=True)
@@ -254,7 +258,8 @@ class HelloResult(Reply):
     devices: list[str] = told('"cpu", and "cuda" where there is a card', None)
     side: str = told("of the hand", "right")
     hand: str = told("the hand's name", "")
-    methods: list[dict[str, Any]] = told("name, label, summary, and fits: whether its grasps need no fit", None)
+    methods: list[dict[str, Any]] = told("name, label, summary, fits: whether its grasps need no fit, and keeps: "
+                                         "whether it keeps parts of a hand", None)
     types: list[str] = told("the grasp types that may be asked for", None)
     type_labels: dict[str, str] = told("what an animator reads for each of them", None)
     template: np.ndarray = array("(V, 3)", "float32", "vertices")

@@ -32,6 +32,7 @@ class Method:
         fitted: whether its grasps lie on the surface as they come, so that they need no fit.
         learned: whether it has weights to load and a training.
         refines: whether it makes better hands of rough ones (`core.generators.base.RefiningGenerator`).
+        keeps: whether it keeps parts of a hand that is given, and draws the others anew (`GraspRequest.keep`).
         drawn: how many are drawn for each that is asked for: as many as cost a fraction of the fit.
     """
 
@@ -44,6 +45,7 @@ class Method:
     fitted: bool = False
     learned: bool = False
     refines: bool = False
+    keeps: bool = False
     drawn: int = 5
 
 
@@ -56,6 +58,8 @@ METHODS: Final = {
                "core.generators.fastgrasp", "FastGrasp", learned=True, drawn=10),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
                "core.generators.grasptta", "GraspTTA", learned=True),
+        Method("dvqvae", "DVQ-VAE", "A code for each part of the hand, drawn for the object; posture, then place.",
+               "core.generators.dvqvae", "DvqVae", learned=True, keeps=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
     )

@@ -313,19 +313,25 @@ class Worker:
         job.say(HelloResult(
             form=FORM, version=VERSION, python=platform.python_version(), torch=torch.__version__,
             devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-            methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
+            methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted, "keeps": m.keeps}
                      for m in METHODS.values()],
             types=list(labels), type_labels=labels, **hand_arrays(hand)))
 
     def _generate(self, job: Job, asked: Generate) -> None:
+        from core.grasps.posed import read_posed
         from core.grasps.request import GraspRequest
         from core.parallel import choose_device
-        from core.pipeline.generate import check_request, propose
+        from core.pipeline.generate import check_keep, check_request, propose
 
         check_request(asked.method, asked.count, asked.grasp_type, asked.intent)
+        check_keep(asked.method, asked.keep)
         device = choose_device(asked.device)
         hand, obj = self._hand_and_object(job, asked)
-        request = GraspRequest(obj, hand, asked.count, asked.grasp_type, asked.intent, betas_of(asked))
+        betas = betas_of(asked)
+        request = GraspRequest(obj, hand, asked.count, asked.grasp_type, asked.intent, betas)
+        if asked.keep is not None:
+            start = read_posed(posed_arrays(asked), obj, asked.scale, hand.side, betas)
+            request = replace(request, start=start, keep=tuple(asked.keep))
         job.reporter = Reporter(job, hand, obj, asked.scale)
         job.reporter.hand_over(propose(request, asked.method, asked.seed, job.progress(), device, bool(asked.raw),
                                        bool(asked.fit)))
@@ -407,7 +413,7 @@ def named_parts(obj: GraspObject, asked: ObjectRequest) -> GraspObject:
     return with_parts(obj, vertices, np.asarray(asked.faces, np.int64), part, tuple(names))
 
 
-def posed_arrays(asked: Fit | Evaluate) -> Arrays:
+def posed_arrays(asked: Generate | Fit | Evaluate) -> Arrays:
     """What a request holds of its posed hands, as `read_posed` takes it."""
     given = {"rotations": asked.rotations, "translation": asked.translation}
     return {name: values for name, values in given.items() if values is not None}

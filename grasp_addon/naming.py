@@ -14,6 +14,9 @@ BONE_STEMS: Final = (
 )
 JOINT_COUNT: Final = len(BONE_STEMS)
 PARENTS: Final = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
+# The parts of a hand that are kept or drawn anew, in the engine's order, and what an animator reads for each.
+PARTS: Final = {"thumb": "Thumb", "index": "Index", "middle": "Middle", "ring": "Ring", "little": "Little",
+                "palm": "Palm"}
 # The five tips follow the sixteen joints in the order thumb, index, middle, ring, little.
 TIP_OF_LAST_JOINT: Final = {15: 16, 3: 17, 6: 18, 12: 19, 9: 20}
 THUMB_JOINTS: Final = (13, 14, 15)

@@ -91,6 +91,10 @@ class GRASP_PT_candidates(bpy.types.Panel):
             row.operator("grasp.show", text="", icon="TRIA_RIGHT").direction = "NEXT"
             if place:
                 _facts(layout, record.candidates[place - 1])
+                if context.scene.grasp.method in session.info().keeping:
+                    layout.label(text="Keep")
+                    layout.row(align=True).prop(context.scene.grasp, "keep")
+                    layout.operator("grasp.more_like_this", icon="DUPLICATE")
             row = layout.row()
             row.scale_y = 1.3
             row.operator("grasp.bake", icon="KEY_HLT")

@@ -25,7 +25,7 @@ from bpy.props import (
 from .engine import session
 from .engine.types import ENGINE_HAND_LENGTH
 from .errors import GraspError
-from .naming import readable
+from .naming import PARTS, readable
 from .rig import hands, parts, scrub
 
 MOST_CANDIDATES: Final = 64
@@ -114,6 +114,11 @@ class GraspSettings(bpy.types.PropertyGroup):
         name="Show Contact", default=False, update=_contact_switched,
         description="Red where the shown grasp touches: on the hand, and on a film laid on the object, whose own mesh "
         "and colours stay as they are. In Solid view set Shading > Color to Attribute to see it on the hand")
+    keep: EnumProperty(
+        name="Keep", description="What More Like This keeps of the hand shown: other fingers are proposed anew, and "
+        "without the palm the hand is laid another way", options={"ENUM_FLAG"}, default={"thumb", "palm"},
+        items=tuple((name, label, f"Keep the {name}" if name == "palm" else f"Keep the {name} bent as it is")
+                    for name, label in PARTS.items()))
     parent: BoolProperty(name="Parent to Object", description="The hand follows the object it grasps", default=True)
 
 

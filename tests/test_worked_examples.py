@@ -199,7 +199,7 @@ def test_functions_that_realise_equations_exist(path):
 
 
 @pytest.mark.parametrize("page, paper, last", [("fastgrasp", "FastGrasp", 11), ("grasptta", "GraspTTA", 3),
-                                               ("choir", "CHOIR", 14)])
+                                               ("choir", "CHOIR", 14), ("dvqvae", "DVQ-VAE", 19)])
 def test_every_numbered_equation_of_a_paper_has_its_line(page, paper, last):
     text = (ROOT / "docs" / "methods" / f"{page}.md").read_text(encoding="utf-8")
     assert text.startswith(f"# {paper}")

@@ -22,6 +22,22 @@ TYPE_CONDITIONS: Final = ("any", *(grasp_type.name for grasp_type in TYPES))
 
 
 @dataclass(frozen=True)
+class HeldParts:
+    """Hands of which some parts are kept while others are proposed anew ("keep the thumb, try other fingers").
+
+    Attributes:
+        params: (N, 61) of the hands.
+        keep: (6,) bool, which of `core.hand.tables.PARTS`.
+    """
+
+    params: torch.Tensor
+    keep: torch.Tensor
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> HeldParts:
+        return replace(self, params=self.params[rows])
+
+
+@dataclass(frozen=True)
 class Conditioning:
     """What N hands are asked of a network under; every tensor on the network's device.
 
@@ -34,6 +50,7 @@ class Conditioning:
         adaptation: what is done at test time with the hands that are proposed.
         guidance: weight of classifier-free guidance by the grasp type (Ho and Salimans 2022, with 1 + their w); 1 is a
             network as it was trained.
+        held: parts of given hands that are kept; only of networks that can.
     """
 
     cloud: LocalPointCloud
@@ -43,13 +60,14 @@ class Conditioning:
     hand: SkinSample
     adaptation: AdaptationConfig = NO_ADAPTATION
     guidance: float = 1.0
+    held: HeldParts | None = None
 
     def __len__(self) -> int:
         return len(self.cloud)
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
         return replace(self, cloud=self.cloud[rows], grasp_type=self.grasp_type[rows], intent=self.intent[rows],
-                       betas=self.betas[rows])
+                       betas=self.betas[rows], held=None if self.held is None else self.held[rows])
 
 
 class ConditionEmbedding(nn.Module):

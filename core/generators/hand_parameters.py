@@ -77,9 +77,12 @@ class HandNormalizer(nn.Module):
         self.scale[POSE] = spread[POSE].clamp_min(0.1)
 
     def encode(self, hand: HandModel, grasps: Grasps, frames: Frames) -> torch.Tensor:
-        """(N, 61) parameters of N grasps in their frames."""
+        """(N, 61) parameters of N grasps in their frames, which for a left hand are `mirrored`."""
         rotation, wrist = into_frames(hand, grasps, frames)
-        return self.pack(grasps.betas, rotation, grasps.hand_pose, wrist)
+        pose = grasps.hand_pose
+        if hand.side == "left":
+            rotation, pose = rotation * MIRROR.to(rotation), mirror_pose(pose)
+        return self.pack(grasps.betas, rotation, pose, wrist)
 
     def pack(self, betas: torch.Tensor, rotation: torch.Tensor, hand_pose: torch.Tensor,
              wrist: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from core.fitting.pose_fit import hands_in_field
 from core.fitting.proposal import Proposal
 from core.fitting.representation import inward
 from core.generators.adaptation import NO_ADAPTATION
-from core.generators.conditioning import TYPE_CONDITIONS, Conditioning, condition_index
+from core.generators.conditioning import TYPE_CONDITIONS, Conditioning, HeldParts, condition_index
 from core.generators.hand_parameters import HandNormalizer
 from core.generators.local_cloud import POINTS, LocalPointCloud
 from core.generators.place_scorer import PlaceScorer, sample_grasp_points
@@ -22,6 +22,7 @@ from core.generators.training_config import TrainableNetwork
 from core.grasps.heading_frame import LOCAL_RADIUS, frames_of_grasps, mirrored, object_frames
 from core.hand import load_hand
 from core.hand.skin import SkinSample
+from core.hand.tables import PARTS
 from core.weights import load_weights
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ class Network(TrainableNetwork):
         before_fit: what is done with those that a fit lays on the surface: a fit needs no hands that keep clear, and
             loses holds by it.
         guidance: weight of classifier-free guidance where a grasp type is asked for (`Conditioning`).
+        holds_parts: whether it keeps parts of a given hand where it is asked to (`Conditioning.held`).
     """
 
     points = POINTS
     noisy_share = 0.0
     without_fit = before_fit = NO_ADAPTATION
     guidance = 1.0
+    holds_parts = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,14 +132,19 @@ class Learned:
         conditioning = self.conditioning(request, frames, grasp_type, rng)
         params, field = self.network.propose(conditioning, rng, progress.sub(0.1, 0.95, "Proposing hands"))
         grasps = self.normalizer.grasps(request.hand, params.cpu(), frames, self.name, request.betas)
-        grasps = replace(grasps, type=tuple(TYPE_CONDITIONS[index] for index in grasp_type.tolist()))
+        # A hand for no type in particular has one nobody knows.
+        grasps = replace(grasps, type=tuple(TYPE_CONDITIONS[index] if index else "" for index in grasp_type.tolist()))
         return Proposal(grasps, None if field is None else field.choir(request.object, request.hand, frames))
 
     def places(self, request: GraspRequest, rng: torch.Generator) -> tuple[Frames, torch.Tensor]:
         """The frames hands are asked for in, and their types (count,) as `TYPE_CONDITIONS` has them."""
-        if not self.object_frame:
+        if not self.object_frame and request.keep is None:
             return sample_grasp_points(self.place_scorer, request, request.count, rng)
-        frames = object_frames(request.count, rng)
+        if request.keep is None:
+            frames = object_frames(request.count, rng)
+        else:
+            hands = kept_hand(request)[[0] * request.count]
+            frames = frames_of_grasps(request.object, request.hand, hands)
         grasp_type = torch.full((request.count,), condition_index(request)[0])
         return mirrored(frames) if request.hand.side == "left" else frames, grasp_type
 
@@ -147,10 +155,25 @@ class Learned:
         cloud = LocalPointCloud.around(request.object, frames, self.network.points, rng, radius).to(self.device)
         adaptation = self.network.before_fit if request.fitted else self.network.without_fit
         intent = torch.full_like(grasp_type, condition_index(request)[1])
+        held = None if request.keep is None else self.held(request, frames)
         return Conditioning(
             cloud.offset(adaptation.clearance.before(cloud)), grasp_type.to(self.device), intent.to(self.device),
             request.shape.to(cloud.scaled).expand(len(grasp_type), -1), embedded_skin(str(self.device)), adaptation,
-            self.network.guidance if request.type != "any" else 1.0)
+            self.network.guidance if request.type != "any" else 1.0, held)
+
+    def held(self, request: GraspRequest, frames: Frames) -> HeldParts:
+        """The hand of which the request keeps parts, as often as there are frames.
+
+        Raises:
+            ValueError: the method holds no parts, or no hand or other than six parts are given.
+        """
+        if not self.network.holds_parts:
+            raise ValueError("This method cannot keep parts of a hand: use one that draws a hand part by part.")
+        if request.keep is None or len(request.keep) != len(PARTS):
+            raise ValueError(f"Which parts of the hand are kept is told for {', '.join(PARTS)}, in that order.")
+        hands = kept_hand(request)[[0] * len(frames.origin)]
+        params = self.normalizer.encode(request.hand, hands, frames)
+        return HeldParts(params.to(self.device), torch.tensor(request.keep))
 
     @torch.no_grad()
     def refine(self, obj: GraspObject, hand: HandModel, grasps: Grasps, rng: torch.Generator,
@@ -168,6 +191,13 @@ class Learned:
         conditioning = Conditioning(cloud, none, none, grasps.betas.to(self.device), embedded_skin(str(self.device)))
         field = self.network.refine(conditioning, anchors.to(self.device), rng, progress).choir(obj, hand, frames)
         return Proposal(replace(hands_in_field(hand, field, grasps), method=self.name), field)
+
+
+def kept_hand(request: GraspRequest) -> Grasps:
+    """The one hand of which the request keeps parts; ValueError where there is none."""
+    if request.start is None or not len(request.start):
+        raise ValueError("There is no hand of which parts could be kept.")
+    return request.start[:1]
 
 
 @lru_cache(maxsize=4)

@@ -28,6 +28,8 @@ class GraspRequest:
         place: (3,) a point on the object, object frame, metres, to grasp near.
         approach: (3,) unit direction in which the hand approaches, object frame.
         fitted: the grasps will be fitted to the surface (`core.fitting.fit`).
+        keep: which of `core.hand.tables.PARTS` of the first hand of `start` are kept, while the others are drawn anew
+            where that hand is ("keep the thumb, try other fingers"); only of methods that hold parts.
     """
 
     object: GraspObject
@@ -40,6 +42,7 @@ class GraspRequest:
     place: torch.Tensor | None = None
     approach: torch.Tensor | None = None
     fitted: bool = False
+    keep: tuple[bool, ...] | None = None
 
     @property
     def shape(self) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from core.grasps.intents import INTENTS
 from core.grasps.taxonomy import grasp_types
+from core.hand.tables import PARTS
 from core.pipeline.selection import SELECTION, best_of_each_type, fit_and_select
 from core.registry import METHODS, make_generator
 
@@ -32,6 +33,24 @@ def check_request(method: str, count: int, grasp_type: str, intent: str) -> None
         raise ValueError(f"There is no grasp type '{grasp_type}': use any, {', '.join(grasp_types())}.")
     if intent not in INTENTS:
         raise ValueError(f"There is no intent '{intent}': use {', '.join(INTENTS[:-1])} or {INTENTS[-1]}.")
+
+
+def check_keep(method: str, keep: object) -> None:
+    """ValueError with a sentence where parts of a hand cannot be kept as told.
+
+    Args:
+        method: a name of `METHODS`.
+        keep: six bools, which of `core.hand.tables.PARTS` are kept; None where nothing is to be.
+    """
+    if keep is None:
+        return
+    if not METHODS[method].keeps:
+        able = " or ".join(known.label for known in METHODS.values() if known.keeps)
+        raise ValueError(f"{METHODS[method].label} cannot keep parts of a hand: use {able}.")
+    if not isinstance(keep, list | tuple) or len(keep) != len(PARTS) or not all(isinstance(k, bool) for k in keep):
+        raise ValueError(f"Which parts are kept is told by true or false for each of {', '.join(PARTS)}.")
+    if all(keep):
+        raise ValueError("All parts of the hand are kept: leave out at least one, which is then drawn anew.")
 
 
 def propose(request: GraspRequest, method: str, seed: int, progress: Progress, device: str = "cpu",

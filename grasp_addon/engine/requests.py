@@ -17,7 +17,7 @@ from .session import info, learn
 from .types import ENGINE_HAND_LENGTH, Candidate, HandShape, estimated_tips
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .client import Arrays, EngineClient, Message, Reply
     from .mesh_export import ExportedObject
@@ -169,6 +169,23 @@ def refine(engine: EngineClient, item: ExportedObject, settings: Message, rotati
     arrays = {**_object_arrays(item), "rotations": rotations.astype(np.float64),
               "translation": translation.astype(np.float64)}
     return Request(engine, engine.send({**settings, "type": "fit"}, arrays), "fit")
+
+
+def more_like(engine: EngineClient, item: ExportedObject, settings: Message, keep: Sequence[bool],
+              pose: Candidate) -> Request:
+    """Asks for grasps that keep parts of a pose, where it is, and have others anew.
+
+    Args:
+        engine: where to ask.
+        item: the object.
+        settings: what else the message says, as for `generate`.
+        keep: which of `naming.PARTS` are kept.
+        pose: in the object's frame.
+    """
+    arrays = {**_object_arrays(item), "rotations": pose.rotations.astype(np.float64),
+              "translation": pose.translation.astype(np.float64)}
+    message = {**settings, "type": "generate", "keep": [bool(one) for one in keep]}
+    return Request(engine, engine.send(message, arrays), "generate")
 
 
 def hand_shape(message: Message, arrays: Arrays, hand_length: float) -> HandShape:

@@ -28,6 +28,7 @@ class EngineInfo:
         types: the types of grasp it can be asked for.
         type_labels: type -> what an animator reads for it.
         fitting: the methods whose grasps are fitted to the surface already.
+        keeping: the methods that keep parts of a hand while they propose others.
     """
 
     form: int = 0
@@ -39,6 +40,7 @@ class EngineInfo:
     types: tuple[str, ...] = ()
     type_labels: dict[str, str] = field(default_factory=dict)
     fitting: frozenset[str] = frozenset()
+    keeping: frozenset[str] = frozenset()
 
     @property
     def sentence(self) -> str:
@@ -89,6 +91,7 @@ def learn(message: dict[str, Any]) -> EngineInfo:
         methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types") or []),
         type_labels={str(name): str(label) for name, label in (message.get("type_labels") or {}).items()},
         fitting=frozenset(m["name"] for m in methods if m.get("fits")),
+        keeping=frozenset(m["name"] for m in methods if m.get("keeps")),
     )
     return _info
 

@@ -14,6 +14,7 @@ from . import (
     fetch_weights,
     generate,
     install_engine,
+    more_like_this,
     open_preferences,
     pose_by_hand,
     refine,
@@ -26,8 +27,8 @@ from . import (
 
 CLASSES: Final = (
     *check_engine.CLASSES, *open_preferences.CLASSES, *install_engine.CLASSES, *fetch_weights.CLASSES,
-    *request_operator.CLASSES, *generate.CLASSES, *add_hand.CLASSES, *refine.CLASSES, *pose_by_hand.CLASSES,
-    *show.CLASSES, *bake.CLASSES, *end_look.CLASSES, *remove.CLASSES, *set_hand_length.CLASSES,
+    *request_operator.CLASSES, *generate.CLASSES, *add_hand.CLASSES, *refine.CLASSES, *more_like_this.CLASSES,
+    *pose_by_hand.CLASSES, *show.CLASSES, *bake.CLASSES, *end_look.CLASSES, *remove.CLASSES, *set_hand_length.CLASSES,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import bpy
 import numpy as np
@@ -60,11 +60,20 @@ class RefineJob(CandidateJob):
     def finish(self, context: bpy.types.Context) -> str:
         found = self.best
         if not found:
-            raise GraspError(f"No grasp of {self.item.name} was found near this pose: move the palm and the fingers "
-                             "closer to where they should touch.")
+            raise GraspError(self.nothing)
         item, target = as_it_is_now(context, self.item)
         note = place_refined(context, self.rig, item, target, self.pose, found, self.scale, self.parent)
-        return f"{len(found)} grasps around your pose on {item.name}{note}"
+        return f"{self.summary(item.name)}{note}"
+
+    @property
+    def nothing(self) -> str:
+        """What is said where no candidate came."""
+        return (f"No grasp of {self.item.name} was found near this pose: move the palm and the fingers closer to where "
+                "they should touch.")
+
+    def summary(self, name: str) -> str:
+        """What came, on an object of that name."""
+        return f"{len(self.best)} grasps around your pose on {name}"
 
     @property
     def rig(self) -> bpy.types.Object:
@@ -98,8 +107,13 @@ def objects_to_hold(context: bpy.types.Context, rig: bpy.types.Object) -> list[b
     return chosen
 
 
-def begin(context: bpy.types.Context) -> RefineJob:
+def begin(context: bpy.types.Context, make: type[RefineJob] = RefineJob, **more: Any) -> RefineJob:
     """Reads all inputs of Refine Grasp and sends the handshake.
+
+    Args:
+        context: whose scene, selection and preferences are read.
+        make: the job, of `RefineJob`'s attributes.
+        more: attributes of the job besides.
 
     Raises:
         GraspError: something is wrong with an input, or no engine is chosen.
@@ -118,8 +132,8 @@ def begin(context: bpy.types.Context) -> RefineJob:
     engine = session.client(*command.engine_command(context))
     settings = request_settings(context, rig.grasp.side, rig.grasp.hand_length * scale)
     greeting = requests.hello(engine, rig.grasp.side, settings["hand_file"])
-    return RefineJob(item, settings, scene_settings.parent, engine=engine, request=greeting, hand=rig.name,
-                     hand_uid=rig.session_uid, pose=pose, method=scene_settings.method, scale=scale)
+    return make(item, settings, scene_settings.parent, engine=engine, request=greeting, hand=rig.name,
+                hand_uid=rig.session_uid, pose=pose, method=scene_settings.method, scale=scale, **more)
 
 
 def distance_to_box(points: np.ndarray, item: ExportedObject) -> float:

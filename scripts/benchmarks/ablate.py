@@ -13,7 +13,11 @@ without_tta, with_tta. The frame: object_frame against without_tta. The surface-
 no_surface against whole, cvae_no_surface against without_tta. CHOIR's Table 3, of refining held-out grasps under the
 paper's noise (no samples are drawn): perturbed, keypoints, bps and bps_contacts as the paper has them (only the last
 has the second stage of the fit), oriented with how the nearest surface lies beside its distance, as our JointDiffusion
-has it, and keypoints_fit and bps_fit with our fit to the exact surface, which takes contacts from the hand.
+has it, and keypoints_fit and bps_fit with our fit to the exact surface, which takes contacts from the hand. DVQ-VAE's
+Table 4, without our correction: vq, vq_dual, dvq, dvq_one, dvq_reverse, dvq_dual; dvq_code with a prior that is told
+the object's code alone, and dvq_centred with the palm seen as the fingers are. Its Table 3: masked_50 and masked_90, of
+objects of whose points so many in a hundred are hidden from it. Its Sec. 4.6: placed, the true postures of held-out
+grasps whose wrists are a little off (`wrists_off`), in the position that the position decoder gives them.
 
 What rows have in common is trained once. A row's joint error is the mean distance of the 21 joints to those of
 held-out grasps, for hands proposed at the true frame under the true conditions (an auto-encoder's: for the hand it was
@@ -44,6 +48,7 @@ from scripts.benchmarks.results import provenance, table
 if TYPE_CHECKING:
     import torch
 
+    from core.generators.dvqvae import DvqVae
     from core.generators.fastgrasp import FastGrasp
     from core.generators.learned import Network
     from core.generators.training_config import TrainingConfig
@@ -59,6 +64,8 @@ COLUMNS = (("paper_volume_cm3", "overlap cm3"), ("paper_displacement_cm", "displ
            ("paper_entropy_whitened_joints", "entropy"), ("strict_held", "held"), ("strict_contact", "strict contact"))
 REFINED = (("MPJPE mm", "MPJPE mm"), ("R-MPJPE mm", "R-MPJPE mm"), ("overlap cm3", "overlap cm3"), ("f1", "F1"),
            ("precision", "precision"), ("recall", "recall"))
+#: standard deviation by which wrists that are to be placed anew are off, in units of the hand parameters
+WRIST_OFF = 0.3
 STEPS = (0, 5, 10, 20, 30, 60)
 
 
@@ -74,6 +81,8 @@ class Row:
         owner: another row, of which this one takes stages.
         shared: those stages, by name.
         rebuilt: true hands through the auto-encoder are measured, not proposals.
+        masked: share of the object's points that are hidden from the network, on one side of it.
+        placed: held-out grasps with wrists a little off are measured, as they are ("off") or placed anew ("anew").
         refined: noisy true hands are measured as they are ("none"), as the network's field has them ("field"), with the
             fit to that field and its contacts ("fields"), or with the fit of the hand alone ("fit").
     """
@@ -86,6 +95,8 @@ class Row:
     shared: tuple[str, ...] = ()
     rebuilt: bool = False
     refined: str = ""
+    masked: float = 0.0
+    placed: str = ""
 
 
 def rows() -> dict[str, Row]:
@@ -101,11 +112,15 @@ def rows() -> dict[str, Row]:
     fastgrasp = partial(training_config, "fastgrasp", without_fit=AdaptationConfig(), steps=20)
     grasptta = partial(training_config, "grasptta", without_fit=AdaptationConfig())
 
+    dvqvae = partial(training_config, "dvqvae", without_fit=AdaptationConfig(), passes=0)
+
     def fields(scale: float) -> TrainingConfig:
         return jointdiffusion(scale, weight=0.0, oriented=0)
 
     three, joint = "CHOIR, Table 3 (refining perturbed grasps)", ("joint",)
     one, two, four = "FastGrasp, Table 1", "GraspTTA, Table 2", "FastGrasp, Table 4 (auto-encoder)"
+    parts, hidden, again = "DVQ-VAE, Table 4", "DVQ-VAE, Table 3", "DVQ-VAE, Sec. 4.6 (re-placing grasps)"
+    whole = ("codes", "prior", "grasps")
     encoder, prior = ("reconstruction", "autoencoder"), ("reconstruction", "autoencoder", "diffusion")
     plain = HandLoss(contact=0, penetration=0, consistency=0, surface=0)
     return {
@@ -143,6 +158,20 @@ def rows() -> dict[str, Row]:
         "oriented": Row(three, "+ BPS, and how the surface lies", lambda scale: jointdiffusion(scale, weight=0.0), 1,
                         refined="field"),
         "keypoints_fit": Row(three, "keypoints, our fit", keypoints, None, "keypoints", joint, refined="fit"),
+        "vq": Row(parts, "VQ-VAE", lambda scale: dvqvae(scale, decomposed=False, encoders=1, order="once")),
+        "vq_dual": Row(parts, "VQ-VAE + dual-stage (two encoders)", lambda scale: dvqvae(scale, decomposed=False)),
+        "dvq": Row(parts, "DVQ-VAE", lambda scale: dvqvae(scale, encoders=1, order="once")),
+        "dvq_one": Row(parts, "DVQ-VAE + dual-stage (one encoder)", lambda scale: dvqvae(scale, encoders=1)),
+        "dvq_reverse": Row(parts, "DVQ-VAE + dual-stage (reverse)", lambda scale: dvqvae(scale, order="position")),
+        "dvq_dual": Row(parts, "DVQ-VAE + dual-stage (two encoders)", dvqvae),
+        "dvq_code": Row(parts, "the last, its prior told the object's code alone", lambda scale: dvqvae(
+            scale, prior_sees="code"), None, "dvq_dual", ("codes",)),
+        "dvq_centred": Row(parts, "the last but one, the palm seen as the fingers are", lambda scale: dvqvae(
+            scale, palm_places=False)),
+        "masked_50": Row(hidden, "50 % masked", dvqvae, None, "dvq_dual", whole, masked=0.5),
+        "masked_90": Row(hidden, "90 % masked", dvqvae, None, "dvq_dual", whole, masked=0.9),
+        "off": Row(again, "wrists off", dvqvae, None, "dvq_dual", whole, placed="off"),
+        "placed": Row(again, "placed anew", dvqvae, None, "dvq_dual", whole, placed="anew"),
         "bps_fit": Row(three, "+ BPS, our fit", fields, 1, "bps", joint, refined="fit"),
     }
 
@@ -324,22 +353,63 @@ def sampled(name: str, row: Row, config: TrainingConfig, bench: Bench) -> float:
         rng = torch.Generator().manual_seed(0)
         if row.rebuilt:
             return through_autoencoder(network_of(config), thing, obj, bench)
-        return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Progress()).grasps
+        if row.placed:
+            return wrists_off(network_of(config), thing, obj, bench, anew=row.placed == "anew")
+        seen = masked(obj, row.masked, rng) if row.masked else obj
+        return generator.sample(GraspRequest(seen, bench.hand, bench.options.count), rng, Progress()).grasps
 
     return write_grasps(folder, bench, proposed)
+
+
+def masked(obj: GraspObject, share: float, rng: torch.Generator) -> GraspObject:
+    """The object with a share of its points hidden, those on one side: networks see the others, as often as needed."""
+    import torch
+
+    rows = (obj.points @ torch.randn(3, generator=rng)).argsort()[: max(1, round((1 - share) * len(obj.points)))]
+    rows = rows[torch.randperm(len(rows), generator=rng)][torch.arange(len(obj.points)) % len(rows)]
+    return replace(obj, points=obj.points[rows], normals=obj.normals[rows], thickness=obj.thickness[rows])
+
+
+def held_out(thing: str, bench: Bench) -> Grasps:
+    """Held-out grasps of an object, as many as are asked for."""
+    import torch
+
+    from core.dataset.training_grasps import load_training
+
+    data = load_training(bench.options.training)
+    truth = data[data.object == data.objects.index(thing)].grasps(bench.hand)
+    return truth[torch.randperm(len(truth), generator=torch.Generator().manual_seed(0))[: bench.options.count]]
+
+
+def wrists_off(network: Network, thing: str, obj: GraspObject, bench: Bench, *, anew: bool) -> Grasps:
+    """Held-out grasps of an object whose wrists are off, and where DVQ-VAE's position decoder puts them, if `anew`."""
+    import torch
+
+    from core.generators.hand_parameters import POSITION, ROTATION
+    from core.generators.local_cloud import local_cloud
+    from core.grasps.heading_frame import frames_of_grasps
+    from core.hand.skin import SkinSample
+
+    truth, rng = held_out(thing, bench), torch.Generator().manual_seed(0)
+    frames = frames_of_grasps(obj, bench.hand, truth)
+    params = network.code.encode(bench.hand, truth, frames)
+    for some in (ROTATION, POSITION):
+        params[:, some] += WRIST_OFF * torch.randn(len(params), 3, generator=rng)
+    if anew:
+        cloud = local_cloud(obj.points, obj.normals, frames, network.points, rng)
+        with torch.no_grad():
+            params = cast("DvqVae", network).placed_anew(SkinSample(bench.hand), params, cloud, truth.betas)
+    return network.code.grasps(bench.hand, params, frames, "ablation")
 
 
 def through_autoencoder(network: Network, thing: str, obj: GraspObject, bench: Bench) -> Grasps:
     """Held-out grasps of an object as the auto-encoder gives them back, each in its heading frame."""
     import torch
 
-    from core.dataset.training_grasps import load_training
     from core.grasps.heading_frame import frames_of_grasps
     from core.hand.skin import SkinSample
 
-    data = load_training(bench.options.training)
-    truth = data[data.object == data.objects.index(thing)].grasps(bench.hand)
-    truth = truth[torch.randperm(len(truth), generator=torch.Generator().manual_seed(0))[: bench.options.count]]
+    truth = held_out(thing, bench)
     frames = frames_of_grasps(obj, bench.hand, truth)
     with torch.no_grad():
         params = rebuilt(network, SkinSample(bench.hand), network.code.encode(bench.hand, truth, frames))

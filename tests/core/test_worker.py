@@ -79,6 +79,23 @@ def test_candidates_are_the_hand_posed_on_the_mesh_in_its_unit(engine, can):
         np.testing.assert_allclose(arrays["joints"][0], arrays["translation"] + joints[0], atol=1e-3)
 
 
+def test_parts_of_a_hand_are_kept_where_it_is(engine, can):
+    """The wrist and what holds stay within a hand's breadth of the hand given; elsewhere they lie all around."""
+    found, replies = generate(engine, can, seed=4)
+    given = found[replies[-1][1]["order"][0]][1]
+    hand = {**can, "rotations": given["rotations"], "translation": given["translation"]}
+    wishes = {"method": "dvqvae", "raw": True, "count": 6}
+
+    def away(arrays, **more):
+        candidates, told = generate(engine, arrays, **wishes, **more)
+        assert told[-1][0]["count"] == 6, told[-1][0]
+        return [np.linalg.norm(one["joints"].mean(0) - given["joints"].mean(0)) for _, one in candidates]
+
+    kept = away(hand, keep=[True, False, False, False, False, True])
+    assert max(kept) < 0.05
+    assert max(away(can)) > 0.08
+
+
 def test_a_seed_repeats_a_result(engine, can):
     first, second = (generate(engine, can, seed=7)[0] for _ in range(2))
     assert len(first) == len(second) > 0
@@ -206,6 +223,11 @@ def test_an_evaluation_of_nothing_is_a_sentence(engine, can, wishes, left_out, s
     ({"type": "generate", "betas": [1, 2]}, "betas) is ten numbers"),
     ({"type": "generate", "betas": [float("nan")] * 10}, "betas) is ten numbers"),
     ({"type": "generate", "device": "abacus"}, "device is auto, cpu or cuda"),
+    ({"type": "generate", "method": "grasptta", "keep": [True] * 5 + [False]}, "GraspTTA cannot keep parts of a hand: "
+                                                                               "use DVQ-VAE."),
+    ({"type": "generate", "method": "dvqvae", "keep": [True]}, "true or false for each of thumb, index, middle, ring,"),
+    ({"type": "generate", "method": "dvqvae", "keep": "thumb"}, "true or false for each of thumb"),
+    ({"type": "generate", "method": "dvqvae", "keep": [True] * 6}, "leave out at least one"),
     ({"type": "generate"}, "holds no vertices and no faces of an object"),
     ({"type": "hello", "side": "upper"}, "'right' or 'left'"),
     ({"type": "hello", "hand_file": "missing.pkl"}, "no hand file at missing.pkl"),

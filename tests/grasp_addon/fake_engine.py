@@ -110,7 +110,8 @@ class FakeEngine:
             self.waiting.append(({**head, "type": "result", "side": message["side"], "version": "0", "python": "3",
                                   "torch": "2", "devices": ["cpu"], "types": [],
                                   "methods": [{"name": "synthesis", "label": "Synthesis", "fits": True},
-                                              {"name": "jointdiffusion", "label": "JointDiffusion"}]},
+                                              {"name": "jointdiffusion", "label": "JointDiffusion"},
+                                              {"name": "dvqvae", "label": "DVQ-VAE", "keeps": True}]},
                                  {"template": shape.vertices, "rest_joints": shape.joints, "tips": shape.tips,
                                   "weights": shape.weights, "quads": shape.polygons, "uvs": shape.uvs}))
         elif message["type"] in ("generate", "fit"):

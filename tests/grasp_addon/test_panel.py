@@ -91,3 +91,12 @@ def test_a_surface_that_is_made_ready_is_said(engine: FakeEngine, mug: bpy.types
     contact.look()
     bpy.context.scene.grasp.show_contact = False
     assert "Making the surface ready ..." not in labels()
+
+
+def test_keep_is_shown_where_the_method_keeps_parts(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    rig = generate(2)
+    assert "Keep" not in labels()
+    bpy.context.scene.grasp.method = "dvqvae"
+    assert "Keep" in labels()
+    show(rig, 0)  # the open hand is no candidate
+    assert "Keep" not in labels()

@@ -69,3 +69,6 @@ def test_a_left_hand_is_the_mirror_image(normalizer, mug_grasps, hand):
     one = hand(**normalizer.grasps(hand, params, frames, "test").parameters()).joints
     two = left(**normalizer.grasps(left, params, there, "test").parameters()).joints
     assert (one * over - two).norm(dim=-1).max() < 1e-4
+    found = normalizer.encode(left, normalizer.grasps(left, params, there, "test", torch.zeros(10)), there)
+    again = normalizer.encode(hand, normalizer.grasps(hand, params, frames, "test", torch.zeros(10)), frames)
+    assert torch.allclose(found, again, atol=1e-3)

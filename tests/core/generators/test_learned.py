@@ -8,11 +8,12 @@ import trimesh
 
 from core.generators.adaptation import AdaptationConfig, Clearance
 from core.generators.conditioning import TYPE_CONDITIONS
+from core.generators.dvqvae import DvqVae
 from core.generators.fastgrasp import FastGrasp
 from core.generators.grasptta import GraspTTA
 from core.generators.learned import Learned
 from core.generators.place_scorer import PlaceScorer
-from core.grasps.heading_frame import LOCAL_RADIUS
+from core.grasps.heading_frame import LOCAL_RADIUS, frames_of_grasps
 from core.hand import load_hand
 from core.objects import prepare_object
 from core.progress import Progress, Stopped
@@ -128,3 +129,42 @@ def test_a_stop_ends_the_proposing_with_nothing(learned, request_of, recorder):
 
 def test_a_network_that_predicts_no_fields_proposes_none(learned, request_of):
     assert learned().sample(request_of(2), torch.Generator().manual_seed(0), Progress()).field is None
+
+
+KEEP = (True, False, False, False, False, True)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_where_parts_are_kept_the_hand_is_asked_for_in_its_own_place(side, learned, request_of, monkeypatch):
+    """Whoever made it: all are asked for in the frame of the hand given, which is handed on in the network's terms."""
+    hand = load_hand(side=side)
+    request = request_of(5, hand=hand)
+    given = learned().sample(request, torch.Generator().manual_seed(1), Progress()).grasps
+    torch.manual_seed(0)
+    generator = Learned(DvqVae(count=8, without_fit=AdaptationConfig()), PlaceScorer(), "parts")
+    again = replace(request, start=given[3], keep=KEEP, count=4)
+    made, told = asked(generator, again, monkeypatch)
+    assert made.type == ("",) * 4  # nobody knows
+    frames = frames_of_grasps(request.object, hand, given[3])
+    assert torch.allclose(told.cloud.middle, frames.object_origin() * torch.tensor(
+        [1.0 if side == "right" else -1.0, 1.0, 1.0]), atol=1e-5)
+    assert told.held.keep.tolist() == list(KEEP)
+    back = generator.normalizer.grasps(hand, told.held.params, generator.places(again, torch.Generator())[0], "test")
+    joints = hand(**given[3].parameters()).joints
+    assert (hand(**back.parameters()).joints - joints).norm(dim=-1).max() < 1e-3
+
+
+def test_parts_are_kept_of_one_hand_by_methods_that_hold_them(learned, request_of):
+    request = request_of(2)
+    given = learned().sample(request, torch.Generator().manual_seed(1), Progress()).grasps
+
+    def sampled(generator, **changed):
+        return generator.sample(replace(request, **changed), torch.Generator().manual_seed(0), Progress())
+
+    with pytest.raises(ValueError, match="cannot keep parts of a hand: use one"):
+        sampled(learned(), start=given, keep=KEEP)
+    generator = Learned(DvqVae(count=8), PlaceScorer(), "parts")
+    with pytest.raises(ValueError, match="no hand of which parts could be kept"):
+        sampled(generator, keep=KEEP)
+    with pytest.raises(ValueError, match="told for thumb, index, middle, ring, little, palm, in that order"):
+        sampled(generator, start=given, keep=(True, False))

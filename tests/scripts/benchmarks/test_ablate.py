@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import trimesh
+
+from core.objects import prepare_object
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,36 @@ def test_rows_share_and_go_on(training, tmp_path, script):
     kept = {path: path.stat().st_mtime_ns for path in (home / "grasps").rglob("*.npz")}
     script("benchmarks/ablate.py", *common, *rows)
     assert kept == {path: path.stat().st_mtime_ns for path in (home / "grasps").rglob("*.npz")}
+
+
+def test_dvqvaes_rows_share_codes_hide_points_and_place_grasps_anew(training, tmp_path, script):
+    names = ["dvq_dual", "dvq_code", "masked_90", "off", "placed"]
+    script("benchmarks/ablate.py", "--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache",
+           "--scale", 1e-6, "--limit", 1, "--count", 2, "--batch", 2, "--rows", *names)
+    rows = json.loads((tmp_path / "out" / "ablations.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == names
+    assert all(row["grasps"] == 2 for row in rows)
+    home = tmp_path / "out" / "scale_1e-06_2"
+    logs = [(home / "trained" / name / "codes.jsonl").read_text() for name in ("dvq_dual", "dvq_code", "placed")]
+    assert logs[0] == logs[1] == logs[2]
+    hands = {name: np.load(home / "grasps" / name / "can" / "5.npz") for name in names}
+    assert np.abs(hands["dvq_dual"]["transl"] - hands["masked_90"]["transl"]).max() > 0
+    assert np.abs(hands["off"]["hand_pose"] - hands["placed"]["hand_pose"]).max() < 1e-5  # the postures are kept
+    assert np.abs(hands["off"]["transl"] - hands["placed"]["transl"]).max() > 1e-3
+
+
+def test_a_masked_object_is_seen_from_one_side():
+    from scripts.benchmarks.ablate import masked
+
+    mesh = trimesh.creation.box((0.03, 0.05, 0.16)).subdivide_to_size(0.01)
+    block = prepare_object(mesh.vertices, mesh.faces)
+    seen = masked(block, 0.9, torch.Generator().manual_seed(0))
+    assert seen.points.shape == block.points.shape
+    known = seen.points.unique(dim=0)
+    assert len(known) == pytest.approx(0.1 * len(block.points), abs=2)
+    assert (known - known.mean(0)).norm(dim=1).max() < (block.points - block.points.mean(0)).norm(dim=1).max()
+    rows = torch.cdist(seen.points[:50], block.points).argmin(1)
+    assert torch.equal(seen.normals[:50], block.normals[rows])
 
 
 def test_choirs_rows_refine_noisy_hands(training, tmp_path, script):
