@@ -58,6 +58,8 @@ METHODS: Final = {
                "core.generators.grasptta", "GraspTTA", learned=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
+        Method("jhod", "JHOD", "Joint diffusion of hand and object, which can imagine both.",
+               "core.generators.jhod", "JHOD", learned=True),
     )
 }
 #: weights that can be trained -> the module whose `training_config` says how: the scorer of places, which all learned

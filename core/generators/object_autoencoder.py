@@ -1,0 +1,185 @@
+"""An object's shape, seen from a heading frame, as four latent tokens and back: E_O and X_O of JHOD (Sec. 3.2).
+
+The paper borrows LION's networks, trained on ShapeNet. These are trained on this project's shapes, and what they decode
+to is a distance field, which can be meshed. Points are sorted into three planes, encoded there by convolutions, and
+squeezed into 4 x 512 numbers; from those three planes of features are drawn, from which a small perceptron reads the
+distance at any place. Planes are in warped coordinates: fine where the hand is, coarse at the far end of a hammer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import nn
+
+from core.generators.pointnet import perceptron, pointwise
+from core.grasps.heading_frame import LOCAL_RADIUS
+
+if TYPE_CHECKING:
+    from core.generators.training_config import Batch, Terms
+
+#: object tokens and the numbers in each (Eq. 7)
+TOKENS: Final = 4
+WIDTH: Final = 512
+#: points of an object that are encoded (Sec. 4.1)
+OBJECT_POINTS: Final = 2048
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """Of the distance field that is decoded; chosen here.
+
+    Attributes:
+        reach: metres from the heading frame's origin along each axis; what is farther is cut off.
+        bend: metres within which the warp is nearly even.
+        unit: metres of a decoded distance.
+        most: metres at which distances are cut on both sides.
+        sharp: metres, the unit of a distance that tells its sign with some certainty.
+        side: cells of a plane.
+        coarse: cells of a plane in the middle of the networks.
+    """
+
+    reach: float = 0.36
+    bend: float = 0.06
+    unit: float = 0.01
+    most: float = 0.02
+    sharp: float = 0.002
+    side: int = 32
+    coarse: int = 4
+
+
+FIELD: Final = FieldConfig()
+#: the axes that each plane has
+PLANES: Final = ((0, 1), (1, 2), (2, 0))
+
+
+def warped(points: torch.Tensor) -> torch.Tensor:
+    """Metres to -1 .. 1 along each axis, finer near the origin."""
+    return (torch.asinh(points / FIELD.bend) / math.asinh(FIELD.reach / FIELD.bend)).clamp(-1, 1)
+
+
+def unwarped(places: torch.Tensor) -> torch.Tensor:
+    """The inverse of `warped` within the reach."""
+    return FIELD.bend * torch.sinh(places * math.asinh(FIELD.reach / FIELD.bend))
+
+
+def sinusoids(places: torch.Tensor, octaves: int) -> torch.Tensor:
+    """(..., 3 + 6 octaves) places (..., 3) and sines and cosines of them, each octave twice as fast."""
+    angle = torch.cat([places * (math.pi * 2**octave) for octave in range(octaves)], -1)
+    return torch.cat([places, angle.sin(), angle.cos()], -1)
+
+
+def _halved(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 4, 2, 1), nn.GroupNorm(4, after), nn.ReLU(inplace=True))
+
+
+def _doubled(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.ConvTranspose2d(before, after, 4, 2, 1), nn.GroupNorm(4, after), nn.ReLU(inplace=True))
+
+
+class ObjectEncoder(nn.Module):
+    """E_O: points in any order to tokens of unit size.
+
+    Args:
+        features: of a point in each plane.
+        squeezed: numbers that the tokens are made of.
+    """
+
+    def __init__(self, features: int = 24, squeezed: int = 256) -> None:
+        super().__init__()
+        self.features = features
+        self.point = nn.Sequential(pointwise((6 + 24, 48)), nn.Linear(48, 3 * features))
+        self.planes = nn.Sequential(_halved(features + 1, 32), _halved(32, 64), _halved(64, 64), nn.Conv2d(64, 32, 1))
+        flat = len(PLANES) * 32 * FIELD.coarse**2
+        self.tokens = perceptron(flat, squeezed, TOKENS * WIDTH)
+
+    def forward(self, cloud: torch.Tensor) -> torch.Tensor:
+        """(N, 4, 512) of clouds (N, P, 6), positions over `LOCAL_RADIUS` and outward normals."""
+        places = warped(cloud[..., :3] * LOCAL_RADIUS)
+        found = self.point(torch.cat([sinusoids(places, 4), cloud[..., 3:]], -1)).split(self.features, -1)
+        planes = [self._plane(places[..., axes], some) for axes, some in zip(PLANES, found, strict=True)]
+        flat = self.planes(torch.stack(planes, 1).flatten(0, 1)).reshape(len(cloud), -1)
+        return nn.functional.layer_norm(self.tokens(flat).unflatten(1, (TOKENS, WIDTH)), (WIDTH,))
+
+    def _plane(self, places: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """(N, features + 1, side, side) means of the features (N, P, features) in each cell, and whether any are."""
+        count, side = len(places), FIELD.side
+        cell = ((places + 1) * (0.5 * side)).long().clamp(0, side - 1)
+        first = torch.arange(count, device=places.device)[:, None] * side**2
+        rows = (first + cell[..., 1] * side + cell[..., 0]).flatten()
+        counted = torch.cat([features, torch.ones_like(features[..., :1])], -1).flatten(0, 1)
+        sums = torch.zeros(count * side**2, self.features + 1, device=places.device).index_add(0, rows, counted)
+        number = sums[:, -1:]
+        means = torch.cat([sums[:, :-1] / number.clamp_min(1), number.clamp_max(1)], 1)
+        return means.reshape(count, side, side, -1).permute(0, 3, 1, 2)
+
+
+class ObjectDecoder(nn.Module):
+    """X_O: tokens to the distance at any place.
+
+    Args:
+        features: of a place in each plane.
+        squeezed: numbers that the planes are made of.
+    """
+
+    def __init__(self, features: int = 24, squeezed: int = 256) -> None:
+        super().__init__()
+        self.seeds = perceptron(TOKENS * WIDTH, squeezed, len(PLANES) * 32 * FIELD.coarse**2)
+        self.planes = nn.Sequential(_doubled(32, 64), _doubled(64, 48), nn.ConvTranspose2d(48, features, 4, 2, 1))
+        self.distance = perceptron(len(PLANES) * features + 27, 96, 64, 1)
+
+    def drawn(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(N, 3, features, side, side) planes of tokens (N, 4, 512)."""
+        seeds = self.seeds(tokens.flatten(1)).reshape(-1, 32, FIELD.coarse, FIELD.coarse)
+        return self.planes(seeds).unflatten(0, (-1, len(PLANES)))
+
+    def read(self, planes: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Signed distances at places, about right within `FIELD.most` of the surface.
+
+        Args:
+            planes: (N, 3, features, side, side) of `drawn`.
+            points: (N, Q, 3) metres, heading frames.
+
+        Returns:
+            (N, Q) in units of `FIELD.unit`, not cut.
+        """
+        places = warped(points)
+        at = torch.stack([places[..., axes] for axes in PLANES], 1).flatten(0, 1)[:, :, None]
+        seen = nn.functional.grid_sample(planes.flatten(0, 1), at, padding_mode="border", align_corners=False)
+        features = seen[..., 0].reshape(len(points), -1, points.shape[1]).transpose(1, 2)
+        return self.distance(torch.cat([features, sinusoids(places, 4)], -1))[..., 0]
+
+
+class ObjectAutoencoder(nn.Module):
+    """E_O and X_O together.
+
+    Args:
+        noise: standard deviation of what is added to tokens in training, which are of size 1: near tokens are to be
+            near shapes.
+    """
+
+    def __init__(self, noise: float = 0.2) -> None:
+        super().__init__()
+        self.noise = noise
+        self.encoder, self.decoder = ObjectEncoder(), ObjectDecoder()
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Terms:
+        """How wrong the decoded distances are: by their amount, cut on both sides, and by their sign.
+
+        Args:
+            batch: `shape` (N, P, 6) clouds, `query` (N, Q, 3) metres and `distance` (N, Q) metres there.
+            rng: of the noise.
+        """
+        tokens = self.encoder(batch["shape"])
+        tokens = tokens + self.noise * torch.randn(tokens.shape, generator=rng).to(tokens)
+        found, truth = self.decoder.read(self.decoder.drawn(tokens), batch["query"]), batch["distance"]
+        most = FIELD.most / FIELD.unit
+        amount = (found.clamp(-most, most) - (truth / FIELD.unit).clamp(-most, most)).abs().mean()
+        # Where a distance is cut nothing is learned from its amount, so the sign is what brings wrong ones back.
+        logit = found * (FIELD.unit / FIELD.sharp)
+        sign = nn.functional.binary_cross_entropy_with_logits(logit, (truth > 0).to(logit))
+        wrong = ((found > 0) != (truth > 0)).float().mean()
+        return {"amount": amount, "sign": sign, "wrong": wrong, "loss": amount + sign}
