@@ -52,6 +52,8 @@ class FieldConfig:
 
 
 FIELD: Final = FieldConfig()
+#: weight of a batch in the tokens' mean and scale
+REMEMBERED: Final = 0.005
 #: the axes that each plane has
 PLANES: Final = ((0, 1), (1, 2), (2, 0))
 
@@ -159,12 +161,34 @@ class ObjectAutoencoder(nn.Module):
     Args:
         noise: standard deviation of what is added to tokens in training, which are of size 1: near tokens are to be
             near shapes.
+
+    Attributes:
+        mean: (4, 512) of the tokens of the last shapes that were trained on.
+        square: (4, 512) the mean of their squares.
     """
+
+    mean: torch.Tensor
+    square: torch.Tensor
 
     def __init__(self, noise: float = 0.2) -> None:
         super().__init__()
         self.noise = noise
         self.encoder, self.decoder = ObjectEncoder(), ObjectDecoder()
+        self.register_buffer("mean", torch.zeros(TOKENS, WIDTH))
+        self.register_buffer("square", torch.ones(TOKENS, WIDTH))
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """(4, 512) standard deviations of the tokens."""
+        return (self.square - self.mean.square()).clamp_min(1e-4).sqrt()
+
+    def encode(self, cloud: torch.Tensor) -> torch.Tensor:
+        """z^O (N, 4, 512), standardised, of clouds (N, P, 6)."""
+        return (self.encoder(cloud) - self.mean) / self.scale
+
+    def planes(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What `ObjectDecoder.read` reads, of z^O (N, 4, 512), standardised."""
+        return self.decoder.drawn(tokens * self.scale + self.mean)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Terms:
         """How wrong the decoded distances are: by their amount, cut on both sides, and by their sign.
@@ -174,6 +198,10 @@ class ObjectAutoencoder(nn.Module):
             rng: of the noise.
         """
         tokens = self.encoder(batch["shape"])
+        if self.training:
+            with torch.no_grad():
+                self.mean.lerp_(tokens.mean(0), REMEMBERED)
+                self.square.lerp_(tokens.square().mean(0), REMEMBERED)
         tokens = tokens + self.noise * torch.randn(tokens.shape, generator=rng).to(tokens)
         found, truth = self.decoder.read(self.decoder.drawn(tokens), batch["query"]), batch["distance"]
         most = FIELD.most / FIELD.unit
