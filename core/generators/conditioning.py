@@ -34,6 +34,7 @@ class Conditioning:
         adaptation: what is done at test time with the hands that are proposed.
         guidance: weight of classifier-free guidance by the grasp type (Ho and Salimans 2022, with 1 + their w); 1 is a
             network as it was trained.
+        whole: (N, P, 6) the whole object as `core.generators.local_cloud.object_cloud`, for networks that look at it.
     """
 
     cloud: LocalPointCloud
@@ -43,13 +44,14 @@ class Conditioning:
     hand: SkinSample
     adaptation: AdaptationConfig = NO_ADAPTATION
     guidance: float = 1.0
+    whole: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.cloud)
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
         return replace(self, cloud=self.cloud[rows], grasp_type=self.grasp_type[rows], intent=self.intent[rows],
-                       betas=self.betas[rows])
+                       betas=self.betas[rows], whole=None if self.whole is None else self.whole[rows])
 
 
 class ConditionEmbedding(nn.Module):

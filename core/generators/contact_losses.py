@@ -1,4 +1,4 @@
-"""Losses on how a hand touches an object, shared by GraspTTA (Sec. 2.1) and FastGrasp (Eq. 4-6).
+"""How a hand touches an object, and losses on it, shared by GraspTTA (Sec. 2.1) and FastGrasp (Eq. 4-6).
 
 Hands and clouds are in one frame, metres. P object points with unit normals, V points of a hand's skin, H of them
 contact priors.
@@ -185,3 +185,19 @@ def nearest_plane(points: torch.Tensor, normals: torch.Tensor, hand_points: torc
     # Beside a thin wall's rim the plane runs on where the wall does not: what is far from every point is outside.
     beside = height.detach().abs() < 0.5 * far
     return torch.where(beside, far, height).clamp(CONTACT_LOSS.lowest, CONTACT_LOSS.highest), normal
+
+
+@torch.no_grad()
+def surface_seen(points: torch.Tensor, normals: torch.Tensor, hand_points: torch.Tensor) -> torch.Tensor:
+    """Where the surface is, as seen from points of a hand.
+
+    Args:
+        points: (N, P, 3) of the object.
+        normals: (N, P, 3) outward, unit.
+        hand_points: (N, V, 3).
+
+    Returns:
+        (N, 4 V) signed centimetres to the surface from each point, and the surface's normals there.
+    """
+    distance, normal = nearest_plane(points, normals, hand_points)
+    return torch.cat([100 * distance, normal.flatten(1)], 1)

@@ -16,7 +16,7 @@ from core.fitting.representation import inward
 from core.generators.adaptation import NO_ADAPTATION
 from core.generators.conditioning import TYPE_CONDITIONS, Conditioning, condition_index
 from core.generators.hand_parameters import HandNormalizer
-from core.generators.local_cloud import POINTS, LocalPointCloud
+from core.generators.local_cloud import POINTS, LocalPointCloud, object_cloud
 from core.generators.place_scorer import PlaceScorer, sample_grasp_points
 from core.generators.training_config import TrainableNetwork
 from core.grasps.heading_frame import LOCAL_RADIUS, frames_of_grasps, mirrored, object_frames
@@ -43,6 +43,7 @@ class Network(TrainableNetwork):
     Attributes:
         code: the hand parameters' units.
         points: of the local cloud that it looks at.
+        object_points: of the whole object's cloud that it looks at beside that; 0 for none.
         noisy_share: the share of what it is trained on that are noisy hands to be refined.
         without_fit: what is done at test time with proposed hands that are shown as they come.
         before_fit: what is done with those that a fit lays on the surface: a fit needs no hands that keep clear, and
@@ -51,6 +52,7 @@ class Network(TrainableNetwork):
     """
 
     points = POINTS
+    object_points = 0
     noisy_share = 0.0
     without_fit = before_fit = NO_ADAPTATION
     guidance = 1.0
@@ -147,10 +149,14 @@ class Learned:
         cloud = LocalPointCloud.around(request.object, frames, self.network.points, rng, radius).to(self.device)
         adaptation = self.network.before_fit if request.fitted else self.network.without_fit
         intent = torch.full_like(grasp_type, condition_index(request)[1])
+        whole = None
+        if self.network.object_points:
+            whole = object_cloud(request.object.points, request.object.normals, frames, self.network.object_points,
+                                 rng).to(self.device)
         return Conditioning(
             cloud.offset(adaptation.clearance.before(cloud)), grasp_type.to(self.device), intent.to(self.device),
             request.shape.to(cloud.scaled).expand(len(grasp_type), -1), embedded_skin(str(self.device)), adaptation,
-            self.network.guidance if request.type != "any" else 1.0)
+            self.network.guidance if request.type != "any" else 1.0, whole)
 
     @torch.no_grad()
     def refine(self, obj: GraspObject, hand: HandModel, grasps: Grasps, rng: torch.Generator,

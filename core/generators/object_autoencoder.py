@@ -197,7 +197,9 @@ class ObjectAutoencoder(nn.Module):
             batch: `shape` (N, P, 6) clouds, `query` (N, Q, 3) metres and `distance` (N, Q) metres there.
             rng: of the noise.
         """
-        tokens = self.encoder(batch["shape"])
+        # Tokens are to be the same of fewer points.
+        every = 1 + int(torch.randint(2, (1,), generator=rng))
+        tokens = self.encoder(batch["shape"][:, ::every])
         if self.training:
             with torch.no_grad():
                 self.mean.lerp_(tokens.mean(0), REMEMBERED)

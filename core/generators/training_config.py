@@ -27,11 +27,9 @@ class TrainableNetwork(nn.Module):
 
     Attributes:
         points: of the local point clouds that it looks at; 0 for none.
-        object_points: of clouds of the whole object that it looks at beside those; 0 for none.
     """
 
     points: int = 0
-    object_points: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,7 @@ class Stage:
         before: called once, before the stage begins, with hand parameters (n, 61) of training grasps.
         points: of the local cloud, where they are not the network's.
         shapes: procedural shapes in one step, grasped or not (`core.training.shapes`).
+        object_points: of the clouds of whole objects that the stage sees beside the local ones; 0 for none.
     """
 
     name: str
@@ -82,6 +81,7 @@ class Stage:
     before: Callable[[SkinSample, torch.Tensor], None] | None = None
     points: int | None = None
     shapes: int = 0
+    object_points: int = 0
 
 
 @dataclass(frozen=True)

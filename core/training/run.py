@@ -78,7 +78,7 @@ def run(config: TrainingConfig, data: TrainingData, hand: HandModel, folder: Pat
                 if not isinstance(network, Network):  # the scorer of grasp points
                     return data.place_batch(some, rng)
                 batch = data.batch(some, hand, network.code, rng, config.points_of(stage), config.object_frame,
-                                   network.noisy_share, network.object_points)
+                                   network.noisy_share, stage.object_points)
             if stage.shapes and shapes is not None:
                 share = size / stage.batch if stage.batch else size / stage.shapes
                 batch |= shapes.batch(round(share * stage.shapes), rng, train=rows is not checked)
