@@ -207,7 +207,7 @@ class JHOD(Network):
         z, clean = self.noised(z0, t_hand, t_object, rng), z0
         if "shape" in batch:  # Eq. 13-14: the hand's latent is noise, and nothing is asked of it
             with torch.no_grad():
-                alone = self.object_autoencoder.encode(batch["shape"])
+                alone = self.object_autoencoder.encode(batch["shape"][:, ::2])
             none = torch.zeros(len(alone), dtype=torch.long, device=alone.device)
             t_alone = torch.randint(1, self.schedule.steps + 1, (len(alone),), generator=rng).to(alone.device)
             clean = torch.cat([z0, torch.cat([torch.zeros_like(alone[:, :1]), alone], 1)])
@@ -359,7 +359,7 @@ def training_config(scale: float = 1.0, *, judge: HandLoss | None = PHYSICAL_DIF
         options: of the network; without passes of f its stage falls away.
     """
     network = JHOD(**options)
-    last = replace(HandLoss(), param=1.0, penetration=1.0, surface=2.0, depth=20.0)
+    last = replace(HandLoss(), mesh=0, param=1.0, penetration=1.0, surface=2.0, depth=20.0)
     stages: tuple[Stage, ...] = (
         Stage("object", ("object_autoencoder",),
               lambda hand, batch, rng: network.object_autoencoder.loss(batch, rng),
@@ -368,10 +368,10 @@ def training_config(scale: float = 1.0, *, judge: HandLoss | None = PHYSICAL_DIF
               OptimizerConfig(scaled(2000, scale), learning_rate=2e-3), 128, points=1),
         Stage("diffusion", ("wishes", "shape", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, judge),
-              OptimizerConfig(scaled(5000, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
+              OptimizerConfig(scaled(6000, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
         Stage("correction", ("correct_object", "correct"),
               lambda hand, batch, rng: network.correcting_loss(hand, batch, rng, last),
-              OptimizerConfig(scaled(1500, scale)), 48, points=2 * COARSE, object_points=FEWER_POINTS),
+              OptimizerConfig(scaled(1200, scale)), 48, points=2 * COARSE, object_points=FEWER_POINTS),
     )
     if not network.passes:
         stages = stages[:-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,8 @@ from core.grasps.heading_frame import LOCAL_RADIUS, Cloud, Frames, frames_at
 from core.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from core.generators.training_config import Batch
 
 
@@ -74,6 +76,11 @@ class ShapeData:
     distance: torch.Tensor
     away: torch.Tensor
     train: torch.Tensor
+
+    @staticmethod
+    def of(columns: Mapping[str, np.ndarray]) -> ShapeData:
+        """The shapes whose columns are given by attribute."""
+        return ShapeData(*(torch.from_numpy(columns[field.name]) for field in fields(ShapeData)))
 
     def to(self, device: torch.device | str) -> ShapeData:
         """The same on a device."""
@@ -142,14 +149,15 @@ def load_shape_data(path: str | Path, progress: Progress | None = None) -> Shape
     """
     path = Path(path)
     if not path.exists():
-        save_arrays(path, make_columns(progress or Progress()), packed=False)
+        names = [(family, seed) for family in FAMILIES for seed in range(SHAPES.seeds)
+                 if split(family, seed) != "family"]
+        save_arrays(path, make_columns(names, progress or Progress()), packed=False)
     with np.load(path, allow_pickle=False) as stored:
-        return ShapeData(*(torch.from_numpy(stored[name]) for name in ShapeData.__dataclass_fields__))
+        return ShapeData.of({field.name: stored[field.name] for field in fields(ShapeData)})
 
 
-def make_columns(progress: Progress) -> dict[str, np.ndarray]:
-    """What `load_shape_data` keeps."""
-    names = [(family, seed) for family in FAMILIES for seed in range(SHAPES.seeds) if split(family, seed) != "family"]
+def make_columns(names: Sequence[tuple[str, int]], progress: Progress) -> dict[str, np.ndarray]:
+    """What `load_shape_data` keeps, of shapes named by family and seed."""
     columns: dict[str, list[np.ndarray]] = {}
     for done, (family, seed) in enumerate(names):
         progress(done / len(names), "Making shapes")

@@ -91,7 +91,7 @@ class Row:
 def rows() -> dict[str, Row]:
     """Name -> row, in the order in which they can be made."""
     from core.generators.adaptation import AdaptationConfig
-    from core.generators.fastgrasp import HandLoss
+    from core.generators.hand_loss import HandLoss
     from core.generators.grasptta import PRINTED, CvaeLoss
     from core.generators.jointdiffusion import training_config as jointdiffusion
     from core.generators.keypoints import training_config as keypoints
