@@ -6,11 +6,12 @@ The loss is GraspTTA's Eq. 3 and a term of our own, the stiffness that the grasp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import torch
+from torch import nn
 
 from core.generators.contact_losses import (
     CM2,
@@ -21,6 +22,7 @@ from core.generators.contact_losses import (
     object_centric,
     penetration,
     prior_distance,
+    prior_map,
 )
 from core.generators.hand_parameters import POSE
 from core.generators.nearest import NearestNeighbours
@@ -31,6 +33,7 @@ from core.quality.stiffness import STIFFNESS, stiffness_at_rest, stiffness_defic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from core.generators.conditioning import Conditioning
     from core.generators.hand_parameters import HandNormalizer
     from core.generators.local_cloud import LocalPointCloud
     from core.hand import HandModel
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 #: hands moved at once: what is computed for more falls out of a processor's cache
 CHUNK: Final = 16
+#: points of the local cloud that hands are adapted on by few large steps
+ADAPTED_ON: Final = 512
 
 
 @dataclass(frozen=True)
@@ -235,3 +240,66 @@ class StiffnessTerm:
         closed = params.detach().clone()
         closed[:, POSE] += closed_pose(self._sample.hand).to(params) / self._normalizer.scale[POSE]
         return self._normalizer.skin(self._sample, closed, self._betas).points - skin.points.detach()
+
+
+def descended(z: torch.Tensor, decoded: Callable[[torch.Tensor], torch.Tensor], normalizer: HandNormalizer,
+              conditioning: Conditioning, progress: Progress) -> torch.Tensor:
+    """Hands moved by few steps down the adaptation's loss, each of a given length; what they touch is to stay.
+
+    The contact map that is aimed at is that of the hands as they are given.
+
+    Args:
+        z: (N, D) what is moved.
+        decoded: hand parameters (N, 61) of it.
+        normalizer: of those.
+        conditioning: of the N hands; its adaptation's step size is the length of the first step, others are shorter
+            and shorter.
+        progress: told how far it is after each step.
+
+    Returns:
+        (N, D).
+
+    Raises:
+        core.progress.Stopped: the work was asked to stop.
+    """
+    hand, betas, adaptation = conditioning.hand, conditioning.betas, conditioning.adaptation
+    term = None
+    for step in range(adaptation.steps):
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            params = decoded(z)
+            skin = normalizer.skin(hand, params, betas)
+            if term is None:
+                overlap = overlap_area(conditioning.cloud, skin)
+                sizes = adaptation.step_sizes(overlap)[:, None]
+                further = adaptation.clearance.further(conditioning.cloud, overlap)
+                term = StiffnessTerm(normalizer, hand, betas, conditioning.cloud.offset(further))
+                omega = prior_map(term.points, skin, term.neighbours(skin)).detach()
+            (slope,) = torch.autograd.grad(adaptation.loss(term, params, skin, omega).sum(), z)
+        z = z - sizes * (1 - step / adaptation.steps) * nn.functional.normalize(slope)
+        progress((step + 1) / adaptation.steps)
+    return z.detach()
+
+
+def adapted_parameters(params: torch.Tensor, normalizer: HandNormalizer, conditioning: Conditioning,
+                       progress: Progress) -> torch.Tensor:
+    """Hand parameters (N, 61) `descended` themselves, on few of the object's points, some hands at a time.
+
+    Args:
+        params: (N, 61) of hands as they were proposed; they stay so where the adaptation has no steps.
+        normalizer: of the hand parameters.
+        conditioning: of the N hands.
+        progress: told how far all are.
+
+    Raises:
+        core.progress.Stopped: the work was asked to stop.
+    """
+    if not conditioning.adaptation.steps:
+        return params
+
+    def itself(moved: torch.Tensor) -> torch.Tensor:
+        return moved
+
+    few = replace(conditioning, cloud=conditioning.cloud.first(ADAPTED_ON))
+    return in_chunks(params, lambda rows, part: descended(params[rows], itself, normalizer, few[rows], part),
+                     progress)

@@ -189,7 +189,7 @@ def nearest_plane(points: torch.Tensor, normals: torch.Tensor, hand_points: torc
 
 @torch.no_grad()
 def surface_seen(points: torch.Tensor, normals: torch.Tensor, hand_points: torch.Tensor) -> torch.Tensor:
-    """Where the surface is, as seen from points of a hand.
+    """Where the object's surface is, as seen from a hand: what a network is told that is to correct it.
 
     Args:
         points: (N, P, 3) of the object.

@@ -20,9 +20,16 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
-from core.generators.adaptation import AdaptationConfig, Clearance, StiffnessTerm, TouchLoss, in_chunks, overlap_area
+from core.generators.adaptation import (
+    ADAPTED_ON,
+    AdaptationConfig,
+    Clearance,
+    TouchLoss,
+    descended,
+    in_chunks,
+)
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
-from core.generators.contact_losses import prior_map, surface_seen
+from core.generators.contact_losses import surface_seen
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
 from core.generators.hand_loss import PHYSICAL_DIFFUSION, HandLoss
 from core.generators.hand_parameters import SIZE, mix_hands
@@ -38,8 +45,6 @@ if TYPE_CHECKING:
     from core.hand.skin import SkinSample
     from core.progress import Progress
 
-#: points of the local cloud that the latent is adapted on
-ADAPTED_ON: Final = 512
 #: what lies well keeps clear by little, what has surface inside it by more, and goes further (measured: the card)
 WITHOUT_FIT: Final = AdaptationConfig(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), per_cm2=1.0)
 #: a fit takes a hand out of the object, but makes no grasp of one that is far off it
@@ -327,24 +332,8 @@ class FastGrasp(Network):
         return Prediction(self.decoded(z))
 
     def descended(self, z: torch.Tensor, conditioning: Conditioning, progress: Progress) -> torch.Tensor:
-        """Latents (N, latent) after steps down the adaptation's loss; the contact map is to stay as it is."""
-        hand, betas, adaptation = conditioning.hand, conditioning.betas, conditioning.adaptation
-        term = None
-        for step in range(adaptation.steps):
-            with torch.enable_grad():
-                z = z.detach().requires_grad_()
-                params = self.decoded(z)
-                skin = self.code.skin(hand, params, betas)
-                if term is None:
-                    overlap = overlap_area(conditioning.cloud, skin)
-                    sizes = adaptation.step_sizes(overlap)[:, None]
-                    further = adaptation.clearance.further(conditioning.cloud, overlap)
-                    term = StiffnessTerm(self.code, hand, betas, conditioning.cloud.offset(further))
-                    omega = prior_map(term.points, skin, term.neighbours(skin)).detach()
-                (slope,) = torch.autograd.grad(adaptation.loss(term, params, skin, omega).sum(), z)
-            z = z - sizes * (1 - step / adaptation.steps) * nn.functional.normalize(slope)
-            progress((step + 1) / adaptation.steps)
-        return z.detach()
+        """Latents (N, latent) after steps down the adaptation's loss, as `adaptation.descended` has them."""
+        return descended(z, self.decoded, self.code, conditioning, progress)
 
 
 def training_config(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: HandLoss | None = None,

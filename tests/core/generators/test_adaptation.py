@@ -14,6 +14,7 @@ from core.generators.adaptation import (
     Clearance,
     StiffnessTerm,
     TouchLoss,
+    adapted_parameters,
     in_chunks,
     overlap_area,
 )
@@ -25,7 +26,7 @@ from core.grasps.request import GraspRequest
 from core.hand.squeeze import squeeze
 from core.metrics.paper import paper_measures
 from core.objects import prepare_object
-from core.progress import Progress
+from core.progress import Progress, Stopped
 from core.quality.stiffness import STIFFNESS, grasp_quality
 from core.registry import make_generator
 
@@ -237,3 +238,33 @@ def test_shipped_hands_are_clear_of_the_object_and_hold_it(name, hand, monkeypat
     assert overlap[0] < 0.8 * overlap[1]
     assert quality(clear) > quality(soft)
     assert quality(fitted) > quality(plain)
+
+
+#: few steps of the 61 parameters themselves, of a given length
+STEPS = AdaptationConfig(4, 0.1)
+
+
+def test_parameters_adapted_by_few_steps_lower_the_loss_and_go_no_further_than_told(setting):
+    normalizer, _, _, given = setting
+    deep = lifted(setting, -0.006)
+    term = term_of(setting)
+    omega = prior_map(term.points, posed(setting, deep))
+
+    def adapted(rows):
+        return adapted_parameters(deep[rows], normalizer, replace(given[rows], adaptation=STEPS), Progress())
+
+    moved = adapted(torch.arange(12))
+    before, after = (STEPS.loss(term_of(setting), hands, posed(setting, hands), omega) for hands in (deep, moved))
+    assert (after < before).float().mean() > 0.8
+    assert after.mean() < 0.95 * before.mean()
+    assert torch.equal(moved[:, BETAS], deep[:, BETAS])  # the hand is the animator's
+    assert (moved - deep).norm(dim=1).max() < STEPS.step_size * (1 + 0.75 + 0.5 + 0.25) + 1e-5
+    assert torch.allclose(adapted(torch.arange(1)), moved[:1], atol=1e-3)
+
+
+def test_parameters_stay_without_steps_and_the_work_stops_when_told(setting, recorder):
+    normalizer, _, params, given = setting
+    still = replace(given, adaptation=AdaptationConfig())
+    assert torch.equal(adapted_parameters(params, normalizer, still, Progress()), params)
+    with pytest.raises(Stopped):
+        adapted_parameters(params, normalizer, replace(given, adaptation=STEPS), recorder(stop_at=0.5))
