@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
+from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss, adapted_parameters
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import CM2, surface_seen
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
@@ -39,6 +40,8 @@ from core.hand.skin import COUNT
 from core.rotations import axis_angle_to_matrix
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from core.generators.conditioning import Conditioning
     from core.hand.skin import SkinSample
     from core.progress import Progress
@@ -49,6 +52,11 @@ HAND: Final = SIZE - BETAS.stop
 NEAREST: Final = 10
 #: points of the whole object that the diffusion is trained on: what is encoded of them differs little
 FEWER_POINTS: Final = 1024
+#: how hands that are shown as they come are adapted, and those that a fit follows; FastGrasp's
+WITHOUT_FIT: Final = AdaptationConfig(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), per_cm2=1.0)
+BEFORE_FIT: Final = AdaptationConfig(3, 0.6, TouchLoss(stiffness=3.0))
+#: the share of the progress at which hands are sampled and their adaptation begins
+SAMPLING_SHARE: Final = 0.5
 #: weights of Eq. 15 and 16, squared centimetres, beside Eq. 11 to 13
 FIELD_WEIGHT, JOINT_WEIGHT = 0.02, 0.05
 
@@ -62,7 +70,7 @@ class Denoiser(nn.Module):
         heads: of its attention.
     """
 
-    def __init__(self, width: int = 224, layers: int = 4, heads: int = 7) -> None:
+    def __init__(self, width: int = 256, layers: int = 5, heads: int = 8) -> None:
         super().__init__()
         self.time = TimeEmbedding(width)
         self.into_hand, self.into_object = nn.Linear(WIDTH, width), nn.Linear(WIDTH, width)
@@ -103,6 +111,8 @@ class JHOD(Network):
             given object is noised to the step that the hand is at (Table 4).
         judge_until: hands are judged by `judge` of one-call predictions from steps 1 to this of 1000.
         passes: of the correcting module f, each on what the one before has left; 0 leaves hands as they were sampled.
+        without_fit: see `Network`; the hand parameters are adapted after f.
+        before_fit: see `Network`.
     """
 
     guidance = 4.0
@@ -110,9 +120,11 @@ class JHOD(Network):
     hand_mean: torch.Tensor
     hand_scale: torch.Tensor
 
-    def __init__(self, width: int = 224, layers: int = 4, steps: int = 10, *, temperature: float = 0.5,
-                 asynchronous: bool = True, judge_until: int = 400, passes: int = 2) -> None:
+    def __init__(self, width: int = 256, layers: int = 5, steps: int = 10, *, temperature: float = 0.5,
+                 asynchronous: bool = True, judge_until: int = 400, passes: int = 2,
+                 without_fit: AdaptationConfig = WITHOUT_FIT, before_fit: AdaptationConfig = BEFORE_FIT) -> None:
         super().__init__()
+        self.without_fit, self.before_fit = without_fit, before_fit
         self.steps, self.temperature, self.asynchronous = steps, temperature, asynchronous
         self.judge_until, self.passes = judge_until, passes
         self.object_autoencoder = ObjectAutoencoder()
@@ -278,15 +290,44 @@ class JHOD(Network):
     # Sampling.
 
     def propose(self, conditioning: Conditioning, rng: torch.Generator, progress: Progress) -> Prediction:
-        """Sec. 3.3.3, "Sampling", for a given object: t_O stays 0; then f."""
+        """Sec. 3.3.3, "Sampling", for a given object: t_O stays 0; then f, and adaptation by gradient."""
         given = conditioning
         if given.whole is None:
             raise ValueError("JHOD looks at the whole object, and was given none")
         z_object = self.object_autoencoder.encode(given.whole)
         z = self.sampled(self.conditions(given.grasp_type, given.intent, given.betas, given.guidance), len(given), rng,
-                         progress, z_object)
-        params = self.decoded(z, given.betas)
-        return Prediction(self.corrected(params, given.cloud.scaled, given.hand))
+                         progress.sub(0.0, SAMPLING_SHARE), z_object)
+        return Prediction(self.laid(self.decoded(z, given.betas), given, progress.sub(SAMPLING_SHARE, 1.0)))
+
+    def laid(self, params: torch.Tensor, conditioning: Conditioning, progress: Progress) -> torch.Tensor:
+        """Hands (N, 61) as sampled, brought to the surface: by f, then by the adaptation."""
+        params = self.corrected(params, conditioning.cloud.scaled, conditioning.hand)
+        return adapted_parameters(params, self.code, conditioning, progress)
+
+    def imagine(self, conditions: tuple[tuple[float, torch.Tensor], ...], betas: torch.Tensor, rng: torch.Generator,
+                progress: Progress) -> tuple[torch.Tensor, list[tuple[np.ndarray, np.ndarray] | None]]:
+        """Sec. 3.3.3, "Sampling", of both: hands and the objects in them, in their heading frames.
+
+        Args:
+            conditions: of `conditions`.
+            betas: (N, 10) of the hands.
+            rng: everything random is drawn from it; on the processor.
+            progress: told how far it is.
+
+        Returns:
+            Hand parameters (N, 61) as they were sampled; and of each object vertices (V, 3), metres, and faces (F, 3)
+            of a closed mesh, None where nothing was imagined.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
+        z = self.sampled(conditions, len(betas), rng, progress.sub(0.0, SAMPLING_SHARE))
+        planes = self.object_autoencoder.planes(z[:, 1:])
+        meshes = []
+        for row in range(len(planes)):
+            progress(SAMPLING_SHARE + (1 - SAMPLING_SHARE) * row / len(planes))
+            meshes.append(self.object_autoencoder.decoder.mesh(planes[row]))
+        return self.decoded(z[:, :1], betas), meshes
 
     def conditions(self, grasp_type: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor,
                    guidance: float) -> tuple[tuple[float, torch.Tensor], ...]:
@@ -363,15 +404,15 @@ def training_config(scale: float = 1.0, *, judge: HandLoss | None = PHYSICAL_DIF
     stages: tuple[Stage, ...] = (
         Stage("object", ("object_autoencoder",),
               lambda hand, batch, rng: network.object_autoencoder.loss(batch, rng),
-              OptimizerConfig(scaled(4500, scale), learning_rate=1.5e-3), batch=0, shapes=24),
+              OptimizerConfig(scaled(3500, scale), learning_rate=2e-3), batch=0, shapes=24),
         Stage("hand", ("hand_encoder", "hand_decoder"), lambda hand, batch, rng: network.hand_loss(batch, rng),
               OptimizerConfig(scaled(2000, scale), learning_rate=2e-3), 128, points=1),
         Stage("diffusion", ("wishes", "shape", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, judge),
-              OptimizerConfig(scaled(6000, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
+              OptimizerConfig(scaled(5500, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
         Stage("correction", ("correct_object", "correct"),
               lambda hand, batch, rng: network.correcting_loss(hand, batch, rng, last),
-              OptimizerConfig(scaled(1200, scale)), 48, points=2 * COARSE, object_points=FEWER_POINTS),
+              OptimizerConfig(scaled(1000, scale)), 48, points=2 * COARSE, object_points=FEWER_POINTS),
     )
     if not network.passes:
         stages = stages[:-1]

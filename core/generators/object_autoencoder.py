@@ -1,9 +1,10 @@
 """An object's shape, seen from a heading frame, as four latent tokens and back: E_O and X_O of JHOD (Sec. 3.2).
 
 The paper borrows LION's networks, trained on ShapeNet. These are trained on this project's shapes, and what they decode
-to is a distance field, which can be meshed. Points are sorted into three planes, encoded there by convolutions, and
-squeezed into 4 x 512 numbers; from those three planes of features are drawn, from which a small perceptron reads the
-distance at any place. Planes are in warped coordinates: fine where the hand is, coarse at the far end of a hammer.
+to is a distance field, which can be meshed. Points are sorted into the cells of three planes and encoded there by
+convolutions; a token is a row of the coarse cells that are left of each plane. From the tokens three planes of features
+are drawn again, from which a small perceptron reads the distance at any place. Planes are in warped coordinates: fine
+where the hand is, coarse at the far end of a hammer.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
+from core.generators.field_mesh import MESHING, mesh_of_field
 from core.generators.pointnet import perceptron, pointwise
 from core.grasps.heading_frame import LOCAL_RADIUS
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from core.generators.training_config import Batch, Terms
 
 #: object tokens and the numbers in each (Eq. 7)
@@ -52,6 +56,8 @@ class FieldConfig:
 
 
 FIELD: Final = FieldConfig()
+#: numbers of a cell in the middle of the networks
+CELL: Final = 40
 #: weight of a batch in the tokens' mean and scale
 REMEMBERED: Final = 0.005
 #: the axes that each plane has
@@ -87,24 +93,23 @@ class ObjectEncoder(nn.Module):
 
     Args:
         features: of a point in each plane.
-        squeezed: numbers that the tokens are made of.
     """
 
-    def __init__(self, features: int = 24, squeezed: int = 256) -> None:
+    def __init__(self, features: int = 24) -> None:
         super().__init__()
         self.features = features
         self.point = nn.Sequential(pointwise((6 + 24, 48)), nn.Linear(48, 3 * features))
-        self.planes = nn.Sequential(_halved(features + 1, 32), _halved(32, 64), _halved(64, 64), nn.Conv2d(64, 32, 1))
-        flat = len(PLANES) * 32 * FIELD.coarse**2
-        self.tokens = perceptron(flat, squeezed, TOKENS * WIDTH)
+        self.planes = nn.Sequential(_halved(features + 1, 32), _halved(32, 64), _halved(64, 96), nn.Conv2d(96, CELL, 1))
+        self.tokens = nn.Linear(len(PLANES) * FIELD.coarse * CELL, WIDTH)
 
     def forward(self, cloud: torch.Tensor) -> torch.Tensor:
         """(N, 4, 512) of clouds (N, P, 6), positions over `LOCAL_RADIUS` and outward normals."""
         places = warped(cloud[..., :3] * LOCAL_RADIUS)
         found = self.point(torch.cat([sinusoids(places, 4), cloud[..., 3:]], -1)).split(self.features, -1)
         planes = [self._plane(places[..., axes], some) for axes, some in zip(PLANES, found, strict=True)]
-        flat = self.planes(torch.stack(planes, 1).flatten(0, 1)).reshape(len(cloud), -1)
-        return nn.functional.layer_norm(self.tokens(flat).unflatten(1, (TOKENS, WIDTH)), (WIDTH,))
+        cells = self.planes(torch.stack(planes, 1).flatten(0, 1)).unflatten(0, (-1, len(PLANES)))
+        rows = cells.permute(0, 3, 1, 4, 2).flatten(2)  # a token is a row of cells of each plane
+        return nn.functional.layer_norm(self.tokens(rows), (WIDTH,))
 
     def _plane(self, places: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """(N, features + 1, side, side) means of the features (N, P, features) in each cell, and whether any are."""
@@ -124,19 +129,19 @@ class ObjectDecoder(nn.Module):
 
     Args:
         features: of a place in each plane.
-        squeezed: numbers that the planes are made of.
     """
 
-    def __init__(self, features: int = 24, squeezed: int = 256) -> None:
+    def __init__(self, features: int = 24) -> None:
         super().__init__()
-        self.seeds = perceptron(TOKENS * WIDTH, squeezed, len(PLANES) * 32 * FIELD.coarse**2)
-        self.planes = nn.Sequential(_doubled(32, 64), _doubled(64, 48), nn.ConvTranspose2d(48, features, 4, 2, 1))
+        self.cells = nn.Linear(WIDTH, len(PLANES) * FIELD.coarse * CELL)
+        self.planes = nn.Sequential(nn.Conv2d(CELL, 96, 3, 1, 1), nn.ReLU(inplace=True), _doubled(96, 64),
+                                    _doubled(64, 48), nn.ConvTranspose2d(48, features, 4, 2, 1))
         self.distance = perceptron(len(PLANES) * features + 27, 96, 64, 1)
 
     def drawn(self, tokens: torch.Tensor) -> torch.Tensor:
         """(N, 3, features, side, side) planes of tokens (N, 4, 512)."""
-        seeds = self.seeds(tokens.flatten(1)).reshape(-1, 32, FIELD.coarse, FIELD.coarse)
-        return self.planes(seeds).unflatten(0, (-1, len(PLANES)))
+        cells = self.cells(tokens).unflatten(2, (len(PLANES), FIELD.coarse, CELL)).permute(0, 2, 4, 1, 3)
+        return self.planes(cells.flatten(0, 1)).unflatten(0, (-1, len(PLANES)))
 
     def read(self, planes: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Signed distances at places, about right within `FIELD.most` of the surface.
@@ -153,6 +158,20 @@ class ObjectDecoder(nn.Module):
         seen = nn.functional.grid_sample(planes.flatten(0, 1), at, padding_mode="border", align_corners=False)
         features = seen[..., 0].reshape(len(points), -1, points.shape[1]).transpose(1, 2)
         return self.distance(torch.cat([features, sinusoids(places, 4)], -1))[..., 0]
+
+
+    def mesh(self, planes: torch.Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+        """The surface of one object's planes (3, features, side, side), closed, as `mesh_of_field` gives it.
+
+        What reaches out of the field is cut off at `FIELD.reach`.
+        """
+        steps = unwarped(torch.linspace(-1, 1, MESHING.nodes))
+        places = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij"), -1)
+
+        def distance(points: torch.Tensor) -> torch.Tensor:
+            return FIELD.unit * self.read(planes[None], points[None].to(planes))[0]
+
+        return mesh_of_field(distance, places)
 
 
 class ObjectAutoencoder(nn.Module):
