@@ -32,6 +32,7 @@ class Method:
         fitted: whether its grasps lie on the surface as they come, so that they need no fit.
         learned: whether it has weights to load and a training.
         refines: whether it makes better hands of rough ones (`core.generators.base.RefiningGenerator`).
+        imagines: whether it makes objects with hands on them, too (`core.generators.base.ImaginingGenerator`).
         drawn: how many are drawn for each that is asked for: as many as cost a fraction of the fit.
     """
 
@@ -44,6 +45,7 @@ class Method:
     fitted: bool = False
     learned: bool = False
     refines: bool = False
+    imagines: bool = False
     drawn: int = 5
 
 
@@ -59,7 +61,7 @@ METHODS: Final = {
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
         Method("jhod", "JHOD", "Joint diffusion of hand and object, which can imagine both.",
-               "core.generators.jhod", "JHOD", learned=True),
+               "core.generators.jhod", "JHOD", learned=True, imagines=True),
     )
 }
 #: weights that can be trained -> the module whose `training_config` says how: the scorer of places, which all learned
@@ -87,9 +89,10 @@ def make_generator(name: str, device: torch.device | str = "cpu") -> Generator:
 @lru_cache(maxsize=8)
 def loaded_generator(network: type[Network], name: str, device: str) -> Generator:
     """A learned generator with its weights, which stay loaded between requests."""
+    from core.generators.imagination import Imagining
     from core.generators.learned import Learned
 
-    return Learned.load(network(), name, device)
+    return (Imagining if METHODS[name].imagines else Learned).load(network(), name, device)
 
 
 def training_config(name: str, scale: float = 1.0, **options: Any) -> TrainingConfig:

@@ -304,23 +304,10 @@ class JHOD(Network):
         params = self.corrected(params, conditioning.cloud.scaled, conditioning.hand)
         return adapted_parameters(params, self.code, conditioning, progress)
 
-    def imagine(self, conditions: tuple[tuple[float, torch.Tensor], ...], betas: torch.Tensor, rng: torch.Generator,
+    def imagine(self, grasp_type: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, rng: torch.Generator,
                 progress: Progress) -> tuple[torch.Tensor, list[tuple[np.ndarray, np.ndarray] | None]]:
-        """Sec. 3.3.3, "Sampling", of both: hands and the objects in them, in their heading frames.
-
-        Args:
-            conditions: of `conditions`.
-            betas: (N, 10) of the hands.
-            rng: everything random is drawn from it; on the processor.
-            progress: told how far it is.
-
-        Returns:
-            Hand parameters (N, 61) as they were sampled; and of each object vertices (V, 3), metres, and faces (F, 3)
-            of a closed mesh, None where nothing was imagined.
-
-        Raises:
-            core.progress.Stopped: the work was asked to stop.
-        """
+        """Sec. 3.3.3, "Sampling", of both hand and object; see `Network.imagine`."""
+        conditions = self.conditions(grasp_type, intent, betas, self.guidance if bool(grasp_type.any()) else 1.0)
         z = self.sampled(conditions, len(betas), rng, progress.sub(0.0, SAMPLING_SHARE))
         planes = self.object_autoencoder.planes(z[:, 1:])
         meshes = []
@@ -409,7 +396,7 @@ def training_config(scale: float = 1.0, *, judge: HandLoss | None = PHYSICAL_DIF
               OptimizerConfig(scaled(2000, scale), learning_rate=2e-3), 128, points=1),
         Stage("diffusion", ("wishes", "shape", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, judge),
-              OptimizerConfig(scaled(5500, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
+              OptimizerConfig(scaled(4500, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
         Stage("correction", ("correct_object", "correct"),
               lambda hand, batch, rng: network.correcting_loss(hand, batch, rng, last),
               OptimizerConfig(scaled(1000, scale)), 48, points=2 * COARSE, object_points=FEWER_POINTS),

@@ -25,6 +25,8 @@ from core.hand.skin import SkinSample
 from core.weights import load_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from core.generators.predicted_field import PredictedField, Prediction
     from core.grasps.batch import Grasps
     from core.grasps.heading_frame import Frames
@@ -90,6 +92,40 @@ class Network(TrainableNetwork):
         raise NotImplementedError
 
 
+    def imagine(self, grasp_type: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, rng: torch.Generator,
+                progress: Progress) -> tuple[torch.Tensor, list[tuple[np.ndarray, np.ndarray] | None]]:
+        """Predicts N right hands and an object in each; only of networks that imagine.
+
+        Args:
+            grasp_type: (N,) indices into `TYPE_CONDITIONS`.
+            intent: (N,) indices into `core.grasps.intents.INTENTS`.
+            betas: (N, 10) of the hands.
+            rng: everything random is drawn from it; on the processor.
+            progress: told how far it is.
+
+        Returns:
+            Hand parameters (N, 61) as they were sampled; and of each object vertices (V, 3), metres, and faces (F, 3)
+            of a closed mesh in the heading frame, None where nothing was imagined.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
+        raise NotImplementedError
+
+    def laid(self, params: torch.Tensor, conditioning: Conditioning, progress: Progress) -> torch.Tensor:
+        """Hands (N, 61) as they were sampled, brought to the surface; only of networks that imagine.
+
+        Args:
+            params: (N, 61).
+            conditioning: what the N hands are asked under.
+            progress: told how far it is.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
+        raise NotImplementedError
+
+
 class Learned:
     """A trained network behind the generators' interface.
 
@@ -119,6 +155,11 @@ class Learned:
         place_scorer.load_state_dict(load_weights(PlaceScorer.weights))
         network.load_state_dict(load_weights(name))
         return cls(network, place_scorer, name, device)
+
+    @property
+    def skin(self) -> SkinSample:
+        """Points of the embedded right hand's skin, on the network's device."""
+        return embedded_skin(str(self.device))
 
     @torch.no_grad()
     def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Proposal:
@@ -155,7 +196,7 @@ class Learned:
                                  rng).to(self.device)
         return Conditioning(
             cloud.offset(adaptation.clearance.before(cloud)), grasp_type.to(self.device), intent.to(self.device),
-            request.shape.to(cloud.scaled).expand(len(grasp_type), -1), embedded_skin(str(self.device)), adaptation,
+            request.shape.to(cloud.scaled).expand(len(grasp_type), -1), self.skin, adaptation,
             self.network.guidance if request.type != "any" else 1.0, whole)
 
     @torch.no_grad()
@@ -171,7 +212,7 @@ class Learned:
         anchors = inward(frames, hand.anchors(hand(**grasps.parameters()).vertices))
         cloud = LocalPointCloud.around(obj, frames, self.network.points, rng).to(self.device)
         none = torch.zeros(len(grasps), dtype=torch.long, device=self.device)
-        conditioning = Conditioning(cloud, none, none, grasps.betas.to(self.device), embedded_skin(str(self.device)))
+        conditioning = Conditioning(cloud, none, none, grasps.betas.to(self.device), self.skin)
         field = self.network.refine(conditioning, anchors.to(self.device), rng, progress).choir(obj, hand, frames)
         return Proposal(replace(hands_in_field(hand, field, grasps), method=self.name), field)
 
