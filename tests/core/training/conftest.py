@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from core.dataset.training_grasps import load_training, merge
 from core.progress import Progress
@@ -33,3 +34,8 @@ def data(files, hand):
 def shapes():
     """Two shapes to be trained on and one held out."""
     return ShapeData.of(make_columns([("mug", 0), ("hammer", 1), ("mug", 5)], Progress()))
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)
