@@ -396,10 +396,10 @@ def training_config(scale: float = 1.0, *, judge: HandLoss | None = PHYSICAL_DIF
               OptimizerConfig(scaled(2000, scale), learning_rate=2e-3), 128, points=1),
         Stage("diffusion", ("wishes", "shape", "denoiser"),
               lambda hand, batch, rng: network.diffusion_loss(hand, batch, rng, judge),
-              OptimizerConfig(scaled(4000, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
+              OptimizerConfig(scaled(3000, scale)), 48, network.standardise, COARSE, shapes, FEWER_POINTS),
         Stage("correction", ("correct_object", "correct"),
               lambda hand, batch, rng: network.correcting_loss(hand, batch, rng, last),
-              OptimizerConfig(scaled(1000, scale)), 48, points=2 * COARSE, object_points=FEWER_POINTS),
+              OptimizerConfig(scaled(800, scale)), 48, points=2 * COARSE, object_points=FEWER_POINTS),
     )
     if not network.passes:
         stages = stages[:-1]
