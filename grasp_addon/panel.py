@@ -54,6 +54,7 @@ class GRASP_PT_generate(bpy.types.Panel):
         row.operator("grasp.generate", icon="VIEW_PAN")
         layout.operator("grasp.add_hand", icon="ADD")
         layout.operator("grasp.refine", icon="MOD_SHRINKWRAP")
+        layout.operator("grasp.imagine", icon="OUTLINER_OB_FORCE_FIELD")
         if status.message:
             box = layout.box()
             sentence(box, status.message, "ERROR" if status.advice else "INFO")

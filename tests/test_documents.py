@@ -69,6 +69,7 @@ EXECUTED = {
     "python scripts/train.py grasptta --out FOLDER --scale 1 --store": SHORT,
     "python scripts/train.py dvqvae --out FOLDER --scale 1 --store": SHORT,
     "python scripts/train.py jointdiffusion --out FOLDER --scale 1 --store": SHORT,
+    "python scripts/train.py jhod --out FOLDER --scale 1 --store": SHORT,
     "python scripts/train.py places --out FOLDER --scale 1 --store": SHORT,
     "python scripts/build/show_shapes.py --out SHEET.png": SHORT,
     "python scripts/build/describe_training.py --out FOLDER": SHORT,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from scipy.spatial.transform import Rotation
 
 from core import worker
@@ -457,3 +458,21 @@ def test_a_broken_hand_is_a_sentence_and_works_again_when_mended(copied_engine):
     assert "right.npz is damaged" in message["message"]
     weights.write_bytes(whole)
     assert engine.ask({"type": "hello"})[0]["type"] == "result"
+
+
+def test_imagined_objects_come_as_meshes_with_their_hands_in_one_unit(engine):
+    replies = list(engine.replies(engine.send({"type": "imagine", "count": 1, "fit": False, "hand_length": 19.0,
+                                               "seed": 3})))
+    found = [reply for reply in replies if reply[0]["type"] == "imagined"]
+    assert len(found) == replies[-1][0]["count"] == 1
+    arrays = found[0][1]
+    mesh = trimesh.Trimesh(arrays["object_vertices"], arrays["object_faces"], process=False)
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    assert 1.0 < np.ptp(arrays["object_vertices"], axis=0).max() < 80.0  # cm
+    apart = np.linalg.norm(arrays["vertices"][:, None] - arrays["object_vertices"][None, ::5], axis=2)
+    assert apart.min() < 2.0
+    message, _ = engine.ask({"type": "imagine", "count": 0})
+    assert "whole number from 1 to 64" in message["message"]
+    methods = engine.ask({"type": "hello", "side": "right"})[0]["methods"]
+    assert [method["name"] for method in methods if method["imagines"]] == ["jhod"]
