@@ -33,7 +33,7 @@ from .trial import Trial
 
 #: seconds after which an engine is taken for silent or stuck here, so that nobody has to wait for a minute
 LIMITS: Final = {"HELLO_SECONDS": 1.0, "SILENT_SECONDS": 1.0, "STILL_SECONDS": 0.7}
-LONGEST: Final = 10.0  # seconds in which a worker has to end when its input has
+LONGEST: Final = 60.0  # seconds in which a worker has to end when its input has, on a machine with much to do
 
 #: the worker without PyTorch, which takes two seconds to come and which requests that are malformed never reach
 LIGHT_WORKER: Final = """
