@@ -10,6 +10,7 @@ from .engine import command, session
 from .operators.mixins import status
 from .operators.refine import hand_to_refine
 from .properties import GraspCandidate, type_label
+from .rig.contact import waits
 from .rig.hands import is_driven, rig_of, shown_candidate
 from .rig.parts import fault
 from .ui import progress, sentence
@@ -96,6 +97,8 @@ class GRASP_PT_candidates(bpy.types.Panel):
             if record.looking:
                 layout.operator("grasp.end_look", icon="LOOP_BACK")
             layout.prop(context.scene.grasp, "show_contact")
+            if waits(rig):
+                layout.label(text="Making the surface ready ...", icon="TIME")
             _see_colours(layout, context)
             if is_driven(rig):
                 layout.operator("grasp.pose", icon="POSE_HLT")

@@ -40,6 +40,7 @@ EXECUTED = {
     "python scripts/check_python.py": "scripts/test.py",
     "python scripts/inject_faults.py --count 1200":
         "by hand: it takes minutes; a tenth is tests/grasp_addon/test_inject_faults.py",
+    "python scripts/build/lock.py": "by hand: it asks for what is newest; tests/scripts/build/test_lock.py",
     "python scripts/window_test.py --blender blender --engine PYTHON --out FOLDER": "by hand: it needs a window",
     "blender --command extension build": "scripts/window_test.py",
     "ssh HOST python -m core.worker": "by hand: it needs another machine; here, tests/core/test_worker.py",

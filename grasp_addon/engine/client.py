@@ -74,7 +74,7 @@ class EngineClient:
                              "preferences") from error
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._number = 0
-        self._out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._out: queue.SimpleQueue[bytes | memoryview | None] = queue.SimpleQueue()
         self._in: queue.Queue[Reply] = queue.Queue(QUEUED)
         self._ended = self._killed = False
         self._heard_all = threading.Event()
@@ -107,7 +107,7 @@ class EngineClient:
 
         Args:
             message: the JSON part, but for its id.
-            arrays: what travels behind it.
+            arrays: what travels behind it; not copied, so that nobody may write into them any more.
 
         Returns:
             the id the request was given.
@@ -122,7 +122,7 @@ class EngineClient:
                                "bytes": array.nbytes} for name, array in payload.items()]
         self._out.put(json.dumps(head).encode() + b"\n")
         for array in payload.values():
-            self._out.put(array.tobytes())
+            self._out.put(array.ravel().data.cast("B") if array.size else b"")
         if message.get("type") == "cancel":
             self._probe = self._number + 1  # known before its answer can come
             self.send({"type": "ready"})

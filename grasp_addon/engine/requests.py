@@ -151,7 +151,7 @@ def generate(engine: EngineClient, item: ExportedObject, settings: Message) -> R
     """
     message, arrays = {**settings, "type": "generate"}, _object_arrays(item)
     if item.parts:
-        message["parts"], arrays["part"] = list(item.parts), item.part.astype(np.int32)
+        message["parts"], arrays["part"] = list(item.parts), np.asarray(item.part, np.int32)
     return Request(engine, engine.send(message, arrays), "generate")
 
 
@@ -198,7 +198,7 @@ def candidate(message: Message, arrays: Arrays) -> Candidate:
 
 
 def _object_arrays(item: ExportedObject) -> dict[str, Any]:
-    return {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
+    return {"vertices": np.asarray(item.vertices, np.float64), "faces": np.asarray(item.faces, np.int32)}
 
 
 def _polygons(arrays: Arrays) -> np.ndarray:

@@ -132,7 +132,7 @@ def distance_to_box(points: np.ndarray, item: ExportedObject) -> float:
     Returns:
         the distance of the nearest one, 0 inside, scene units.
     """
-    low, high = item.vertices.min(axis=0), item.vertices.max(axis=0)
+    low, high = item.box
     return float(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1).min())
 
 

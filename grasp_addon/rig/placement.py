@@ -59,8 +59,7 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
             rig = old
     kept = rig is not None
     if rig is None:
-        low, high = item.vertices.min(axis=0), item.vertices.max(axis=0)
-        rig = build_hand(context, shape, open_hand_beside(shape, low, high), item.frame, item.name)
+        rig = build_hand(context, shape, open_hand_beside(shape, *item.box), item.frame, item.name)
         rig.grasp.target = target
         if parent:
             mover = mover_of(context, target, item, transform_points(item.frame, found[0].vertices))
