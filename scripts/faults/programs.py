@@ -163,7 +163,7 @@ def _random_lines(rng: random.Random, _whole: bytes) -> bytes:
 
 
 def _odd_requests(rng: random.Random, _whole: bytes) -> bytes:
-    odd = [None, [], {}, "x", -1, 1e400, True, [[[]]], {"a": {}}, 10 ** 30, ""]
+    odd: list[Any] = [None, [], {}, "x", -1, 1e400, True, [[[]]], {"a": {}}, 10 ** 30, ""]
     names = ("type", "id", "target", "count", "arrays", "seed", "side", "protocol")
     lines = []
     for _ in range(12):

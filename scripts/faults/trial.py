@@ -84,7 +84,7 @@ class Trial:
             self.check_time(name, watch)
         return finished
 
-    def set(self, owner: bpy.types.bpy_struct, name: str, value: object) -> None:
+    def set_property(self, owner: bpy.types.bpy_struct, name: str, value: object) -> None:
         """Sets a property as the panel does; what its callback meets goes to the console alone."""
         watch, said = Stopwatch(self.clock), io.StringIO()
         with console(said):
