@@ -20,7 +20,7 @@ Reply = tuple[dict, dict]
 Change = Callable[[random.Random, dict, dict, str], object]  # of a message, its arrays, and the name of one of them
 
 
-class FaultyEngine(FakeEngine):
+class FaultyEngine(FakeEngine):  # type: ignore[misc]  # a module of the tests, found at run time
     """Answers one reply each time it is asked, until `fault` makes of a reply, by its place, what goes wrong."""
 
     def __init__(self, fault: Callable[[int, Reply], list[Reply]] | None = None) -> None:

@@ -14,14 +14,13 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 from unittest import mock
 
 import numpy as np
 import torch
 import trimesh
 
-from core import files
 from core.grasps.batch import Grasps
 from core.grasps.storage import read_grasps, write_grasps
 from core.hand import load_hand
@@ -99,7 +98,7 @@ def folder() -> Path:
 def brick() -> tuple[np.ndarray, np.ndarray, GraspObject]:
     """Vertices and faces of an object that is not convex, and the object."""
     aside = trimesh.transformations.translation_matrix((0.05, 0, 0))
-    mesh = trimesh.util.concatenate([trimesh.creation.box((0.04, 0.05, 0.06)),
+    mesh: Any = trimesh.util.concatenate([trimesh.creation.box((0.04, 0.05, 0.06)),
                                      trimesh.creation.box((0.02, 0.02, 0.02), aside)])
     vertices, faces = np.array(mesh.vertices), np.array(mesh.faces, np.int64)
     return vertices, faces, prepare_object(vertices, faces)
@@ -227,7 +226,7 @@ def _damaged(subject: Subject) -> Callable[[Trial], None]:
 class FullStream:
     """A stream that takes so many bytes and no more."""
 
-    def __init__(self, stream: BinaryIO, room: int) -> None:
+    def __init__(self, stream: Any, room: int) -> None:
         self._stream, self._room = stream, room
 
     def write(self, data: Any) -> int:
@@ -235,7 +234,7 @@ class FullStream:
         self._room -= size
         if self._room < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return self._stream.write(data)
+        return int(self._stream.write(data))
 
     def __enter__(self) -> FullStream:
         self._stream.__enter__()
@@ -261,11 +260,11 @@ def no_room(rng: random.Random, size: int) -> Iterator[None]:
     room = rng.randrange(max(1, size))
     fdopen = os.fdopen
     ways: list[Callable[[], contextlib.AbstractContextManager[Any]]] = [
-        lambda: mock.patch.object(files.os, "fdopen", lambda *a, **k: FullStream(fdopen(*a, **k), room)),
-        lambda: mock.patch.object(files.os, "fsync", _raising(errno.ENOSPC)),
-        lambda: mock.patch.object(files.os, "replace", _raising(rng.choice([errno.EACCES, errno.ENOSPC, errno.EIO]))),
-        lambda: mock.patch.object(files.tempfile, "mkstemp", _raising(rng.choice([errno.EROFS, errno.ENOSPC]))),
-        lambda: mock.patch.object(files.os, "fsync", _raising(errno.EDQUOT)),
+        lambda: mock.patch.object(os, "fdopen", lambda *a, **k: FullStream(fdopen(*a, **k), room)),
+        lambda: mock.patch.object(os, "fsync", _raising(errno.ENOSPC)),
+        lambda: mock.patch.object(os, "replace", _raising(rng.choice([errno.EACCES, errno.ENOSPC, errno.EIO]))),
+        lambda: mock.patch.object(tempfile, "mkstemp", _raising(rng.choice([errno.EROFS, errno.ENOSPC]))),
+        lambda: mock.patch.object(os, "fsync", _raising(errno.EDQUOT)),
     ]
     if os.name != "nt":
         ways.append(lambda: limited(room))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,16 @@ def _in_edit_mode(item: bpy.types.Object, work: Callable[[], object], stay: bool
     work()
     if not stay:
         bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def _in_pose_mode(_trial: Trial, rig: bpy.types.Object) -> None:
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="POSE")
+
+
+def _set_all(items: Iterable[Any], name: str, value: object) -> None:
+    for item in items:
+        setattr(item, name, value)
 
 
 def _bone_deleted(trial: Trial, rig: bpy.types.Object) -> None:
@@ -190,12 +200,11 @@ HANDS: Final[dict[str, Change]] = {
     "bone deleted": _bone_deleted,
     "bone made longer": _bone_longer,
     "bone added": _bone_added,
-    "bones unparented": lambda _t, rig: _in_edit_mode(rig, lambda: [
-        setattr(bone, "parent", None) for bone in rig.data.edit_bones]),
+    "bones unparented": lambda _t, rig: _in_edit_mode(rig, lambda: _set_all(rig.data.edit_bones, "parent", None)),
     "bones limited": lambda trial, rig: trial.rng.choice(list(rig.pose.bones)).constraints.new("LIMIT_ROTATION"),
     "bones in other modes": _rotation_modes,
-    "bones locked": lambda _t, rig: [setattr(bone, "lock_rotation", (True,) * 3) for bone in rig.pose.bones],
-    "bones' widgets removed": lambda _t, rig: [setattr(bone, "custom_shape", None) for bone in rig.pose.bones],
+    "bones locked": lambda _t, rig: _set_all(rig.pose.bones, "lock_rotation", (True,) * 3),
+    "bones' widgets removed": lambda _t, rig: _set_all(rig.pose.bones, "custom_shape", None),
     "keys cleared": lambda _t, rig: rig.grasp.mesh.shape_key_clear(),
     "key removed": lambda trial, rig: rig.grasp.mesh.shape_key_remove(trial.rng.choice(_keys_of(rig))),
     "key renamed": lambda trial, rig: setattr(trial.rng.choice(_keys_of(rig)), "name", "Mine"),
@@ -203,7 +212,7 @@ HANDS: Final[dict[str, Change]] = {
     "key keyed": lambda trial, rig: trial.rng.choice(_keys_of(rig)).keyframe_insert("value", frame=3),
     "key sculpted": _sculpted,
     "key added": lambda _t, rig: rig.grasp.mesh.shape_key_add(name=OWN, from_mix=False),
-    "keys' range changed": lambda _t, rig: [setattr(key, "slider_max", 0.5) for key in _keys_of(rig)],
+    "keys' range changed": lambda _t, rig: _set_all(_keys_of(rig), "slider_max", 0.5),
     "keys absolute": lambda _t, rig: setattr(_mesh_of(rig).shape_keys, "use_relative", False),
     "vertices deleted": _vertices_deleted,
     "all vertices deleted": _all_vertices_deleted,
@@ -237,7 +246,7 @@ HANDS: Final[dict[str, Change]] = {
     "deleted by X": _selected_deleted(lambda rig: rig),
     "collection unlinked": lambda _t, rig: bpy.context.scene.collection.children.unlink(rig.grasp.collection),
     "collection removed": lambda _t, rig: bpy.data.collections.remove(rig.grasp.collection),
-    "renamed": lambda _t, rig: [setattr(item, "name", "Mine") for item in (rig, rig.data, rig.grasp.mesh)],
+    "renamed": lambda _t, rig: _set_all((rig, rig.data, rig.grasp.mesh), "name", "Mine"),
     "moved": lambda _t, rig: setattr(rig.location, "x", 3.0),
     "scaled": lambda _t, rig: setattr(rig, "scale", (2.0, 2.0, 2.0)),
     "scaled unevenly": lambda _t, rig: setattr(rig, "scale", (2.0, 1.0, 1.0)),
@@ -247,8 +256,7 @@ HANDS: Final[dict[str, Change]] = {
     "hidden": lambda _t, rig: [item.hide_set(True) for item in (rig, rig.grasp.mesh)],
     "disabled": lambda _t, rig: setattr(rig, "hide_viewport", True),
     "unparented": lambda _t, rig: setattr(rig, "parent", None),
-    "in Pose Mode": lambda _t, rig: (setattr(bpy.context.view_layer.objects, "active", rig),
-                                     bpy.ops.object.mode_set(mode="POSE")),
+    "in Pose Mode": _in_pose_mode,
     "in Edit Mode": lambda _t, rig: _in_edit_mode(rig, lambda: None, stay=True),
     "in rest position": lambda _t, rig: setattr(rig.data, "pose_position", "REST"),
     "the frame changed": lambda trial, _rig: bpy.context.scene.frame_set(trial.rng.randint(2, 60)),
@@ -282,7 +290,7 @@ def _edited(change: Change) -> Callable[[Trial], None]:
                 trial.watch(name)
             else:
                 trial.press(name, asks, **settings)
-            trial.set(bpy.context.scene.grasp, "show_contact", trial.rng.random() < 0.3)
+            trial.set_property(bpy.context.scene.grasp, "show_contact", trial.rng.random() < 0.3)
             if (after := hers()) != before:
                 trial.verdict.add("changed", f"{name}: {difference(before, after)}")
                 before = after

@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import bpy
 from fake_engine import FakeEngine
@@ -164,7 +164,7 @@ SCENES: Final[dict[str, Change]] = {
 def _changed(change: Change) -> Callable[[Trial], None]:
     """A fault that changes the scene before a tick, or in a script between two replies."""
     def do(trial: Trial) -> None:
-        state = {"before": hers(), "done": False}
+        state: dict[str, Any] = {"before": hers(), "done": False}
         at = trial.rng.randint(0, 4)
 
         def once() -> None:
@@ -174,6 +174,10 @@ def _changed(change: Change) -> Callable[[Trial], None]:
                 bpy.context.view_layer.update()
                 state["before"] = hers()
 
+        def between(number: int, _operator: Clicked, _window: Window) -> None:
+            if number == at:
+                once()
+
         def fault(place: int, reply: tuple) -> list[tuple]:
             if place == max(at, 1):
                 once()
@@ -182,7 +186,7 @@ def _changed(change: Change) -> Callable[[Trial], None]:
         everything = data_names()
         if trial.rng.random() < 0.7:
             use(FaultyEngine())
-            finished = trial.watch("generate", lambda number, *_: number == at and once())
+            finished = trial.watch("generate", between)
         else:
             use(FaultyEngine(fault))
             finished = trial.press("generate", asks=True)

@@ -49,7 +49,7 @@ def hers() -> dict[str, tuple]:
     found: dict[str, tuple] = {}
     for group in GROUPS:
         for item in getattr(bpy.data, group):
-            if not (is_marked(item) or getattr(getattr(item, "grasp", None), "role", "")):
+            if not (is_marked(item) or (isinstance(item, bpy.types.Object) and item.grasp.role)):
                 found[f"{group}/{item.name}"] = _looks(item)
     # an action of ours has a mark until the animator's keys in it are all that is left
     return {name: looks for name, looks in found.items() if not name.startswith("actions/") or ACTION in name}
