@@ -48,7 +48,7 @@ from core.messages import (
     Working,
 )
 from core.progress import Progress, Stopped
-from core.version import VERSION
+from core.version import VERSION, differing_packages
 from core.wire import WireError, read_message, write_message
 
 if TYPE_CHECKING:
@@ -309,6 +309,7 @@ class Worker:
         labels = grasp_types()
         job.say(HelloResult(
             form=FORM, version=VERSION, python=platform.python_version(), torch=torch.__version__,
+            differing=differing_packages(),
             devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
             methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted}
                      for m in METHODS.values()],

@@ -30,8 +30,8 @@ class GridConfig:
         thin_cells: how many cells it has at most where thin walls need them.
         pieces: of an object, from which on an inside test costs several times as much.
         pieces_cells: how many cells it has at most where it is of more pieces than that.
-        crowded: of them, and of the crowding (`ExactSurface.crowding`), from which on it is a soup: an inside test costs in
-            proportion to the crowding.
+        crowded: number of them, and crowding (`ExactSurface.crowding`), from which on it is a soup: an inside test
+            costs in proportion to the crowding.
         crowded_tests: crowding times cells, at most, of such a surface: some seconds.
         finest: metres, side of the smallest cell.
         coarse: nodes from one exact sample to the next far from the surface.

@@ -12,6 +12,7 @@ from core.objects.clean import clean_mesh
 from core.objects.errors import ObjectError
 from core.objects.grasp_object import GraspObject
 from core.objects.grid import build_grid, is_soup
+from core.objects.memory import check_memory
 from core.objects.mesh_query import ExactSurface
 from core.objects.sampling import sample_surface, thickness
 from core.objects.size import check_size
@@ -49,6 +50,7 @@ def prepare_object(
         raise ObjectError(
             f"The object has {len(faces):,} triangles; the engine takes up to {MOST_FACES:,}. "
             "Add a Decimate modifier, or lower its subdivision, and try again.")
+    check_memory(len(vertices), len(faces))
     progress = progress or Progress()
     progress(0.0, "Cleaning the object")
     mesh = clean_mesh(vertices, faces, progress.sub(0.0, 0.2, "Cleaning the object"))

@@ -7,6 +7,7 @@ so the surface is decomposed into nearly flat patches, each as deep as half the 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from core.files import load_arrays, save_arrays, user_cache
+from core.objects.cache import make_room
 from core.objects.mesh_query import face_normals_areas
 from core.progress import Progress
 
@@ -60,6 +62,8 @@ _LATTICES: Final = {
 VERSION: Final = 2
 #: pairs of bodies that are tried to be joined, at most: a mug takes 500, a wavy ring of twenty centimetres 3,000
 MOST_JOINED: Final = 2000
+#: bytes that the folder of pieces may hold: of some thousand objects
+MOST_BYTES: Final = 1 << 28
 #: points of a hull of which the exact distance is asked for before that of its others
 FIRST_ASKED: Final = 48
 _LOCK: Final = threading.Lock()
@@ -490,12 +494,18 @@ def _read(path: Path) -> ConvexPieces | None:
                  and all(np.isfinite(values).all() for values in (corners, centre, inertia)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return ConvexPieces(tuple(np.split(corners, ends[:-1])), centre, inertia) if sound else None
+    if not sound:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used now
+    return ConvexPieces(tuple(np.split(corners, ends[:-1])), centre, inertia)
 
 
 def _write(path: Path, pieces: ConvexPieces) -> None:
     with contextlib.suppress(OSError):  # made again the next time
         path.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(path, {
-            "corners": np.concatenate(pieces.hulls), "ends": np.cumsum([len(hull) for hull in pieces.hulls]),
+            "corners": np.concatenate([*pieces.hulls, np.zeros((0, 3))]),
+            "ends": np.cumsum([len(hull) for hull in pieces.hulls], dtype=int),
             "centre": pieces.centre, "inertia": pieces.inertia})
+        make_room(path.parent, MOST_BYTES)

@@ -298,7 +298,7 @@ def _within_reach(bones: list[np.ndarray], pieces: ConvexPieces) -> list[np.ndar
 
 def _radius(pieces: ConvexPieces) -> float:
     """Metres from the origin that no corner of the object is beyond."""
-    return max(float(np.linalg.norm(hull, axis=1).max()) for hull in pieces.hulls)
+    return max((float(np.linalg.norm(hull, axis=1).max()) for hull in pieces.hulls), default=0.0)
 
 
 def hold_mask(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress,
