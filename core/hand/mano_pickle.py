@@ -160,7 +160,7 @@ def _dense(state: dict[str, Any], layout: str) -> np.ndarray:
     Raises:
         HandError: its parts do not fit each other.
     """
-    rows, columns = (int(side) for side in state.get("_shape", state.get("shape")))
+    rows, columns = (int(side) for side in state["_shape" if "_shape" in state else "shape"])
     values, minor, ends = (np.asarray(_plain(state[name])) for name in ("data", "indices", "indptr"))
     lines, width = (columns, rows) if layout == "csc" else (rows, columns)
     fits = (rows > 0 and columns > 0 and rows * columns <= MOST_NUMBERS and values.dtype.kind in "iuf"
