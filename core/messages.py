@@ -292,6 +292,8 @@ class HelloResult(Reply):
     version: str = told("the engine's", "")
     python: str = told("its Python's", "")
     torch: str = told("its PyTorch's", "")
+    differing: list[str] | None = told("packages of other versions than it was made with, each \"NAME FOUND, not "
+                                       "WANTED\"; missing in 0.1.0")
     devices: list[str] = told('"cpu", and "cuda" where there is a card', None)
     side: str = told("of the hand", "right")
     hand: str = told("the hand's name", "")

@@ -51,7 +51,7 @@ from core.messages import (
     Working,
 )
 from core.progress import Progress, Stopped
-from core.version import VERSION
+from core.version import VERSION, differing_packages
 from core.wire import WireError, read_message, write_message
 
 if TYPE_CHECKING:
@@ -317,6 +317,7 @@ class Worker:
         labels = grasp_types()
         job.say(HelloResult(
             form=FORM, version=VERSION, python=platform.python_version(), torch=torch.__version__,
+            differing=differing_packages(),
             devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
             methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted, "keeps": m.keeps,
                       "imagines": m.imagines}

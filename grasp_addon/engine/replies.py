@@ -74,7 +74,7 @@ def _check_who(message: Message) -> None:
         _words(message, name)
     if message.get("side", "right") not in ("right", "left"):
         raise NonsenseError("a hand that is neither right nor left")
-    for name in ("devices", "types"):
+    for name in ("devices", "types", "differing"):
         if not _is_list_of(message.get(name) or [], str):
             raise NonsenseError(f"{name} that are no words")
     methods = message.get("methods") or []

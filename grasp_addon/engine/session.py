@@ -23,6 +23,7 @@ class EngineInfo:
         version: the engine's.
         python: the version of its Python.
         torch: the version of its PyTorch.
+        differing: its packages of other versions than it was made with, each "NAME FOUND, not WANTED".
         devices: what it can compute on.
         methods: name -> label of each method it has.
         types: the types of grasp it can be asked for.
@@ -35,6 +36,7 @@ class EngineInfo:
     version: str = ""
     python: str = ""
     torch: str = ""
+    differing: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     methods: dict[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = ()
@@ -48,7 +50,10 @@ class EngineInfo:
         other = own_version() and self.version and self.version != own_version()
         return (f"Engine {self.version} is ready: Python {self.python}, PyTorch {self.torch}, "
                 f"{', '.join(self.devices) or 'CPU'}."
-                + (f" The add-on is {own_version()}: with an engine of that version all of it works." if other else ""))
+                + (f" The add-on is {own_version()}: with an engine of that version all of it works." if other else "")
+                + (f" Its Python has other packages than it was made with ({'; '.join(self.differing)}): "
+                   "grasps may differ, and some may fail. Install the engine in the preferences, or those versions."
+                   if self.differing else ""))
 
 
 _info = EngineInfo()
@@ -87,7 +92,8 @@ def learn(message: dict[str, Any]) -> EngineInfo:
     methods = message.get("methods") or []
     _info = EngineInfo(
         form=form or 0, version=version, python=str(message.get("python") or ""),
-        torch=str(message.get("torch") or ""), devices=tuple(map(str, message.get("devices") or [])),
+        torch=str(message.get("torch") or ""), differing=tuple(map(str, message.get("differing") or [])),
+        devices=tuple(map(str, message.get("devices") or [])),
         methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types") or []),
         type_labels={str(name): str(label) for name, label in (message.get("type_labels") or {}).items()},
         fitting=frozenset(m["name"] for m in methods if m.get("fits")),
