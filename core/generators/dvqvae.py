@@ -65,7 +65,7 @@ GRID: Final = (3, 2)
 #: as FastGrasp's, but of steps of the hand parameters themselves
 WITHOUT_FIT: Final = AdaptationConfig(12, 0.2, clearance=Clearance(0.002, 0.001, 0.005), per_cm2=1.0)
 #: a fit takes a hand out of the object, but makes no grasp of one that is far off it
-BEFORE_FIT: Final = AdaptationConfig(12, 0.2, TouchLoss(stiffness=3.0))
+BEFORE_FIT: Final = AdaptationConfig(4, 0.05, TouchLoss(stiffness=3.0))
 #: the share of the progress at which hands are drawn and the adaptation by gradient begins
 DRAWN_SHARE: Final = 0.4
 #: points of a cloud that the object encoders look at, fewer than the correction: they tell roughly where what is

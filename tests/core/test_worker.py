@@ -81,7 +81,7 @@ def test_candidates_are_the_hand_posed_on_the_mesh_in_its_unit(engine, can):
 
 
 def test_parts_of_a_hand_are_kept_where_it_is(engine, can):
-    """The wrist and what holds stay within a hand's breadth of the hand given; elsewhere they lie all around."""
+    """The wrists stay near that of the hand given; of other proposals they lie all around the can."""
     found, replies = generate(engine, can, seed=4)
     given = found[replies[-1][1]["order"][0]][1]
     hand = {**can, "rotations": given["rotations"], "translation": given["translation"]}
@@ -90,11 +90,11 @@ def test_parts_of_a_hand_are_kept_where_it_is(engine, can):
     def away(arrays, **more):
         candidates, told = generate(engine, arrays, **wishes, **more)
         assert told[-1][0]["count"] == 6, told[-1][0]
-        return [np.linalg.norm(one["joints"].mean(0) - given["joints"].mean(0)) for _, one in candidates]
+        return [np.linalg.norm(one["joints"][0] - given["joints"][0]) for _, one in candidates]
 
     kept = away(hand, keep=[True, False, False, False, False, True])
-    assert max(kept) < 0.05
-    assert max(away(can)) > 0.08
+    assert max(kept) < 0.06
+    assert max(away(can)) > 0.12
 
 
 def test_a_seed_repeats_a_result(engine, can):
