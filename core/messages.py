@@ -98,27 +98,17 @@ class HandRequest(Request):
 
 
 @dataclass(frozen=True)
-class ObjectRequest(HandRequest):
-    """What names the hand and the object, and the unit of both."""
+class ScaledRequest(HandRequest):
+    """What names the hand, its size and its shape."""
 
     hand_length: float = told("length of the hand in the mesh's unit, wrist to middle fingertip", HAND_LENGTH)
     betas: list[float] | None = told("ten numbers, the shape of the hand; zeros where missing")
-    parts: list[str] | None = told("names of the object's parts, which `part` counts")
-    vertices: np.ndarray = array("(V, 3)", "float64", "the object's mesh, any frame, the mesh's unit")
-    faces: np.ndarray = array("(F, 3)", "int32", "its triangles")
-    part: np.ndarray | None = array("(F,)", "int32", "of each face, an index into `parts`, -1 for none")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         length = self.hand_length
         if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < 1e12:
             raise ValueError(f"A hand length is a number above 0, not {str(length)[:80]!r}.")
-        for name in ("vertices", "faces"):
-            given = getattr(self, name)
-            if given is not None and (given.ndim != 2 or given.shape[1] != 3):
-                raise ValueError(f"An object's {name} are an array of three columns, not of shape {given.shape}.")
-        if self.faces is not None and self.faces.dtype.kind == "f" and not np.all(self.faces == np.floor(self.faces)):
-            raise ValueError("An object's faces are whole numbers: places in its vertices.")
         if self.betas is not None:
             check_betas(self.betas)
 
@@ -126,6 +116,25 @@ class ObjectRequest(HandRequest):
     def scale(self) -> float:
         """How many of the mesh's units are a metre."""
         return self.hand_length / HAND_LENGTH
+
+
+@dataclass(frozen=True)
+class ObjectRequest(ScaledRequest):
+    """What names the hand and the object, and the unit of both."""
+
+    parts: list[str] | None = told("names of the object's parts, which `part` counts")
+    vertices: np.ndarray = array("(V, 3)", "float64", "the object's mesh, any frame, the mesh's unit")
+    faces: np.ndarray = array("(F, 3)", "int32", "its triangles")
+    part: np.ndarray | None = array("(F,)", "int32", "of each face, an index into `parts`, -1 for none")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("vertices", "faces"):
+            given = getattr(self, name)
+            if given is not None and (given.ndim != 2 or given.shape[1] != 3):
+                raise ValueError(f"An object's {name} are an array of three columns, not of shape {given.shape}.")
+        if self.faces is not None and self.faces.dtype.kind == "f" and not np.all(self.faces == np.floor(self.faces)):
+            raise ValueError("An object's faces are whole numbers: places in its vertices.")
 
 
 @dataclass(frozen=True)
@@ -137,8 +146,7 @@ class SeededRequest(ObjectRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise ValueError(f"A seed is a whole number from 0, not {self.seed!r}.")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,26 @@ class Fit(SeededRequest):
     rotations: np.ndarray = array("(N, 16, 4)", "float64", "of the posed hands: wxyz of each joint against its parent, "
                                   "the first the wrist's; one hand may come without the N")
     translation: np.ndarray = array("(N, 3)", "float64", "MANO's translation, the mesh's frame and unit")
+
+
+@dataclass(frozen=True)
+class Imagine(ScaledRequest):
+    """Asks for objects with hands; answered by `Working`, `ImaginedCandidate` and `GraspsResult`. No object is sent."""
+
+    type: ClassVar[str] = "imagine"
+    seed: int = told("a whole number from 0; repeats a result on a device", 0)
+    device: str = told('"auto", "cpu" or "cuda"', "auto")
+    method: str = told('a method that imagines, as `hello` told; "" is the first', "")
+    count: int = told("how many objects, 1 to 64", 8)
+    grasp_type: str = told('a grasp type that `hello` named, or "any"', "any")
+    intent: str = told('"any", "use", "hold", "handover" or "lift"', "any")
+    fit: bool = told("lay the hands on the surface, and take those first that hold", True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seed(self.seed)
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or not 1 <= self.count <= 64:
+            raise ValueError(f"A count of imagined objects is a whole number from 1 to 64, not {self.count!r}.")
 
 
 @dataclass(frozen=True)
@@ -236,8 +264,17 @@ class Candidate(Reply):
 
 
 @dataclass(frozen=True)
+class ImaginedCandidate(Candidate):
+    """An object that was imagined and the hand on it, all in that mesh's frame and the unit of the hand's length."""
+
+    type: ClassVar[str] = "imagined"
+    object_vertices: np.ndarray = array("(W, 3)", "float32", "the object's mesh")
+    object_faces: np.ndarray = array("(F, 3)", "int32", "its triangles, outward; every edge is between two")
+
+
+@dataclass(frozen=True)
 class GraspsResult(Reply):
-    """The end of `generate` and `fit`."""
+    """The end of `generate`, `fit` and `imagine`."""
 
     type: ClassVar[str] = "result"
     count: int = told("how many grasps were chosen", 0)
@@ -255,11 +292,14 @@ class HelloResult(Reply):
     version: str = told("the engine's", "")
     python: str = told("its Python's", "")
     torch: str = told("its PyTorch's", "")
+    differing: list[str] | None = told("packages of other versions than it was made with, each \"NAME FOUND, not "
+                                       "WANTED\"; missing in 0.1.0")
     devices: list[str] = told('"cpu", and "cuda" where there is a card', None)
     side: str = told("of the hand", "right")
     hand: str = told("the hand's name", "")
-    methods: list[dict[str, Any]] = told("name, label, summary, fits: whether its grasps need no fit, and keeps: "
-                                         "whether it keeps parts of a hand", None)
+    methods: list[dict[str, Any]] = told("name, label, summary, fits: whether its grasps need no fit, keeps: whether "
+                                         "it keeps parts of a hand, and imagines: whether it may be asked to "
+                                         "`imagine`", None)
     types: list[str] = told("the grasp types that may be asked for", None)
     type_labels: dict[str, str] = told("what an animator reads for each of them", None)
     template: np.ndarray = array("(V, 3)", "float32", "vertices")
@@ -311,10 +351,16 @@ class Failed(Reply):
     traceback: str = told("for a report; empty where the request could not be read", "")
 
 
-REQUESTS: Final[dict[str, type[Request]]] = {cls.type: cls for cls in (Hello, Generate, Fit, Evaluate, Ready, Cancel,
-                                                                          Bye)}
-REPLIES: Final[tuple[type[Reply], ...]] = (Working, Candidate, HelloResult, GraspsResult, EvaluateResult, ReadyResult,
-                                           CancelResult, Failed)
+REQUESTS: Final[dict[str, type[Request]]] = {cls.type: cls for cls in (Hello, Generate, Fit, Imagine, Evaluate, Ready,
+                                                                          Cancel, Bye)}
+REPLIES: Final[tuple[type[Reply], ...]] = (Working, Candidate, ImaginedCandidate, HelloResult, GraspsResult,
+                                           EvaluateResult, ReadyResult, CancelResult, Failed)
+
+
+def check_seed(seed: Any) -> None:
+    """ValueError where a seed is none."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"A seed is a whole number from 0, not {seed!r}.")
 
 
 def check_betas(betas: Any) -> None:

@@ -33,6 +33,7 @@ class Method:
         learned: whether it has weights to load and a training.
         refines: whether it makes better hands of rough ones (`core.generators.base.RefiningGenerator`).
         keeps: whether it keeps parts of a hand that is given, and draws the others anew (`GraspRequest.keep`).
+        imagines: whether it makes objects with hands on them, too (`core.generators.base.ImaginingGenerator`).
         drawn: how many are drawn for each that is asked for: as many as cost a fraction of the fit.
     """
 
@@ -46,6 +47,7 @@ class Method:
     learned: bool = False
     refines: bool = False
     keeps: bool = False
+    imagines: bool = False
     drawn: int = 5
 
 
@@ -62,6 +64,8 @@ METHODS: Final = {
                "core.generators.dvqvae", "DvqVae", learned=True, keeps=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
+        Method("jhod", "JHOD", "Joint diffusion of hand and object, which can imagine both.",
+               "core.generators.jhod", "JHOD", learned=True, imagines=True),
     )
 }
 #: weights that can be trained -> the module whose `training_config` says how: the scorer of places, which all learned
@@ -89,9 +93,10 @@ def make_generator(name: str, device: torch.device | str = "cpu") -> Generator:
 @lru_cache(maxsize=8)
 def loaded_generator(network: type[Network], name: str, device: str) -> Generator:
     """A learned generator with its weights, which stay loaded between requests."""
+    from core.generators.imagination import Imagining
     from core.generators.learned import Learned
 
-    return Learned.load(network(), name, device)
+    return (Imagining if METHODS[name].imagines else Learned).load(network(), name, device)
 
 
 def training_config(name: str, scale: float = 1.0, **options: Any) -> TrainingConfig:

@@ -40,15 +40,18 @@ from core.messages import (
     HandRequest,
     Hello,
     HelloResult,
+    Imagine,
+    ImaginedCandidate,
     Message,
     ObjectRequest,
     Ready,
     ReadyResult,
     Reply,
+    ScaledRequest,
     Working,
 )
 from core.progress import Progress, Stopped
-from core.version import VERSION
+from core.version import VERSION, differing_packages
 from core.wire import WireError, read_message, write_message
 
 if TYPE_CHECKING:
@@ -271,7 +274,10 @@ class Worker:
                 job.beat()
 
     def _watch_output(self) -> None:
-        """Ends the engine when nobody can hear it any more; where the system does not tell, the next reply does."""
+        """Ends the engine when nobody can hear it any more; where the system does not tell, the next reply does.
+
+        When Blender is gone its input has ended, too, and the thread that reads ends it on every system.
+        """
         if not hasattr(select, "poll"):
             return
         output = select.poll()
@@ -294,6 +300,8 @@ class Worker:
             self._generate(job, request)
         elif isinstance(request, Fit):
             self._fit(job, request)
+        elif isinstance(request, Imagine):
+            self._imagine(job, request)
         elif isinstance(request, Evaluate):
             self._evaluate(job, request)
         elif isinstance(request, Ready):
@@ -309,8 +317,10 @@ class Worker:
         labels = grasp_types()
         job.say(HelloResult(
             form=FORM, version=VERSION, python=platform.python_version(), torch=torch.__version__,
+            differing=differing_packages(),
             devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-            methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted, "keeps": m.keeps}
+            methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted, "keeps": m.keeps,
+                      "imagines": m.imagines}
                      for m in METHODS.values()],
             types=list(labels), type_labels=labels, **hand_arrays(hand)))
 
@@ -348,6 +358,27 @@ class Worker:
         request = GraspRequest(obj, hand, max(asked.count, len(start)), betas=betas, start=start)
         job.reporter = Reporter(job, hand, obj, asked.scale)
         job.reporter.hand_over(refine(request, asked.seed, job.progress(), asked.method, device))
+
+    def _imagine(self, job: Job, asked: Imagine) -> None:
+        from core.generators.imagination import ImaginationRequest
+        from core.grasps.posed import pose_hands
+        from core.parallel import choose_device
+        from core.pipeline.generate import check_request
+        from core.pipeline.imagine import imagine
+        from core.registry import METHODS
+
+        check_request(asked.method or next(iter(METHODS)), asked.count, asked.grasp_type, asked.intent)
+        hand = self._hand(asked)
+        request = ImaginationRequest(hand, asked.count, asked.grasp_type, asked.intent, betas_of(asked),
+                                     bool(asked.fit))
+        found = imagine(request, asked.seed, job.progress(), choose_device(asked.device), asked.method)
+        for place, one in enumerate(found):
+            posed = pose_hands(hand, one.grasps, one.object, asked.scale)
+            vertices = (one.object.vertices.cpu().double().numpy() + one.object.centroid) * asked.scale
+            job.say(ImaginedCandidate(**vars(candidate_of(one.grasps, posed, 0, place)),
+                                      object_vertices=vertices.astype(np.float32),
+                                      object_faces=one.object.faces.cpu().numpy().astype(np.int32)))
+        job.say(GraspsResult(len(found), False, np.arange(len(found), dtype=np.int32)))
 
     def _hand_and_object(self, job: Job, asked: ObjectRequest) -> tuple[HandModel, GraspObject]:
         job.say(Working(0.0, "Reading the object"))
@@ -416,7 +447,7 @@ def posed_arrays(asked: Generate | Fit | Evaluate) -> Arrays:
     return {name: values for name, values in given.items() if values is not None}
 
 
-def betas_of(asked: ObjectRequest) -> torch.Tensor | None:
+def betas_of(asked: ScaledRequest) -> torch.Tensor | None:
     """(10,) a request's hand shape, where it names one."""
     import torch
 

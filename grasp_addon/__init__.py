@@ -6,6 +6,7 @@ import bpy
 
 from . import operators, panel, preferences, properties
 from .engine import session
+from .engine.folders import ROOT
 from .rig import handlers
 
 CLASSES = (*properties.CLASSES, *preferences.CLASSES, *operators.CLASSES, *panel.CLASSES)
@@ -19,10 +20,12 @@ def register() -> None:
     handlers.register()
     operators.start()
     panel.register()
+    bpy.utils.register_preset_path(str(ROOT))  # its folder "presets": the settings that keep a hand through an export
 
 
 def unregister() -> None:
     """What Blender calls when the add-on is switched off."""
+    bpy.utils.unregister_preset_path(str(ROOT))
     operators.stop()
     session.stop()
     panel.unregister()

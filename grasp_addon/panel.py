@@ -10,6 +10,7 @@ from .engine import command, session
 from .operators.mixins import status
 from .operators.refine import hand_to_refine
 from .properties import GraspCandidate, type_label
+from .rig.contact import waits
 from .rig.hands import is_driven, rig_of, shown_candidate
 from .rig.parts import fault
 from .ui import progress, sentence
@@ -53,6 +54,7 @@ class GRASP_PT_generate(bpy.types.Panel):
         row.operator("grasp.generate", icon="VIEW_PAN")
         layout.operator("grasp.add_hand", icon="ADD")
         layout.operator("grasp.refine", icon="MOD_SHRINKWRAP")
+        layout.operator("grasp.imagine", icon="OUTLINER_OB_FORCE_FIELD")
         if status.message:
             box = layout.box()
             sentence(box, status.message, "ERROR" if status.advice else "INFO")
@@ -100,6 +102,8 @@ class GRASP_PT_candidates(bpy.types.Panel):
             if record.looking:
                 layout.operator("grasp.end_look", icon="LOOP_BACK")
             layout.prop(context.scene.grasp, "show_contact")
+            if waits(rig):
+                layout.label(text="Making the surface ready ...", icon="TIME")
             _see_colours(layout, context)
             if is_driven(rig):
                 layout.operator("grasp.pose", icon="POSE_HLT")

@@ -134,7 +134,8 @@ class GraspCandidate(bpy.types.PropertyGroup):
     type: StringProperty()
     score: FloatProperty()
     baked: BoolProperty()
-    own: BoolProperty()  # posed by the animator
+    own: BoolProperty()  # posed or edited by the animator
+    content: StringProperty()  # what its shape key was made like
     measures: CollectionProperty(type=GraspMeasure)
     turns_1: FloatVectorProperty(size=32)  # a vector property holds at most 32 numbers: eight bones' quaternions
     turns_2: FloatVectorProperty(size=32)
@@ -188,6 +189,7 @@ class GraspRecord(bpy.types.PropertyGroup):
     hand_length: FloatProperty()
     placed: FloatVectorProperty(size=16)
     wrist: FloatVectorProperty(size=3)
+    made: StringProperty()  # what the hand was made like, so that the animator's edits are known
     looking: BoolProperty(description="The drivers pose a baked hand for a look; a change of frame ends it")
     posing: BoolProperty(description="The animator poses the bones; the drivers wait until a candidate is chosen")
     look: IntProperty()  # the place looked at, and the frame at which

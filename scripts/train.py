@@ -1,7 +1,8 @@
 """Trains a generator: `python scripts/train.py NAME --out FOLDER [--seconds S] [--scale X] [--store]`.
 
 It goes on where it was. The training data (local point clouds and their grasps) are kept as `windows.npz` beside
-FOLDER's checkpoints; making them needs the mesh libraries, reading them does not. --store writes the weights into
+FOLDER's checkpoints, and so are the procedural shapes of a method that asks for them, as `shapes.npz`; making them
+needs the mesh libraries, reading them does not. --store writes the weights into
 weights/NAME, in half precision, with their hash and a card.
 """
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--training", type=Path, default=TRAINING)
     parser.add_argument("--windows", type=Path, help="kept training data; FOLDER/windows.npz when left out")
+    parser.add_argument("--shapes", type=Path, help="kept procedural shapes; FOLDER/shapes.npz when left out")
     parser.add_argument("--cache", type=Path, help="a folder for prepared objects")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so long; the same command goes on")
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps of every stage")
@@ -40,6 +42,7 @@ def main() -> int:
     from core.registry import TRAINED, training_config
     from core.training.data import load_training_data
     from core.training.run import run
+    from core.training.shapes import load_shape_data
     from core.weights import store_weights
 
     if options.name not in TRAINED:
@@ -64,8 +67,12 @@ def main() -> int:
     config = training_config(options.name, options.scale)
     count = sum(parameter.numel() for parameter in config.network.parameters())
     print(f"{options.name}: {count / 1e6:.2f} M weights", flush=True)
+    shapes = None
+    if config.sees_shapes:
+        printed = -1
+        shapes = load_shape_data(options.shapes or options.out / "shapes.npz", Progress(report))
     done = run(config, data, hand, options.out, options.seconds - (time.monotonic() - begin),
-               lambda line: print(line, flush=True), options.device)
+               lambda line: print(line, flush=True), options.device, shapes)
     if done and options.store:
         path = store_weights(options.name, config.network)
         command = f"python scripts/train.py {options.name} --out FOLDER --scale {options.scale:g} --store"

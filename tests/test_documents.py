@@ -38,6 +38,9 @@ EXECUTED = {
     "python scripts/check_blender.py": "scripts/test.py",
     "python scripts/check_blender.py --versions 4.2 5.3": "scripts/test.py",
     "python scripts/check_python.py": "scripts/test.py",
+    "python scripts/build/lock.py": "by hand: it asks for what is newest; tests/scripts/build/test_lock.py",
+    "python scripts/inject_faults.py --count 1200":
+        "by hand: it takes minutes; a tenth is tests/grasp_addon/test_inject_faults.py",
     "python scripts/window_test.py --blender blender --engine PYTHON --out FOLDER": "by hand: it needs a window",
     "blender --command extension build": "scripts/window_test.py",
     "ssh HOST python -m core.worker": "by hand: it needs another machine; here, tests/core/test_worker.py",
@@ -66,6 +69,7 @@ EXECUTED = {
     "python scripts/train.py grasptta --out FOLDER --scale 1 --store": SHORT,
     "python scripts/train.py dvqvae --out FOLDER --scale 1 --store": SHORT,
     "python scripts/train.py jointdiffusion --out FOLDER --scale 1 --store": SHORT,
+    "python scripts/train.py jhod --out FOLDER --scale 1 --store": SHORT,
     "python scripts/train.py places --out FOLDER --scale 1 --store": SHORT,
     "python scripts/build/show_shapes.py --out SHEET.png": SHORT,
     "python scripts/build/describe_training.py --out FOLDER": SHORT,

@@ -8,6 +8,7 @@ import torch
 
 if TYPE_CHECKING:
     from core.fitting.proposal import Proposal
+    from core.generators.imagination import ImaginationRequest, Imagined
     from core.grasps.batch import Grasps
     from core.grasps.request import GraspRequest
     from core.hand import HandModel
@@ -57,6 +58,25 @@ class RefiningGenerator(Generator, Protocol):
 
         Returns:
             N grasps in the object's frame, in the order given, and the field that they lie in.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
+
+
+class ImaginingGenerator(Generator, Protocol):
+    """A generator that makes objects with hands on them, too (`core.registry.Method.imagines`)."""
+
+    def imagine(self, request: ImaginationRequest, rng: torch.Generator, progress: Progress) -> list[Imagined]:
+        """Objects that nobody modelled, each with a hand on it.
+
+        Args:
+            request: how many, and of what kind.
+            rng: everything random is drawn from it; on the processor.
+            progress: told how far it is.
+
+        Returns:
+            At most as many as were asked for; fewer where too many of those that were drawn fit no hand.
 
         Raises:
             core.progress.Stopped: the work was asked to stop.

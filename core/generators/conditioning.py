@@ -51,6 +51,7 @@ class Conditioning:
         guidance: weight of classifier-free guidance by the grasp type (Ho and Salimans 2022, with 1 + their w); 1 is a
             network as it was trained.
         held: parts of given hands that are kept; only of networks that can.
+        whole: (N, P, 6) the whole object as `core.generators.local_cloud.object_cloud`, for networks that look at it.
     """
 
     cloud: LocalPointCloud
@@ -61,13 +62,15 @@ class Conditioning:
     adaptation: AdaptationConfig = NO_ADAPTATION
     guidance: float = 1.0
     held: HeldParts | None = None
+    whole: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.cloud)
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
         return replace(self, cloud=self.cloud[rows], grasp_type=self.grasp_type[rows], intent=self.intent[rows],
-                       betas=self.betas[rows], held=None if self.held is None else self.held[rows])
+                       betas=self.betas[rows], held=None if self.held is None else self.held[rows],
+                       whole=None if self.whole is None else self.whole[rows])
 
 
 class ConditionEmbedding(nn.Module):

@@ -1,4 +1,4 @@
-"""Losses on how a hand touches an object, shared by GraspTTA (Sec. 2.1) and FastGrasp (Eq. 4-6).
+"""How a hand touches an object, and losses on it, shared by GraspTTA (Sec. 2.1) and FastGrasp (Eq. 4-6).
 
 Hands and clouds are in one frame, metres. P object points with unit normals, V points of a hand's skin, H of them
 contact priors.

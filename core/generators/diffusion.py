@@ -48,6 +48,11 @@ class NoiseSchedule(nn.Module):
         alphabar = self._at(t, x_t)
         return (x_t - (1 - alphabar).sqrt() * eps) / alphabar.sqrt()
 
+    def noise_of(self, x_t: torch.Tensor, t: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        """The eps (B, ...) in x_t (B, ...) at steps t (B,), none of them 0, by a predicted x_0 (B, ...)."""
+        alphabar = self._at(t, x_t)
+        return (x_t - alphabar.sqrt() * x0) / (1 - alphabar).sqrt()
+
     def velocity(self, x0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         """v = sqrt(alphabar_t) eps - sqrt(1 - alphabar_t) x_0 (Salimans and Ho 2022), as large at every t."""
         alphabar = self._at(t, x0)

@@ -138,3 +138,13 @@ class HandNormalizer(nn.Module):
         dofs = hand.clamp_dofs(hand.dofs_from_pose(pose))
         shape = shape.to(params).expand(len(params), -1)
         return out_of_frames(hand, frames, rotation, wrist, hand.pose_from_dofs(dofs), shape, method)
+
+
+def mix_hands(params: torch.Tensor, rng: torch.Generator, spread: float = 0.3) -> torch.Tensor:
+    """Synthetic hands (N, 61) of true ones: half with another's fingers, all with noise of up to `spread`."""
+    other = torch.randperm(len(params), generator=rng).to(params.device)
+    swap = (torch.rand(len(params), 1, generator=rng) < 0.5).to(params.device)
+    mixed = params.clone()
+    mixed[:, POSE] = torch.where(swap, params[other][:, POSE], params[:, POSE])
+    much = spread * torch.rand(len(params), 1, generator=rng)
+    return mixed + (much * torch.randn(params.shape, generator=rng)).to(params)

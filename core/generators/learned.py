@@ -16,7 +16,7 @@ from core.fitting.representation import inward
 from core.generators.adaptation import NO_ADAPTATION
 from core.generators.conditioning import TYPE_CONDITIONS, Conditioning, HeldParts, condition_index
 from core.generators.hand_parameters import HandNormalizer
-from core.generators.local_cloud import POINTS, LocalPointCloud
+from core.generators.local_cloud import POINTS, LocalPointCloud, object_cloud
 from core.generators.place_scorer import PlaceScorer, sample_grasp_points
 from core.generators.training_config import TrainableNetwork
 from core.grasps.heading_frame import LOCAL_RADIUS, frames_of_grasps, mirrored, object_frames
@@ -26,6 +26,8 @@ from core.hand.tables import PARTS
 from core.weights import load_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from core.generators.predicted_field import PredictedField, Prediction
     from core.grasps.batch import Grasps
     from core.grasps.heading_frame import Frames
@@ -44,6 +46,7 @@ class Network(TrainableNetwork):
     Attributes:
         code: the hand parameters' units.
         points: of the local cloud that it looks at.
+        object_points: of the whole object's cloud that it looks at beside that; 0 for none.
         noisy_share: the share of what it is trained on that are noisy hands to be refined.
         without_fit: what is done at test time with proposed hands that are shown as they come.
         before_fit: what is done with those that a fit lays on the surface: a fit needs no hands that keep clear, and
@@ -53,6 +56,7 @@ class Network(TrainableNetwork):
     """
 
     points = POINTS
+    object_points = 0
     noisy_share = 0.0
     without_fit = before_fit = NO_ADAPTATION
     guidance = 1.0
@@ -91,6 +95,40 @@ class Network(TrainableNetwork):
         raise NotImplementedError
 
 
+    def imagine(self, grasp_type: torch.Tensor, intent: torch.Tensor, betas: torch.Tensor, rng: torch.Generator,
+                progress: Progress) -> tuple[torch.Tensor, list[tuple[np.ndarray, np.ndarray] | None]]:
+        """Predicts N right hands and an object in each; only of networks that imagine.
+
+        Args:
+            grasp_type: (N,) indices into `TYPE_CONDITIONS`.
+            intent: (N,) indices into `core.grasps.intents.INTENTS`.
+            betas: (N, 10) of the hands.
+            rng: everything random is drawn from it; on the processor.
+            progress: told how far it is.
+
+        Returns:
+            Hand parameters (N, 61) as they were sampled; and of each object vertices (V, 3), metres, and faces (F, 3)
+            of a closed mesh in the heading frame, None where nothing was imagined.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
+        raise NotImplementedError
+
+    def laid(self, params: torch.Tensor, conditioning: Conditioning, progress: Progress) -> torch.Tensor:
+        """Hands (N, 61) as they were sampled, brought to the surface; only of networks that imagine.
+
+        Args:
+            params: (N, 61).
+            conditioning: what the N hands are asked under.
+            progress: told how far it is.
+
+        Raises:
+            core.progress.Stopped: the work was asked to stop.
+        """
+        raise NotImplementedError
+
+
 class Learned:
     """A trained network behind the generators' interface.
 
@@ -120,6 +158,11 @@ class Learned:
         place_scorer.load_state_dict(load_weights(PlaceScorer.weights))
         network.load_state_dict(load_weights(name))
         return cls(network, place_scorer, name, device)
+
+    @property
+    def skin(self) -> SkinSample:
+        """Points of the embedded right hand's skin, on the network's device."""
+        return embedded_skin(str(self.device))
 
     @torch.no_grad()
     def sample(self, request: GraspRequest, rng: torch.Generator, progress: Progress) -> Proposal:
@@ -156,10 +199,14 @@ class Learned:
         adaptation = self.network.before_fit if request.fitted else self.network.without_fit
         intent = torch.full_like(grasp_type, condition_index(request)[1])
         held = None if request.keep is None else self.held(request, frames)
+        whole = None
+        if self.network.object_points:
+            whole = object_cloud(request.object.points, request.object.normals, frames, self.network.object_points,
+                                 rng).to(self.device)
         return Conditioning(
             cloud.offset(adaptation.clearance.before(cloud)), grasp_type.to(self.device), intent.to(self.device),
-            request.shape.to(cloud.scaled).expand(len(grasp_type), -1), embedded_skin(str(self.device)), adaptation,
-            self.network.guidance if request.type != "any" else 1.0, held)
+            request.shape.to(cloud.scaled).expand(len(grasp_type), -1), self.skin, adaptation,
+            self.network.guidance if request.type != "any" else 1.0, held, whole)
 
     def held(self, request: GraspRequest, frames: Frames) -> HeldParts:
         """The hand of which the request keeps parts, as often as there are frames.
@@ -188,7 +235,7 @@ class Learned:
         anchors = inward(frames, hand.anchors(hand(**grasps.parameters()).vertices))
         cloud = LocalPointCloud.around(obj, frames, self.network.points, rng).to(self.device)
         none = torch.zeros(len(grasps), dtype=torch.long, device=self.device)
-        conditioning = Conditioning(cloud, none, none, grasps.betas.to(self.device), embedded_skin(str(self.device)))
+        conditioning = Conditioning(cloud, none, none, grasps.betas.to(self.device), self.skin)
         field = self.network.refine(conditioning, anchors.to(self.device), rng, progress).choir(obj, hand, frames)
         return Proposal(replace(hands_in_field(hand, field, grasps), method=self.name), field)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -67,6 +68,25 @@ def local_cloud(points: torch.Tensor, normals: torch.Tensor, frames: Frames, cou
     position = offset.gather(1, chosen) @ frames.axes / LOCAL_RADIUS
     normal = normals.expand_as(offset).gather(1, chosen) @ frames.axes
     return torch.cat([position, normal], -1)
+
+
+def object_cloud(points: torch.Tensor, normals: torch.Tensor, frames: Frames, count: int,
+                 rng: torch.Generator) -> torch.Tensor:
+    """Whole objects seen from N places, half of the points drawn from `LOCAL_RADIUS` around the place.
+
+    Args:
+        points: as for `local_cloud`.
+        normals: likewise.
+        frames: likewise.
+        count: of all points.
+        rng: of the draw.
+
+    Returns:
+        (N, count, 6) as `local_cloud`.
+    """
+    near = count // 2
+    return torch.cat([local_cloud(points, normals, frames, near, rng),
+                      local_cloud(points, normals, frames, count - near, rng, math.inf)], 1)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from core.hand.skin import SkinSample
 
-#: what a loss sees of the training grasps, as `core.training.data` makes it: name -> (n, ...)
+#: what a loss sees of training grasps and shapes, as `core.training.data` and `shapes` make it: name -> (n, ...)
 Batch: TypeAlias = dict[str, torch.Tensor]
 #: a loss, "loss", and its terms by name, for the log
 Terms: TypeAlias = dict[str, torch.Tensor]
@@ -66,9 +66,11 @@ class Stage:
         trained: the parts of the network whose weights move.
         loss: of the hand, a batch and a generator of random numbers.
         optimizer: steps and rates.
-        batch: grasps in one step.
+        batch: grasps in one step; 0 for none.
         before: called once, before the stage begins, with hand parameters (n, 61) of training grasps.
         points: of the local cloud, where they are not the network's.
+        shapes: procedural shapes in one step, grasped or not (`core.training.shapes`).
+        object_points: of the clouds of whole objects that the stage sees beside the local ones; 0 for none.
     """
 
     name: str
@@ -78,6 +80,8 @@ class Stage:
     batch: int = 64
     before: Callable[[SkinSample, torch.Tensor], None] | None = None
     points: int | None = None
+    shapes: int = 0
+    object_points: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,11 @@ class TrainingConfig:
     network: TrainableNetwork
     stages: tuple[Stage, ...]
     object_frame: bool = False
+
+    @property
+    def sees_shapes(self) -> bool:
+        """Whether any stage asks for procedural shapes."""
+        return any(stage.shapes for stage in self.stages)
 
     def points_of(self, stage: Stage) -> int:
         """Points of the local clouds that the stage sees; 0 where it sees none."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from core.hand.errors import HandError
+
+#: numbers in an array of a hand; MANO's largest has 315,000
+MOST_NUMBERS: Final = 20_000_000
 
 
 class _Chumpy:
@@ -19,6 +24,56 @@ class _Chumpy:
 
     def __setstate__(self, state: Any) -> None:
         self.state = state if isinstance(state, dict) else {}
+
+
+class _Type:
+    """Stands for numpy's dtype: a damaged one given to numpy itself could do anything."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1]
+
+    @property
+    def plain(self) -> np.dtype:
+        """The dtype, of numbers or of objects.
+
+        Raises:
+            pickle.UnpicklingError: it is another.
+        """
+        code = self.code.decode("latin1") if isinstance(self.code, bytes) else self.code
+        if not isinstance(code, str) or not re.fullmatch(r"[iuf][248]|[iub]1|O8?|V0", code):
+            raise pickle.UnpicklingError("numbers of an unexpected kind")
+        if code[0] == "O":
+            return np.dtype(object)
+        return np.dtype(code).newbyteorder(">" if self.order == ">" else "<")
+
+
+class _Array:
+    """Stands for a numpy array until its parts are known to fit each other."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array = np.zeros(0)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, data = state
+        if not all(isinstance(side, int) and 0 <= side <= MOST_NUMBERS for side in shape):
+            raise pickle.UnpicklingError("an array of an impossible shape")
+        if kind.plain.hasobject:
+            flat = np.empty(len(data), object)
+            flat[:] = data
+        else:
+            flat = np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, kind.plain).copy()
+        if math.prod(shape) != len(flat) or len(flat) > MOST_NUMBERS:
+            raise pickle.UnpicklingError("an array that is not as large as it says")
+        self.array = flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _scalar(kind: _Type, data: Any) -> Any:
+    """A numpy scalar of its bytes."""
+    raw = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(raw, kind.plain, 1)[0]
 
 
 class _Sparse:
@@ -55,11 +110,9 @@ _MULTIARRAY: Final = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
-    reconstruct = np.array(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
     table: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Type,
         ("copy_reg", "_reconstructor"): _rebuild,
         ("copyreg", "_reconstructor"): _rebuild,
         ("__builtin__", "object"): object,
@@ -67,8 +120,8 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("_codecs", "encode"): _latin,
     }
     for module in _MULTIARRAY:
-        table[module, "_reconstruct"] = reconstruct
-        table[module, "scalar"] = scalar
+        table[module, "_reconstruct"] = _Array
+        table[module, "scalar"] = _scalar
     for module in ("scipy.sparse", "scipy.sparse.csc", "scipy.sparse._csc"):
         table[module, "csc_matrix"] = _Sparse
     for module in ("scipy.sparse", "scipy.sparse.csr", "scipy.sparse._csr"):
@@ -89,19 +142,37 @@ class _Reader(pickle.Unpickler):
 
 def _plain(value: Any) -> Any:
     """The array behind a stand-in."""
+    if isinstance(value, _Array):
+        return value.array
     if isinstance(value, _Chumpy):
         for key in ("x", "a"):
             if key in value.state:
                 return _plain(value.state[key])
         raise HandError("A chumpy object in the hand file holds no array.")
     if isinstance(value, _Sparse):
-        from scipy.sparse import csc_matrix, csr_matrix
-
-        make = csc_matrix if value.layout == "csc" else csr_matrix
-        state = value.state
-        shape = state.get("_shape", state.get("shape"))
-        return make((state["data"], state["indices"], state["indptr"]), shape=shape).toarray()
+        return _dense(value.state, value.layout)
     return value
+
+
+def _dense(state: dict[str, Any], layout: str) -> np.ndarray:
+    """A sparse matrix as an array, without scipy: it believes what a damaged one says of itself.
+
+    Raises:
+        HandError: its parts do not fit each other.
+    """
+    rows, columns = (int(side) for side in state["_shape" if "_shape" in state else "shape"])
+    values, minor, ends = (np.asarray(_plain(state[name])) for name in ("data", "indices", "indptr"))
+    lines, width = (columns, rows) if layout == "csc" else (rows, columns)
+    fits = (rows > 0 and columns > 0 and rows * columns <= MOST_NUMBERS and values.dtype.kind in "iuf"
+            and minor.dtype.kind in "iu" and ends.dtype.kind in "iu" and values.ndim == minor.ndim == ends.ndim == 1
+            and len(values) == len(minor) and len(ends) == lines + 1)
+    ends = ends.astype(np.int64)
+    if not (fits and ends[0] == 0 and ends[-1] == len(values) and (np.diff(ends) >= 0).all()
+            and (not len(minor) or 0 <= int(minor.min()) <= int(minor.max()) < width)):
+        raise HandError("A sparse matrix in the hand file is damaged: its parts do not fit each other.")
+    found = np.zeros((lines, width))
+    np.add.at(found, (np.repeat(np.arange(lines), np.diff(ends)), minor), values)
+    return found.T.copy() if layout == "csc" else found
 
 
 def read_mano_pickle(path: Path) -> dict[str, np.ndarray]:

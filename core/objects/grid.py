@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from core.objects.mesh_query import AT_ONCE
 from core.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class GridConfig:
         cells: how many the grid has.
         thin_band: metres, instead of `band` where thin walls need small cells.
         thin_cells: how many cells it has at most where thin walls need them.
+        pieces: of an object, from which on an inside test costs several times as much.
+        pieces_cells: how many cells it has at most where it is of more pieces than that.
+        crowded: number of them, and crowding (`ExactSurface.crowding`), from which on it is a soup: an inside test
+            costs in proportion to the crowding.
+        crowded_tests: crowding times cells, at most, of such a surface: some seconds.
         finest: metres, side of the smallest cell.
         coarse: nodes from one exact sample to the next far from the surface.
     """
@@ -36,13 +42,15 @@ class GridConfig:
     cells: int = 64**3
     thin_band: float = 0.005
     thin_cells: int = 2_000_000
+    pieces: int = 200
+    pieces_cells: int = 500_000
+    crowded: tuple[int, float] = (50, 400.0)
+    crowded_tests: float = 6e7
     finest: float = 0.0006
     coarse: int = 4
 
 
 CONFIG: Final = GridConfig()
-#: points whose distances are asked for at once, a fraction of a second's work on the roughest surfaces
-AT_ONCE: Final = 8192
 
 
 @dataclass(frozen=True)
@@ -160,24 +168,45 @@ def _interpolate(grid: DistanceGrid, points: torch.Tensor) -> tuple[torch.Tensor
     return distance.reshape(shape), normal.reshape(*shape, 3)
 
 
-def choose_spacing(extent: np.ndarray, thin: float) -> float:
+def choose_spacing(extent: np.ndarray, thin: float, most: int = CONFIG.thin_cells) -> float:
     """How fine a grid is: about 64^3 cells, more where thin walls need them.
 
     Args:
         extent: (3,) metres, sides of the object's bounding box.
         thin: metres, width of its thinner walls.
+        most: cells.
 
     Returns:
         Metres, side of a cell.
     """
     box = np.asarray(extent) + 2 * CONFIG.margin
     base = float((box.prod() / CONFIG.cells) ** (1 / 3))
-    finest = float((box.prod() / CONFIG.thin_cells) ** (1 / 3))
+    finest = float((box.prod() / most) ** (1 / 3))
     return max(finest, CONFIG.finest, min(base, thin / 2))
 
 
+def is_soup(surface: ExactSurface, pieces: int) -> bool:
+    """Whether an object in so many pieces is a soup of faces: where its inside is is anyone's guess, and takes long."""
+    return pieces > CONFIG.crowded[0] and surface.crowding > CONFIG.crowded[1]
+
+
+def affordable_cells(surface: ExactSurface, watertight: bool, pieces: int) -> int:
+    """How many cells a grid has at most, where thin walls need them; fewer where inside tests are dear and many.
+
+    Args:
+        surface: the object's exact surface.
+        watertight: it has no hole, so that few such tests are needed.
+        pieces: how many parts of it hang together by no edge.
+    """
+    if watertight:
+        return CONFIG.thin_cells
+    if is_soup(surface, pieces):
+        return round(min(CONFIG.crowded_tests / surface.crowding, CONFIG.pieces_cells))
+    return CONFIG.thin_cells if pieces <= CONFIG.pieces else CONFIG.pieces_cells
+
+
 def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = False,
-               progress: Progress | None = None) -> DistanceGrid:
+               progress: Progress | None = None, pieces: int = 1) -> DistanceGrid:
     """Samples the signed distance of `surface` on a grid adapted to its bounding box.
 
     Args:
@@ -185,6 +214,7 @@ def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = Fals
         thin: the width of its thinner walls, metres; decides how fine the grid is.
         watertight: the surface has no hole, so that regions that it bounds are inside or outside as a whole.
         progress: told how far it is; None hears nothing.
+        pieces: how many parts of it hang together by no edge.
 
     Raises:
         core.progress.Stopped: `progress` was asked to stop.
@@ -193,7 +223,7 @@ def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = Fals
     parts = _InParts(surface, progress)
     low = surface.vertices.min(0)
     high = surface.vertices.max(0)
-    spacing = choose_spacing(high - low, thin)
+    spacing = choose_spacing(high - low, thin, affordable_cells(surface, watertight, pieces))
     cells = np.ceil((high - low + 2 * CONFIG.margin) / spacing).astype(int)
     cells += -cells % CONFIG.coarse
     origin = (low + high) / 2 - cells * spacing / 2
@@ -205,7 +235,7 @@ def build_grid(surface: ExactSurface, thin: float = 1.0, watertight: bool = Fals
     index = np.flatnonzero(band)
     points = _node_positions(axes, index)
     distance, face, closest = parts.closest(points, 0.2, 0.6)
-    inside = (_inside_nodes(surface, index, nodes, points, distance, spacing) if watertight
+    inside = (_inside_nodes(parts, index, nodes, points, distance, spacing) if watertight
               else parts.inside(points, 0.6, 1.0))
     sign = np.where(inside, -1.0, 1.0)
     direction = (points - closest) * sign[:, None]
@@ -272,7 +302,7 @@ def _coarse_field(surface: _InParts, axes: list[np.ndarray]) -> np.ndarray:
 
 
 def _inside_nodes(
-    surface: ExactSurface,
+    surface: _InParts,
     index: np.ndarray,
     nodes: np.ndarray,
     points: np.ndarray,
@@ -293,8 +323,8 @@ def _inside_nodes(
     _, first = np.unique(region, return_index=True)
     representatives = first[region[first] > 0]
     of_region = np.zeros(count + 1, bool)
-    of_region[region[representatives]] = surface.inside(points[representatives])
+    of_region[region[representatives]] = surface.inside(points[representatives], 0.6, 0.7)
     inside = of_region[region]
     near = region == 0
-    inside[near] = surface.inside(points[near])
+    inside[near] = surface.inside(points[near], 0.7, 1.0)
     return inside

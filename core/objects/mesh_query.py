@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import igl
     from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+#: points whose distances are asked for at once, a fraction of a second's work on the roughest surfaces
+AT_ONCE: Final = 4096
 
 
 def face_normals_areas(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -36,14 +40,8 @@ class ExactSurface:
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
-        import igl
-
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         self.faces = np.ascontiguousarray(faces, dtype=np.int64)
-        self._tree = igl.AABB()
-        self._tree.init(self.vertices, self.faces)
-        self._winding = igl.FastWindingNumberBVH()
-        self._winding.init(self.vertices, self.faces, 2)
         self.face_normals = face_normals_areas(self.vertices, self.faces)[0]
 
     def closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -87,6 +85,32 @@ class ExactSurface:
         height = (normal * (self.vertices[self.faces[face[rows], 0]] - origins[rows])).sum(1)
         lengths[rows] = np.maximum(height / np.where(np.abs(towards) < 1e-12, 1e-12, towards), 0.0)
         return lengths, face
+
+    @cached_property
+    def crowding(self) -> float:
+        """Faces that a place in the surface's box is near, for their size, in the mean: some dozens but for soups."""
+        corners = self.vertices[self.faces]
+        radius = np.linalg.norm(corners - corners.mean(1, keepdims=True), axis=2).max(1)
+        box = np.maximum(np.ptp(self.vertices, axis=0), 1e-9)
+        return float(np.minimum(4.2 * (2 * radius) ** 3 / box.prod(), 1.0).sum())
+
+    # What a question needs is made when it is asked first: each takes a while, and many surfaces are asked one alone.
+
+    @cached_property
+    def _tree(self) -> igl.AABB:
+        import igl
+
+        tree = igl.AABB()
+        tree.init(self.vertices, self.faces)
+        return tree
+
+    @cached_property
+    def _winding(self) -> igl.FastWindingNumberBVH:
+        import igl
+
+        winding = igl.FastWindingNumberBVH()
+        winding.init(self.vertices, self.faces, 2)
+        return winding
 
     @cached_property
     def _rays(self) -> RayMeshIntersector:

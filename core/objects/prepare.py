@@ -11,7 +11,8 @@ import torch
 from core.objects.clean import clean_mesh
 from core.objects.errors import ObjectError
 from core.objects.grasp_object import GraspObject
-from core.objects.grid import build_grid
+from core.objects.grid import build_grid, is_soup
+from core.objects.memory import check_memory
 from core.objects.mesh_query import ExactSurface
 from core.objects.sampling import sample_surface, thickness
 from core.objects.size import check_size
@@ -49,15 +50,17 @@ def prepare_object(
         raise ObjectError(
             f"The object has {len(faces):,} triangles; the engine takes up to {MOST_FACES:,}. "
             "Add a Decimate modifier, or lower its subdivision, and try again.")
+    check_memory(len(vertices), len(faces))
     progress = progress or Progress()
     progress(0.0, "Cleaning the object")
-    mesh = clean_mesh(vertices, faces)
+    mesh = clean_mesh(vertices, faces, progress.sub(0.0, 0.2, "Cleaning the object"))
     progress(0.2, "Sampling the surface")
     surface = ExactSurface(mesh.vertices, mesh.faces)
     rng = np.random.default_rng(seed)
     points, face = sample_surface(mesh.vertices, mesh.faces, POINTS, rng)
     normals = surface.face_normals[face]
-    width = thickness(surface, points, normals)
+    width = thickness(surface, points, normals, progress.sub(0.22, 0.3, "Sampling the surface"),
+                      2 if is_soup(surface, mesh.pieces) else 8)
     corners = mesh.vertices[mesh.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = float(np.linalg.norm(cross, axis=1).sum() / 2)
@@ -65,7 +68,7 @@ def prepare_object(
         check_size(np.ptp(mesh.vertices, axis=0), width, area)
     progress(0.3, "Measuring distances")
     grid = build_grid(surface, thin=float(np.quantile(width, 0.1)), watertight=mesh.watertight,
-                      progress=progress.sub(0.3, 0.95, "Measuring distances"))
+                      progress=progress.sub(0.3, 0.95, "Measuring distances"), pieces=mesh.pieces)
     single = mesh.vertices.astype(np.float32)
     prepared = GraspObject(
         vertices=torch.from_numpy(single),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from core.progress import Progress
+
 if TYPE_CHECKING:
     from core.objects.mesh_query import ExactSurface
 
@@ -40,22 +42,30 @@ def sample_surface(
     return (a + u[:, None] * (b - a) + v[:, None] * (c - a))[order], face[order]
 
 
-def thickness(surface: ExactSurface, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def thickness(surface: ExactSurface, points: np.ndarray, normals: np.ndarray,
+              progress: Progress | None = None, rounds: int = 8) -> np.ndarray:
     """Length inside the solid from surface points along their inward normal, through faces hidden inside the solid.
 
     Args:
         surface: the object.
         points: (N, 3) on it, metres.
         normals: (N, 3) outward, unit.
+        progress: told how far it is; None hears nothing.
+        rounds: faces inside the solid that are passed through, and one.
 
     Returns:
         (N,) metres; `NOTHING` where the ray leaves through a hole.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
     """
+    progress = progress or Progress()
     step = 1e-6
     total = np.full(len(points), NOTHING)
     travelled = np.full(len(points), step)
     rows = np.arange(len(points))
-    for _ in range(8):
+    for number in range(rounds):
+        progress(number / rounds)
         origins = points[rows] - normals[rows] * travelled[rows, None]
         length, face = surface.first_hit(origins, -normals[rows])
         hit = np.isfinite(length)
@@ -65,6 +75,7 @@ def thickness(surface: ExactSurface, points: np.ndarray, normals: np.ndarray) ->
         travelled[rows] += length + step
         leaving = (surface.face_normals[face] * -normals[rows]).sum(1) > 0
         ended = rows[leaving]
+        progress((number + 0.5) / rounds)
         beyond = surface.inside(points[ended] - normals[ended] * (travelled[ended, None] + 1e-5))
         total[ended[~beyond]] = travelled[ended[~beyond]] - step
         keep = ~leaving

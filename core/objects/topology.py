@@ -8,7 +8,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from core.objects.mesh_query import ExactSurface, face_normals_areas
+from core.objects.mesh_query import AT_ONCE, ExactSurface, face_normals_areas
+from core.progress import Progress
 
 #: metres past a free edge where a surface that continues it is looked for
 COVERED_STEP: Final = 0.001
@@ -69,7 +70,8 @@ def orient_consistently(faces: np.ndarray) -> np.ndarray:
     return igl.bfs_orient(np.ascontiguousarray(faces))[0]
 
 
-def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray) -> np.ndarray:
+def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray,
+                   progress: Progress | None = None) -> np.ndarray:
     """Orients each patch so that its normals point away from what it encloses.
 
     A closed patch by its volume; an open one towards the side from which more rays escape.
@@ -78,10 +80,15 @@ def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray)
         vertices: (V, 3).
         faces: (F, 3), consistent within each patch.
         patches: (F,) the patch of each face.
+        progress: told how far it is; None hears nothing.
 
     Returns:
         (F, 3).
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
     """
+    progress = progress or Progress()
     edge, counts, sign = edge_table(faces)
     balanced = np.bincount(edge, weights=sign, minlength=len(counts)) == 0
     closed_edge = (counts == 2) & balanced
@@ -96,11 +103,13 @@ def orient_outward(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray)
     )
     flip = closed & (volume < 0)
     if not closed.all():
-        flip |= ~closed & (_escape_difference(vertices, faces, patches, ~closed) < 0)
+        progress(0.4)
+        flip |= ~closed & (_escape_difference(vertices, faces, patches, ~closed, progress.sub(0.4, 1.0)) < 0)
     return np.where(flip[patches][:, None], faces[:, ::-1], faces)
 
 
-def _escape_difference(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _escape_difference(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, wanted: np.ndarray,
+                       progress: Progress) -> np.ndarray:
     """(P,) share of rays that escape on the normals' side less that on the other, of patches `wanted` (P,); else 0."""
     rng = np.random.default_rng(0)
     normals, areas = face_normals_areas(vertices, faces)
@@ -120,11 +129,13 @@ def _escape_difference(vertices: np.ndarray, faces: np.ndarray, patches: np.ndar
     size = float(np.ptp(vertices, axis=0).max())
     escaped = np.zeros((2, len(chosen)))
     rounds = 4
-    for _ in range(rounds):
+    for number in range(rounds):
+        progress(number / rounds)
         directions = normals[chosen] + 0.98 * _unit(rng.normal(size=(len(chosen), 3)))
         directions = _unit(directions)
         for side, sign in enumerate((1.0, -1.0)):
             length, _ = surface.first_hit(points + sign * normals[chosen] * size * 1e-5, sign * directions)
+            progress((number + 0.5) / rounds)
             escaped[side] += np.isinf(length)
     difference = (escaped[0] - escaped[1]) / rounds
     result = np.zeros(int(patches.max()) + 1)
@@ -136,7 +147,8 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-30)
 
 
-def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np.ndarray:
+def open_components(vertices: np.ndarray, faces: np.ndarray, width: float,
+                    progress: Progress | None = None) -> np.ndarray:
     """The faces of parts that have a wide opening: wider than `width` and a quarter of their size.
 
     The width of a loop of free edges is four times its area over its length (a circle's diameter, a
@@ -146,10 +158,15 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
         vertices: (V, 3) metres.
         faces: (F, 3).
         width: metres.
+        progress: told how far it is; None hears nothing.
 
     Returns:
         (F,) bool.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
     """
+    progress = progress or Progress()
     edge, counts, _ = edge_table(faces)
     free = np.flatnonzero(counts[edge] == 1)
     if not len(free):
@@ -161,8 +178,13 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     length = np.linalg.norm(along, axis=1)
     past = _unit(np.cross(along, face_normals_areas(vertices, faces[face])[0]))
     beyond = (vertices[start] + vertices[end]) / 2 + COVERED_STEP * past
-    distance, _, _ = ExactSurface(vertices, faces).closest(beyond)
-    covered = distance < 0.6 * COVERED_STEP
+    progress(0.1)
+    surface = ExactSurface(vertices, faces)
+    covered = np.zeros(len(beyond), bool)
+    for first in range(0, len(beyond), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        covered[some] = surface.closest(beyond[some])[0] < 0.6 * COVERED_STEP
+        progress(0.1 + 0.3 * first / len(beyond))
 
     graph = coo_matrix((np.ones(len(start), np.int8), (start, end)), shape=(len(vertices), len(vertices)))
     _, of_vertex = connected_components(graph, directed=False)
@@ -182,12 +204,18 @@ def open_components(vertices: np.ndarray, faces: np.ndarray, width: float) -> np
     candidates = np.unique(of_loop[wide])
     normals, _ = face_normals_areas(vertices, faces)
     flat = _flat(normals, vertices, faces, parts, part_count)
-    for part in np.union1d(candidates, parts[face[flat[parts[face]] & ~covered]])[:MOST_PARTS]:
-        others = parts != part
+    lows, highs = vertices[faces].min(1), vertices[faces].max(1)
+    compared = np.union1d(candidates, parts[face[flat[parts[face]] & ~covered]])[:MOST_PARTS]
+    for place, part in enumerate(compared):
+        progress(0.4 + 0.6 * place / len(compared))
         rows = np.flatnonzero((parts[face] == part) & ~covered)
-        if others.any() and len(rows):
-            middle = (vertices[start[rows]] + vertices[end[rows]]) / 2
-            covered[rows] = ExactSurface(vertices, faces[others]).closest(middle)[0] < 0.6 * COVERED_STEP
+        middle = (vertices[start[rows]] + vertices[end[rows]]) / 2
+        if len(rows):
+            # Of the others those that are in reach at all.
+            reached = (lows <= middle.max(0) + COVERED_STEP) & (highs >= middle.min(0) - COVERED_STEP)
+            others = reached.all(1) & (parts != part)
+            if others.any():
+                covered[rows] = ExactSurface(vertices, faces[others]).closest(middle)[0] < 0.6 * COVERED_STEP
     uncovered = np.bincount(loop, weights=length * ~covered, minlength=loops) / np.maximum(perimeter, 1e-30)
     wide &= uncovered > 0.4
     is_open = np.zeros(part_count, bool)

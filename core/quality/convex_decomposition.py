@@ -7,6 +7,7 @@ so the surface is decomposed into nearly flat patches, each as deep as half the 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -17,10 +18,13 @@ import numpy as np
 import torch
 
 from core.files import load_arrays, save_arrays, user_cache
+from core.objects.cache import make_room
 from core.objects.mesh_query import face_normals_areas
 from core.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from scipy.spatial import ConvexHull
 
     from core.objects import GraspObject
@@ -58,6 +62,10 @@ _LATTICES: Final = {
 VERSION: Final = 2
 #: pairs of bodies that are tried to be joined, at most: a mug takes 500, a wavy ring of twenty centimetres 3,000
 MOST_JOINED: Final = 2000
+#: bytes that the folder of pieces may hold: of some thousand objects
+MOST_BYTES: Final = 1 << 28
+#: points of a hull of which the exact distance is asked for before that of its others
+FIRST_ASKED: Final = 48
 _LOCK: Final = threading.Lock()
 
 
@@ -88,21 +96,43 @@ def convex_pieces(obj: GraspObject, cache: Path | str | None = None,
     Raises:
         core.progress.Stopped: `progress` was asked to stop.
     """
+    return kept_pieces(obj.digest, cache, progress or Progress(), lambda heard: decompose(obj, heard))
+
+
+def kept_pieces(name: str, cache: Path | str | None, progress: Progress,
+                make: Callable[[Progress], ConvexPieces]) -> ConvexPieces:
+    """The pieces of that name from the cache, or what `make` makes of them, which is kept there.
+
+    Args:
+        name: that stands for the object, or for the object and the part of it that these are the pieces of.
+        cache: as for `convex_pieces`.
+        progress: heard while waiting, and handed to `make`.
+        make: makes the pieces; hands that are tested in parallel wait for one of them to have done so.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
+    """
     folder = user_cache("pieces") if cache is None else Path(cache)
-    path = folder / f"{obj.digest}-{VERSION}.npz"
+    path = folder / f"{name}-{VERSION}.npz"
     pieces = _read(path)
     if pieces is None:
-        while not _LOCK.acquire(timeout=0.2):  # hands that are tested in parallel wait for one decomposition
-            if progress is not None:
-                progress(0.0)
-        try:
+        with alone(progress):
             pieces = _read(path)
             if pieces is None:
-                pieces = decompose(obj, progress)
+                pieces = make(progress)
                 _write(path, pieces)
-        finally:
-            _LOCK.release()
     return pieces
+
+
+@contextlib.contextmanager
+def alone(progress: Progress) -> Iterator[None]:
+    """Pieces are made by one thread at a time; the others wait, and hear of a stop."""
+    while not _LOCK.acquire(timeout=0.1):
+        progress(0.0)
+    try:
+        yield
+    finally:
+        _LOCK.release()
 
 
 def decompose(obj: GraspObject, progress: Progress | None = None) -> ConvexPieces:
@@ -116,22 +146,44 @@ def decompose(obj: GraspObject, progress: Progress | None = None) -> ConvexPiece
         core.progress.Stopped: `progress` was asked to stop.
     """
     progress = progress or Progress()
-    vertices, faces = obj.surface.vertices, obj.surface.faces
     centre, inertia = mass_properties(obj)
+    body = convex_body(obj)
+    if body is not None:
+        return ConvexPieces((body,), centre, inertia)
+    patches = flat_patches(obj.surface.vertices, obj.surface.faces, obj.surface.face_normals, progress.sub(0.0, 0.2))
+    return ConvexPieces(tuple(patch_hulls(obj, patches, progress.sub(0.2, 1.0))), centre, inertia)
+
+
+def convex_body(obj: GraspObject) -> np.ndarray | None:
+    """The corners (P, 3) of an object that is convex, but for `flatness`; None of another."""
+    vertices = obj.surface.vertices
     whole = _hull(vertices)
-    if whole is not None and _protrusion(obj, vertices[whole.simplices]) <= CONFIG.flatness:
-        return ConvexPieces((vertices[whole.vertices],), centre, inertia)
-    normals = obj.surface.face_normals
-    centroids = vertices[faces].mean(1)
-    depth, _ = obj.surface.first_hit(centroids - 1e-6 * normals, -normals)
+    return None if whole is None or _sticks_out(obj, vertices[whole.simplices]) else vertices[whole.vertices]
+
+
+def patch_hulls(obj: GraspObject, patches: list[np.ndarray], progress: Progress) -> list[np.ndarray]:
+    """Convex bodies (P, 3) of patches of an object's surface, joined where that fills no hollow.
+
+    Args:
+        obj: the object.
+        patches: the faces of each, as indices.
+        progress: told how far it is.
+
+    Raises:
+        core.progress.Stopped: `progress` was asked to stop.
+    """
+    vertices, faces, normals = obj.surface.vertices, obj.surface.faces, obj.surface.face_normals
+    centroids, depth = np.zeros((len(faces), 3)), np.zeros(len(faces))
+    used = np.concatenate(patches)
+    centroids[used] = vertices[faces[used]].mean(1)
+    depth[used], _ = obj.surface.first_hit(centroids[used] - 1e-6 * normals[used], -normals[used])
     depth = np.clip(depth / 2, CONFIG.min_depth, CONFIG.max_depth)
     hulls: list[np.ndarray] = []
     planes: list[np.ndarray] = []
     lows, highs = np.empty((0, 3)), np.empty((0, 3))  # of the hulls, and room for more
-    waiting = flat_patches(vertices, faces, normals, progress.sub(0.0, 0.2))
-    waiting.sort(key=len)
+    waiting = sorted(patches, key=len)
     while waiting:
-        progress(0.2)
+        progress(0.0)
         patch = waiting.pop()
         top = vertices[np.unique(faces[patch])]
         low, high = lows[: len(hulls)], highs[: len(hulls)]
@@ -153,7 +205,7 @@ def decompose(obj: GraspObject, progress: Progress | None = None) -> ConvexPiece
             lows[len(hulls)], highs[len(hulls)] = corners.min(0), corners.max(0)
             hulls.append(corners[hull.vertices])
             planes.append(hull.equations)
-    return ConvexPieces(tuple(merge_hulls(obj, hulls, progress.sub(0.3, 1.0))), centre, inertia)
+    return merge_hulls(obj, hulls, progress)
 
 
 def merge_hulls(obj: GraspObject, hulls: list[np.ndarray], progress: Progress | None = None) -> list[np.ndarray]:
@@ -216,7 +268,7 @@ def merge_hulls(obj: GraspObject, hulls: list[np.ndarray], progress: Progress | 
         tried += 1
         points = np.concatenate([bodies[one], bodies[other]])
         hull = _hull(points)
-        if hull is None or _protrusion(obj, points[hull.simplices]) > CONFIG.flatness:
+        if hull is None or _sticks_out(obj, points[hull.simplices]):
             continue
         del bodies[one], bodies[other]
         there[[one, other]] = False
@@ -408,23 +460,27 @@ def _hull(points: np.ndarray) -> ConvexHull | None:
         return None
 
 
-def _protrusion(obj: GraspObject, triangles: np.ndarray) -> float:
-    """The largest distance of a hull's triangles (T, 3, 3) outside the object, metres; 0 is at most `flatness`."""
+def _sticks_out(obj: GraspObject, triangles: np.ndarray) -> bool:
+    """Whether a hull's triangles (T, 3, 3) are outside the object by more than `flatness` somewhere."""
     longest = np.linalg.norm(triangles - np.roll(triangles, 1, 1), axis=2).max(1)
     points = np.concatenate([
         (_LATTICES[parts] @ triangles[rows]).reshape(-1, 3)
         for parts, rows in ((1, longest < 0.004), (3, (longest >= 0.004) & (longest < 0.02)), (8, longest >= 0.02))])
     # Most hulls that stick out do so far: a few of the points tell it.
-    some = _grid_distance(obj, points[::7])
-    if some.max() > CONFIG.flatness + obj.grid.spacing:
-        return float(some.max())
+    if _grid_distance(obj, points[::7]).max() > CONFIG.flatness + obj.grid.spacing:
+        return True
     near = _grid_distance(obj, points)
     if near.max() > CONFIG.flatness + obj.grid.spacing:
-        return float(near.max())
-    doubtful = points[near > CONFIG.flatness - obj.grid.spacing]
-    distance = obj.surface.closest(doubtful)[0]
-    far = distance > CONFIG.flatness
-    return float(distance[far][~obj.surface.inside(doubtful[far])].max(initial=0.0))
+        return True
+    rows = np.flatnonzero(near > CONFIG.flatness - obj.grid.spacing)
+    rows = rows[np.argsort(-near[rows], kind="stable")]
+    # Where the grid's cells are large it tells little, but it tells which to ask for first.
+    for some in (rows[:FIRST_ASKED], rows[FIRST_ASKED:]):
+        doubtful = points[some]
+        far = doubtful[obj.surface.closest(doubtful)[0] > CONFIG.flatness]
+        if not obj.surface.inside(far).all():
+            return True
+    return False
 
 
 def _read(path: Path) -> ConvexPieces | None:
@@ -438,12 +494,18 @@ def _read(path: Path) -> ConvexPieces | None:
                  and all(np.isfinite(values).all() for values in (corners, centre, inertia)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return ConvexPieces(tuple(np.split(corners, ends[:-1])), centre, inertia) if sound else None
+    if not sound:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used now
+    return ConvexPieces(tuple(np.split(corners, ends[:-1])), centre, inertia)
 
 
 def _write(path: Path, pieces: ConvexPieces) -> None:
     with contextlib.suppress(OSError):  # made again the next time
         path.parent.mkdir(parents=True, exist_ok=True)
         save_arrays(path, {
-            "corners": np.concatenate(pieces.hulls), "ends": np.cumsum([len(hull) for hull in pieces.hulls]),
+            "corners": np.concatenate([*pieces.hulls, np.zeros((0, 3))]),
+            "ends": np.cumsum([len(hull) for hull in pieces.hulls], dtype=int),
             "centre": pieces.centre, "inertia": pieces.inertia})
+        make_room(path.parent, MOST_BYTES)

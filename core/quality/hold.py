@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 
 from core.hand.squeeze import squeeze
 from core.progress import Progress
-from core.quality.convex_decomposition import ConvexPieces, convex_pieces
+from core.quality.convex_decomposition import convex_pieces
+from core.quality.near_pieces import cells_of, pieces_near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from core.grasps.request import GraspRequest
     from core.hand import HandModel
     from core.objects import GraspObject
+    from core.quality.convex_decomposition import ConvexPieces
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +79,8 @@ class FilterConfig:
 
 PROTOCOL: Final = HoldConfig()
 FILTER: Final = FilterConfig()
+#: between two looks at a test that is waited for
+POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ def hold_test(
     """Tests whether N grasps hold: 0.2 s without gravity, then 1.2 s of gravity each way from that state.
 
     The hand is one fixed convex body for each of its sixteen bones, squeezed (`core.hand.squeeze.squeeze`); the
-    object its convex pieces, 0.2 kg of uniform density. A dropped object ends its test at once.
+    object its convex pieces (`core.quality.near_pieces`), 0.2 kg of uniform density. A dropped object ends its test at
+    once.
 
     Args:
         obj: the object.
@@ -116,7 +122,7 @@ def hold_test(
         cache: folder of the convex pieces; None is the user's cache folder.
         still: stop a direction once the object moves less than this, metres, in `HoldConfig.still_steps`, and would
             not be dropped if it crept on like that, which is counted; for filters. None never does.
-        progress: told the share done after each grasp.
+        progress: told the share done after each grasp, and many times between.
 
     Returns:
         What held, and how far the object slipped.
@@ -130,11 +136,13 @@ def hold_test(
     if not len(grasps):
         return HoldResult(torch.zeros(0, dtype=torch.bool), torch.zeros(0))
     progress = progress or Progress()
-    pieces = convex_pieces(obj, cache, Progress(lambda *_: progress(0.0) is None))
     hands = squeezed_bodies(hand, grasps)
     slips: list[float] = []
+    heard = Progress(lambda *_: progress(len(slips) / len(hands)) is None)
     for first in range(0, len(hands), PROTOCOL.batch):
-        simulation = HoldSimulation(pieces, hands[first : first + PROTOCOL.batch], friction)
+        some = hands[first : first + PROTOCOL.batch]
+        pieces = pieces_near(obj, np.concatenate([points for bones in some for points in bones]), cache, heard)
+        simulation = HoldSimulation(pieces, some, friction, heard)
         for index in range(len(simulation.hands)):
             slips.append(simulation.slip(index, directions, still))
             progress(len(slips) / len(hands))
@@ -159,6 +167,7 @@ class HoldSimulation:
         pieces: the object.
         hands: for each hand its convex bodies' points (P, 3), metres, object frame.
         friction: coefficient.
+        progress: told 0 again and again while the physics run; None hears nothing.
 
     Attributes:
         hands: the bodies as they are simulated.
@@ -166,9 +175,11 @@ class HoldSimulation:
         data: MuJoCo's state of it.
     """
 
-    def __init__(self, pieces: ConvexPieces, hands: list[list[np.ndarray]], friction: float) -> None:
+    def __init__(self, pieces: ConvexPieces, hands: list[list[np.ndarray]], friction: float,
+                 progress: Progress | None = None) -> None:
         import mujoco
 
+        self._progress = progress or Progress()
         mujoco.set_mju_user_warning(_log.debug)  # else it writes MUJOCO_LOG.TXT where the user happens to be
         self.hands = hands = [_within_reach(bones, pieces) for bones in hands]
         self._parked = [_parking_shift(bones, number, pieces) for number, bones in enumerate(hands)]
@@ -178,7 +189,8 @@ class HoldSimulation:
         spec.option.impratio = 5
         spec.option.gravity = [0, 0, 0]
         # Flat on flat touches in more than one point; with one, a cube falls out from between two plates.
-        spec.option.enableflags = mujoco.mjtEnableBit.mjENBL_MULTICCD
+        # MuJoCo 4 does so always, and has no such flag.
+        spec.option.enableflags = getattr(mujoco.mjtEnableBit, "mjENBL_MULTICCD", 0)
         body = spec.worldbody.add_body(name="object")
         body.add_freejoint()
         body.mass, body.ipos, body.explicitinertial = PROTOCOL.mass, pieces.centre, True
@@ -254,6 +266,7 @@ class HoldSimulation:
         before = self.data.xipos[self._body].copy()
         begin = self.data.time
         for done in range(10, steps + 1, 10):
+            self._progress(0.0)
             mujoco.mj_step(self.model, self.data, nstep=10)
             centre = self.data.xipos[self._body]
             if self.data.time < begin + (done - 0.5) * PROTOCOL.timestep or not np.isfinite(centre).all():
@@ -285,7 +298,7 @@ def _within_reach(bones: list[np.ndarray], pieces: ConvexPieces) -> list[np.ndar
 
 def _radius(pieces: ConvexPieces) -> float:
     """Metres from the origin that no corner of the object is beyond."""
-    return max(float(np.linalg.norm(hull, axis=1).max()) for hull in pieces.hulls)
+    return max((float(np.linalg.norm(hull, axis=1).max()) for hull in pieces.hulls), default=0.0)
 
 
 def hold_mask(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progress: Progress,
@@ -296,7 +309,7 @@ def hold_mask(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progres
         request: its object and hand.
         grasps: N grasps in the object's frame.
         rows: (N,) bool, those to be tested; the others do not hold.
-        progress: told the share done before each answer is waited for.
+        progress: told the share done while each answer is waited for.
         still: as `hold_test` has it.
         found: told the row of each that holds, in order, at once.
 
@@ -304,37 +317,57 @@ def hold_mask(request: GraspRequest, grasps: Grasps, rows: torch.Tensor, progres
         (N,) bool.
 
     Raises:
-        Stopped: `progress` was asked to stop; tests that have not begun are not made.
+        Stopped: `progress` was asked to stop; tests that have not begun are not made, those at work end.
     """
     held, asked = rows.clone(), rows.nonzero()[:, 0].tolist()
+    over = Event()
+    heard = Progress(lambda *_: not over.is_set())
     pool = ThreadPoolExecutor(min(FILTER.threads, os.cpu_count() or 1))
     try:
-        tests = [pool.submit(passes_hold_test, request, grasps[row], still) for row in asked]
+        tests = [pool.submit(passes_hold_test, request, grasps[row], still, heard) for row in asked]
         for position, (row, test) in enumerate(zip(asked, tests, strict=True)):
             progress(position / len(asked), "Testing the grip")
+            while not wait([test], timeout=POLL_SECONDS).done:
+                progress(position / len(asked), "Testing the grip")
             held[row] = test.result()
             if found is not None and held[row]:
                 found(row)
     finally:
+        over.set()
         pool.shutdown(cancel_futures=True)
     return held
 
 
-def prepare_pieces(obj: GraspObject) -> None:
-    """Decomposes the object into its convex pieces (which are cached), for a thread beside other work."""
-    convex_pieces(obj)
+def prepare_pieces(obj: GraspObject, progress: Progress | None = None) -> None:
+    """Makes what is made once for all hands (and kept): the convex pieces, or of a large object the cells of them.
+
+    Args:
+        obj: the object.
+        progress: told how far it is, for a thread beside other work that must end with it; None hears nothing.
+
+    Raises:
+        Stopped: `progress` was asked to stop.
+    """
+    if cells_of(obj, progress) is None:
+        convex_pieces(obj, progress=progress)
 
 
-def passes_hold_test(request: GraspRequest, one: Grasps, still: float = FILTER.still) -> bool:
+def passes_hold_test(request: GraspRequest, one: Grasps, still: float = FILTER.still,
+                     progress: Progress | None = None) -> bool:
     """Whether the object stays in the hand under gravity from six sides; True where MuJoCo is not installed.
 
     Args:
         request: its object and hand.
         one: one grasp in the object's frame.
         still: as `hold_test` has it.
+        progress: told many times how far it is; None hears nothing.
+
+    Raises:
+        Stopped: `progress` was asked to stop.
     """
     try:
         import mujoco  # noqa: F401  hold_test needs it
     except ImportError:
         return True
-    return bool(hold_test(request.object, request.hand, one, friction=FILTER.friction, still=still).held[0])
+    found = hold_test(request.object, request.hand, one, friction=FILTER.friction, still=still, progress=progress)
+    return bool(found.held[0])

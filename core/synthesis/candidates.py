@@ -6,13 +6,15 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import torch
 
 from core.grasps.batch import Grasps
+from core.progress import Progress
 from core.quality.diversity import different_grasps, most_different
-from core.quality.hold import passes_hold_test, prepare_pieces
+from core.quality.hold import FILTER, passes_hold_test, prepare_pieces
 from core.quality.symmetry import find_symmetry
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from core.fitting.energy import GraspEnergy
     from core.fitting.poses import Poses
     from core.grasps.request import GraspRequest
-    from core.progress import Progress
     from core.quality.symmetry import Symmetry
 
 
@@ -96,12 +97,15 @@ class CandidateCollector:
         self._round = self._settled = 0
         self._symmetry = symmetry or find_symmetry(request.object)
         self._tester = ThreadPoolExecutor(1)
-        self._tester.submit(prepare_pieces, request.object)
+        self._over = Event()
+        self._heard = Progress(lambda *_: not self._over.is_set())
+        self._tester.submit(prepare_pieces, request.object, self._heard)
 
     def __enter__(self) -> CandidateCollector:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._tester.shutdown(wait=True, cancel_futures=True)
 
     @property
@@ -163,7 +167,7 @@ class CandidateCollector:
         """Has at most `most` of `good` tested that are new; returns the others."""
         new, _, joints = self._sort(good, symmetry)
         for row in new[:most]:
-            answer = self._tester.submit(passes_hold_test, self.request, good[row])
+            answer = self._tester.submit(passes_hold_test, self.request, good[row], FILTER.still, self._heard)
             self._tested.append(PendingGrasp(good[row], joints[row], self._round, answer))
         return [one for row, one in enumerate(good) if row not in new[:most]]
 

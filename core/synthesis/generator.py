@@ -94,7 +94,9 @@ class Synthesis:
         sampler = StartSampler(request.object, energy, request, rng)
         types = sampler.usable()
         if not types:
-            raise LookupError("no part of this object has a width that a hand can hold")
+            raise LookupError("no part of this object has a width that a hand can hold" + (
+                ": it is a surface without thickness, so give it one (in Blender: a Solidify modifier)"
+                if request.object.shell else ""))
         goal = request.count
         rounds = ROUNDS.most + request.count // 8
         lacking = False

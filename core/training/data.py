@@ -14,7 +14,7 @@ from core.dataset.training_grasps import TYPE_NAMES, load_training, split_of, tr
 from core.files import digest_of, save_arrays
 from core.fitting.representation import represent, turned_gaussians
 from core.generators.conditioning import TYPE_CONDITIONS
-from core.generators.local_cloud import POINTS, local_cloud, place_features
+from core.generators.local_cloud import POINTS, local_cloud, object_cloud, place_features
 from core.generators.place_scorer import FEATURES
 from core.grasps.batch import TENSORS, Grasps
 from core.grasps.heading_frame import (
@@ -115,7 +115,8 @@ class TrainingData:
         return Frames(self.frames.origin[rows] + (axes @ shift[..., None])[..., 0], axes @ turn)
 
     def batch(self, rows: torch.Tensor, hand: HandModel, normalizer: HandNormalizer, rng: torch.Generator,
-              points: int = POINTS, object_frame: bool = False, noisy_share: float = 0.0) -> Batch:
+              points: int = POINTS, object_frame: bool = False, noisy_share: float = 0.0,
+              object_points: int = 0) -> Batch:
         """What a generator's loss takes.
 
         Args:
@@ -127,11 +128,13 @@ class TrainingData:
             object_frame: the papers' frame instead, the object's own under a random rotation.
             noisy_share: of rows that are hands to be refined: true ones under the paper's noise, and everything as seen
                 from the heading frame of the noisy hand, since nobody knows the true one's.
+            object_points: of the whole object's cloud.
 
         Returns:
             `cloud` (n, points, 6), as `LocalPointCloud.scaled`; `params` (n, 61); `betas` (n, 10); `contacts`
             (n, 32, 9), contact Gaussians; `grasp_type` and `intent` (n,). With `noisy_share` also `given` (n,) bool,
-            which rows those are, and `noisy` (n, 61), the parameters of noisy hands.
+            which rows those are, and `noisy` (n, 61), the parameters of noisy hands; with `object_points` also `object`
+            (n, object_points, 6), as `object_cloud`.
         """
         frames = self.jittered(rows, rng)
         if object_frame:
@@ -144,9 +147,12 @@ class TrainingData:
             hands = perturbed(hand, self.grasps[rows], PAPER, rng)
             frames = self.frames_around(objects, hand, hands, frames, given)
             noisy = {"given": given.to(rows.device), "noisy": normalizer.encode(hand, hands, frames).detach()}
-        return noisy | {
-            "cloud": local_cloud(self.points[objects].float(), self.normals[objects].float(), frames, points, rng,
-                                 radius),
+        surface, normals = self.points[objects].float(), self.normals[objects].float()
+        whole: Batch = {}
+        if object_points:
+            whole = {"object": object_cloud(surface, normals, frames, object_points, rng)}
+        return noisy | whole | {
+            "cloud": local_cloud(surface, normals, frames, points, rng, radius),
             "params": normalizer.encode(hand, self.grasps[rows], frames).detach(), "betas": self.grasps.betas[rows],
             "contacts": turned_gaussians(self.contacts[rows].float(), frames.axes),
             "grasp_type": self.grasp_type[rows], "intent": self.intent[rows],

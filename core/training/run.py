@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.generators.training_config import Batch, Stage, Terms, TrainingConfig
     from core.hand import HandModel
     from core.training.data import TrainingData
+    from core.training.shapes import ShapeData
 
 #: training grasps that a stage's `before` sees, at most
 BEFORE_STAGE: Final = 2048
@@ -31,7 +32,7 @@ CHECKED: Final = 512
 
 
 def run(config: TrainingConfig, data: TrainingData, hand: HandModel, folder: Path, seconds: float,
-        log: Callable[[str], object], device: str = "cpu") -> bool:
+        log: Callable[[str], object], device: str = "cpu", shapes: ShapeData | None = None) -> bool:
     """Runs the stages that are not finished, for a while.
 
     Args:
@@ -42,11 +43,19 @@ def run(config: TrainingConfig, data: TrainingData, hand: HandModel, folder: Pat
         seconds: the most that it takes.
         log: told a line now and then.
         device: where the network is trained.
+        shapes: the procedural shapes, where a stage asks for some.
 
     Returns:
         Whether the last stage is finished.
+
+    Raises:
+        ValueError: there are no shapes, and a stage asks for some.
     """
     begin = time.monotonic()
+    if config.sees_shapes:
+        if shapes is None:
+            raise ValueError("this training needs the procedural shapes: see core.training.shapes.load_shape_data")
+        shapes = shapes.to(device)
     network = config.network
     if isinstance(network, Network):
         fit_units(network, data, hand, config.object_frame)
@@ -63,14 +72,20 @@ def run(config: TrainingConfig, data: TrainingData, hand: HandModel, folder: Pat
             part.requires_grad_(True)
 
         def batch_of(rows: torch.Tensor, size: int, rng: torch.Generator, stage: Stage = stage) -> Batch:
-            some = rows[torch.randint(len(rows), (size,), generator=rng).to(rows.device)]
-            if not isinstance(network, Network):  # the scorer of grasp points
-                return data.place_batch(some, rng)
-            return data.batch(some, hand, network.code, rng, config.points_of(stage), config.object_frame,
-                              network.noisy_share)
+            batch: Batch = {}
+            if stage.batch:
+                some = rows[torch.randint(len(rows), (size,), generator=rng).to(rows.device)]
+                if not isinstance(network, Network):  # the scorer of grasp points
+                    return data.place_batch(some, rng)
+                batch = data.batch(some, hand, network.code, rng, config.points_of(stage), config.object_frame,
+                                   network.noisy_share, stage.object_points)
+            if stage.shapes and shapes is not None:
+                share = size / stage.batch if stage.batch else size / stage.shapes
+                batch |= shapes.batch(round(share * stage.shapes), rng, train=rows is not checked)
+            return batch
 
         def loss(rng: torch.Generator, stage: Stage = stage, batch_of: Callable[..., Batch] = batch_of) -> Terms:
-            return stage.loss(skin, batch_of(rows, stage.batch, rng), rng)
+            return stage.loss(skin, batch_of(rows, stage.batch or stage.shapes, rng), rng)
 
         def check(stage: Stage = stage, batch_of: Callable[..., Batch] = batch_of) -> Terms:
             rng = torch.Generator().manual_seed(7)

@@ -37,6 +37,7 @@ ARRAY_BYTES: Final = 1 << 26  # the arrays of a message together
 CHUNK: Final = 1 << 20  # bytes read at a time
 MOST_AXES: Final = 8  # of an array
 QUEUED: Final = 64  # replies that wait to be looked at; an engine that says more waits, too
+LATE_SECONDS: Final = 0.2  # after a cancel; from then on another engine starts, for it takes two seconds of its own
 FREE_SECONDS: Final = 2.0  # in which an engine must be free after a cancel, or is ended
 CLOSE_SECONDS: Final = 0.1  # in which an engine may end by itself once its input has ended
 FOLDER: Final = Path(__file__).resolve().parents[2]  # where it runs: what lies in Blender's folder is not its business
@@ -49,7 +50,8 @@ class EngineClient:
     Args:
         command: starts it, e.g. [python, "-m", "core.worker"].
         environment: variables it gets beside Blender's own.
-        overdue: called from another thread when the engine was ended because it was not free in time after a cancel.
+        late: called from another thread after a cancel: where the engine is not free at once, and again when it should
+            be and is, or was ended.
 
     Attributes:
         log: the last lines it wrote to stderr.
@@ -59,7 +61,7 @@ class EngineClient:
     """
 
     def __init__(self, command: list[str], environment: dict[str, str] | None = None,
-                 overdue: Callable[[EngineClient], None] | None = None) -> None:
+                 late: Callable[[EngineClient], None] | None = None) -> None:
         variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")}
         variables |= {"PYTHONUNBUFFERED": "1", **(environment or {})}
         try:
@@ -72,14 +74,14 @@ class EngineClient:
                              "preferences") from error
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._number = 0
-        self._out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._out: queue.SimpleQueue[bytes | memoryview | None] = queue.SimpleQueue()
         self._in: queue.Queue[Reply] = queue.Queue(QUEUED)
         self._ended = self._killed = False
         self._heard_all = threading.Event()
         self._fault = ""
-        self._overdue = overdue
+        self._late = late
         self._probe: int | None = None  # the request that is answered once the engine is free
-        self._patience: threading.Timer | None = None
+        self._patience: list[threading.Timer] = []
         self._logger = threading.Thread(target=self._collect_log, daemon=True)
         for thread in (self._logger, threading.Thread(target=self._write, daemon=True),
                        threading.Thread(target=self._read, daemon=True)):
@@ -105,7 +107,7 @@ class EngineClient:
 
         Args:
             message: the JSON part, but for its id.
-            arrays: what travels behind it.
+            arrays: what travels behind it; not copied, so that nobody may write into them any more.
 
         Returns:
             the id the request was given.
@@ -120,7 +122,7 @@ class EngineClient:
                                "bytes": array.nbytes} for name, array in payload.items()]
         self._out.put(json.dumps(head).encode() + b"\n")
         for array in payload.values():
-            self._out.put(array.tobytes())
+            self._out.put(array.ravel().data.cast("B") if array.size else b"")
         if message.get("type") == "cancel":
             self._probe = self._number + 1  # known before its answer can come
             self.send({"type": "ready"})
@@ -154,8 +156,7 @@ class EngineClient:
     def close(self) -> None:
         """Ends the engine, kindly and then not, with the programs that it started."""
         self._ended = True
-        if self._patience is not None:
-            self._patience.cancel()
+        self._stop_waiting()
         self._out.put(None)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if self.stopping else CLOSE_SECONDS)
@@ -182,19 +183,27 @@ class EngineClient:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _be_patient(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-        self._patience = threading.Timer(FREE_SECONDS, self._lose_patience)
-        self._patience.daemon = True
-        self._patience.start()
+        self._stop_waiting()
+        self._patience = [threading.Timer(LATE_SECONDS, self._look_late),
+                          threading.Timer(FREE_SECONDS, self._lose_patience)]
+        for timer in self._patience:
+            timer.daemon = True
+            timer.start()
+
+    def _stop_waiting(self) -> None:
+        for timer in self._patience:
+            timer.cancel()
+
+    def _look_late(self) -> None:
+        if self.stopping and self.alive and self._late is not None:
+            self._late(self)
 
     def _lose_patience(self) -> None:
-        if not self.stopping or not self.alive:
-            return
-        self._fault = "it did not stop when it was asked to"
-        self.close()
-        if self._overdue is not None:
-            self._overdue(self)
+        if self.stopping and self.alive:
+            self._fault = "it did not stop when it was asked to"
+            self.close()
+        if self._late is not None:
+            self._late(self)
 
     def _write(self) -> None:
         assert self._process.stdin is not None  # a pipe, as asked for

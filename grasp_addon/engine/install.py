@@ -85,26 +85,43 @@ def read_state(folder: Path) -> State:
 def installation_steps(python: str, folder: Path, root: Path, build: str) -> list[Step]:
     """The programs that make an engine: environment, PyTorch, the rest, a trial.
 
+    Every package is one version, with all that it needs; a file that is not of the locks' hashes is refused. PyTorch's
+    own index, for its builds that PyPI has not, gives no hashes to know beforehand: there the version alone is fixed.
+
     Args:
         python: the interpreter the environment is made of (Blender's own).
         folder: where the engine goes.
         root: where core/ is.
         build: "cpu" or "cuda".
     """
-    requirements = root / "core" / "requirements.txt"
-    torch = next(line for line in requirements.read_text(encoding="utf-8").split() if line.startswith("torch=="))
+    locked = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement")
     own = str(engine_python(folder))
     pip = (own, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
-    source = ("--index-url", TORCH_INDEX) if build == "cpu" else ()
+    others = (*locked, str(root / "core" / "requirements.lock"))
+    torch: tuple[str, ...] = (*locked, str(root / "core" / "requirements-torch.lock"))
+    if not torch_by_hash(build):
+        text = (root / "core" / "requirements.txt").read_text(encoding="utf-8")
+        torch = ("--no-deps", next(line for line in text.split() if line.startswith("torch==")))
+        torch += ("--index-url", TORCH_INDEX) if build == "cpu" else ()
     trial = ("import sys; sys.path.insert(0, sys.argv[1]); "
              "import core.worker, core.pipeline, igl, mujoco, platform, torch; "
              "print(f'Python {platform.python_version()}, PyTorch {torch.__version__}')")
     return [
         Step("Making an environment", (python, "-m", "venv", "--clear", str(folder / "env"))),
-        Step("Installing PyTorch", (*pip, torch, *source)),
-        Step("Installing the other packages", (*pip, "--requirement", str(requirements))),
+        Step("Installing PyTorch", (*pip, *torch)),
+        Step("Installing the other packages", (*pip, *others)),
         Step("Trying the engine", (own, "-c", trial, str(root))),
     ]
+
+
+def torch_by_hash(build: str, platform: str = sys.platform) -> bool:
+    """Whether PyPI has PyTorch in this build for this platform: with CUDA for Linux, without it for all others.
+
+    Args:
+        build: "cpu" or "cuda".
+        platform: as `sys.platform`.
+    """
+    return build == ("cuda" if platform == "linux" else "cpu") or platform == "darwin"
 
 
 class Installation:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .client import Arrays, Message
 
 FORM: Final = 1  # of the messages; engines before 0.2.0 name none, and speak this one
-MOST_VERTICES: Final = 200_000  # of a hand
+MOST_VERTICES: Final = 200_000  # of a hand, and of an imagined object
 FARTHEST: Final = 1e9  # of any coordinate
 WORDS: Final = 2000  # characters of a sentence
 
@@ -40,8 +40,11 @@ def check_reply(asked: str, message: Message, arrays: Arrays) -> None:
     elif kind == "error":
         _words(message, "message")
         _words(message, "advice")
-    elif kind == "candidate" and asked != "hello":
+    elif kind == "candidate" and asked not in ("hello", "imagine"):
         _check_candidate(message, arrays)
+    elif kind == "imagined" and asked == "imagine":
+        _check_candidate(message, arrays)
+        _check_faces("object_faces", arrays.get("object_faces"), 3, len(_floats(arrays, "object_vertices", (None, 3))))
     elif kind == "result" and asked == "hello":
         _check_who(message)
         _check_hand(arrays)
@@ -71,7 +74,7 @@ def _check_who(message: Message) -> None:
         _words(message, name)
     if message.get("side", "right") not in ("right", "left"):
         raise NonsenseError("a hand that is neither right nor left")
-    for name in ("devices", "types"):
+    for name in ("devices", "types", "differing"):
         if not _is_list_of(message.get(name) or [], str):
             raise NonsenseError(f"{name} that are no words")
     methods = message.get("methods") or []
@@ -97,15 +100,19 @@ def _check_hand(arrays: Arrays) -> None:
         faces = arrays.get(name)
         if faces is None:
             continue
-        if faces.ndim != 2 or faces.shape[1] != sides or faces.dtype.kind not in "iu":
-            raise NonsenseError(f"{name} that are none")
-        if faces.size and not 0 <= int(faces.min()) <= int(faces.max()) < count:
-            raise NonsenseError(f"{name} of vertices that are not there")
+        _check_faces(name, faces, sides, count)
         corners += faces.size
     if not corners:
         raise NonsenseError("a hand without faces")
     if "uvs" in arrays:
         _floats(arrays, "uvs", (corners, 2))
+
+
+def _check_faces(name: str, faces: np.ndarray | None, sides: int, count: int) -> None:
+    if faces is None or faces.ndim != 2 or faces.shape[1] != sides or faces.dtype.kind not in "iu":
+        raise NonsenseError(f"{name} that are none")
+    if faces.size and not 0 <= int(faces.min()) <= int(faces.max()) < count:
+        raise NonsenseError(f"{name} of vertices that are not there")
 
 
 def _floats(arrays: Arrays, name: str, shape: tuple[int | None, ...]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import GraspError
 from .replies import NonsenseError, check_reply
 from .session import info, learn
-from .types import ENGINE_HAND_LENGTH, Candidate, HandShape, estimated_tips
+from .types import ENGINE_HAND_LENGTH, Candidate, HandShape, ImaginedObject, estimated_tips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,7 +151,7 @@ def generate(engine: EngineClient, item: ExportedObject, settings: Message) -> R
     """
     message, arrays = {**settings, "type": "generate"}, _object_arrays(item)
     if item.parts:
-        message["parts"], arrays["part"] = list(item.parts), item.part.astype(np.int32)
+        message["parts"], arrays["part"] = list(item.parts), np.asarray(item.part, np.int32)
     return Request(engine, engine.send(message, arrays), "generate")
 
 
@@ -188,6 +188,16 @@ def more_like(engine: EngineClient, item: ExportedObject, settings: Message, kee
     return Request(engine, engine.send(message, arrays), "generate")
 
 
+def imagine(engine: EngineClient, settings: Message) -> Request:
+    """Asks for objects that nobody modelled, with hands on them.
+
+    Args:
+        engine: where to ask.
+        settings: what the message says: hand, conditions, how many, how to compute.
+    """
+    return Request(engine, engine.send({**settings, "type": "imagine"}), "imagine")
+
+
 def hand_shape(message: Message, arrays: Arrays, hand_length: float) -> HandShape:
     """The hand of a handshake's result.
 
@@ -208,14 +218,19 @@ def hand_shape(message: Message, arrays: Arrays, hand_length: float) -> HandShap
 
 
 def candidate(message: Message, arrays: Arrays) -> Candidate:
-    """The grasp of a "candidate" reply."""
+    """The grasp of a "candidate" or "imagined" reply."""
     measures = {str(n): float(v) for n, v in (message.get("measures") or {}).items() if isinstance(v, int | float)}
     return Candidate(arrays["rest_vertices"], arrays["rotations"], arrays["translation"], arrays["vertices"],
                      float(message.get("score") or 0.0), str(message.get("grasp_type") or ""), measures)
 
 
+def imagined_object(arrays: Arrays) -> ImaginedObject:
+    """The object of an "imagined" reply."""
+    return ImaginedObject(arrays["object_vertices"].astype(np.float64), arrays["object_faces"].astype(np.int64))
+
+
 def _object_arrays(item: ExportedObject) -> dict[str, Any]:
-    return {"vertices": item.vertices.astype(np.float64), "faces": item.faces.astype(np.int32)}
+    return {"vertices": np.asarray(item.vertices, np.float64), "faces": np.asarray(item.faces, np.int32)}
 
 
 def _polygons(arrays: Arrays) -> np.ndarray:

@@ -23,6 +23,7 @@ class EngineInfo:
         version: the engine's.
         python: the version of its Python.
         torch: the version of its PyTorch.
+        differing: its packages of other versions than it was made with, each "NAME FOUND, not WANTED".
         devices: what it can compute on.
         methods: name -> label of each method it has.
         types: the types of grasp it can be asked for.
@@ -35,6 +36,7 @@ class EngineInfo:
     version: str = ""
     python: str = ""
     torch: str = ""
+    differing: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     methods: dict[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = ()
@@ -48,13 +50,17 @@ class EngineInfo:
         other = own_version() and self.version and self.version != own_version()
         return (f"Engine {self.version} is ready: Python {self.python}, PyTorch {self.torch}, "
                 f"{', '.join(self.devices) or 'CPU'}."
-                + (f" The add-on is {own_version()}: with an engine of that version all of it works." if other else ""))
+                + (f" The add-on is {own_version()}: with an engine of that version all of it works." if other else "")
+                + (f" Its Python has other packages than it was made with ({'; '.join(self.differing)}): "
+                   "grasps may differ, and some may fail. Install the engine in the preferences, or those versions."
+                   if self.differing else ""))
 
 
 _info = EngineInfo()
 _client: EngineClient | None = None
+_spare: EngineClient | None = None  # started while the other does not stop, so that the next click finds it warm
 _started: tuple[tuple[str, ...], dict[str, str] | None] = ((), None)  # how the client was
-_lock = threading.RLock()  # an engine that does not stop is made anew by another thread
+_lock = threading.RLock()  # the spare is started by another thread
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +92,8 @@ def learn(message: dict[str, Any]) -> EngineInfo:
     methods = message.get("methods") or []
     _info = EngineInfo(
         form=form or 0, version=version, python=str(message.get("python") or ""),
-        torch=str(message.get("torch") or ""), devices=tuple(map(str, message.get("devices") or [])),
+        torch=str(message.get("torch") or ""), differing=tuple(map(str, message.get("differing") or [])),
+        devices=tuple(map(str, message.get("devices") or [])),
         methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types") or []),
         type_labels={str(name): str(label) for name, label in (message.get("type_labels") or {}).items()},
         fitting=frozenset(m["name"] for m in methods if m.get("fits")),
@@ -100,30 +107,48 @@ def client(command: list[str], environment: dict[str, str] | None = None) -> Eng
     global _client, _started
     with _lock:
         asked = (tuple(command), environment)
-        if _client is not None and (asked != _started or not _client.alive or _client.stopping):
+        if asked != _started:
             stop()
+        elif _client is not None and (not _client.alive or _client.stopping):
+            _replace()
         if _client is None:
-            _client, _started = EngineClient(command, environment, _renew), asked
+            _client, _started = EngineClient(command, environment, _late), asked
         return _client
 
 
 def stop() -> None:
     """Ends the engine, if one runs."""
-    global _client  # noqa: PLW0603
+    global _client, _spare  # noqa: PLW0603
     with _lock:
-        if _client is not None:
-            _client.close()
-        _client = None
+        for one in (_client, _spare):
+            if one is not None:
+                one.close()
+        _client = _spare = None
 
 
-def _renew(lost: EngineClient) -> None:
-    """Starts an engine in place of one that did not stop when it was asked to, so that the next click finds it warm."""
-    global _client  # noqa: PLW0603
+def _late(engine: EngineClient) -> None:
+    """Has a spare start beside an engine that does not stop; takes it where the engine was ended, else ends it."""
+    global _spare  # noqa: PLW0603
     with _lock:
-        if _client is lost:
-            _client = None
+        if engine is not _client:
+            return
+        if not engine.alive:
+            _replace()
+        elif not engine.stopping:
+            if _spare is not None:
+                _spare.close()
+            _spare = None
+        elif _spare is None:
             with contextlib.suppress(GraspError):  # the next click says so
-                _client = EngineClient(list(_started[0]), _started[1], _renew)
+                _spare = EngineClient(list(_started[0]), _started[1], _late)
+
+
+def _replace() -> None:
+    """Ends the engine; the spare, where there is one, takes its place."""
+    global _client, _spare
+    if _client is not None:
+        _client.close()
+    _client, _spare = _spare if _spare is not None and _spare.alive else None, None
 
 
 def _age(version: str) -> int:

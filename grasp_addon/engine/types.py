@@ -92,6 +92,19 @@ class Candidate:
                 raise ValueError(f"a candidate's {name} have shape {found}, expected {shape}")
 
 
+@dataclass(frozen=True)
+class ImaginedObject:
+    """An object that the engine imagined.
+
+    Attributes:
+        vertices: (W, 3) scene units, the object's own frame.
+        faces: (F, 3) int triangles, outward.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
 def scaled(candidate: Candidate, factor: float) -> Candidate:
     """The same grasp where everything is `factor` times as large."""
     return replace(candidate, rest_vertices=candidate.rest_vertices * factor,

@@ -13,6 +13,7 @@ from . import (
     end_look,
     fetch_weights,
     generate,
+    imagine,
     install_engine,
     more_like_this,
     open_preferences,
@@ -27,7 +28,8 @@ from . import (
 
 CLASSES: Final = (
     *check_engine.CLASSES, *open_preferences.CLASSES, *install_engine.CLASSES, *fetch_weights.CLASSES,
-    *request_operator.CLASSES, *generate.CLASSES, *add_hand.CLASSES, *refine.CLASSES, *more_like_this.CLASSES,
+    *request_operator.CLASSES, *generate.CLASSES, *imagine.CLASSES, *add_hand.CLASSES, *refine.CLASSES,
+    *more_like_this.CLASSES,
     *pose_by_hand.CLASSES, *show.CLASSES, *bake.CLASSES, *end_look.CLASSES, *remove.CLASSES, *set_hand_length.CLASSES,
 )
 

@@ -165,7 +165,7 @@ class CandidateJob(EngineJob):
                 self.request.give_up("The engine answers with a hand that is not the one it told of.")
             self.found.append(found)
             if self.previewing:
-                self.preview = self.preview or Preview(self.shape.polygons, self.item.frame)
+                self.preview = self.preview or Preview(self.shape.polygons, self.item)
                 self.preview.show(found.vertices)
         elif arrays.get("order") is not None:
             order = arrays["order"].tolist()

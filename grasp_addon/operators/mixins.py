@@ -10,6 +10,7 @@ import bpy
 
 from ..errors import GraspError
 from ..rig import hands
+from ..ui import redraw
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -49,6 +50,7 @@ class ReportsErrorsMixin(OperatorBase):
     def fail(self, error: Exception) -> set[str]:
         """Reports the error, and keeps it in the panel with the button that helps."""
         status.message, status.advice = sentence_of(error), getattr(error, "advice", "preferences")
+        redraw(bpy.context, "VIEW_3D")  # a cancelled operator has Blender draw nothing anew
         self.report({"ERROR"}, status.message)
         return {"CANCELLED"}
 

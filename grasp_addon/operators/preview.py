@@ -1,16 +1,26 @@
-"""The newest candidate drawn over the view while the rest is computed: nothing is in the file until the end."""
+"""The newest candidate drawn over the view while the rest is computed, at the object wherever it is moved meanwhile.
+
+Nothing is in the file until the end.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
 
 import bpy
 import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
+from mathutils import Matrix
 
+from ..engine.parts import by_uid
+from ..errors import GraspError
 from ..rig.proximity import vertex_normals
-from ..transforms import transform_points
+from ..transforms import split_stretch, transform_points
+
+if TYPE_CHECKING:
+    from ..engine.mesh_export import ExportedObject
 
 COLOUR: Final = np.array([0.85, 0.55, 0.42])
 
@@ -20,13 +30,17 @@ class Preview:
 
     Args:
         polygons: (P, 4) int quads of the hand; a triangle has -1 in its last column.
-        frame: (4, 4) rigid, the sent mesh's frame to world.
+        item: what was sent.
+
+    Attributes:
+        frame: (4, 4) rigid, the sent mesh's frame to world, as it was when that was last known.
     """
 
-    def __init__(self, polygons: np.ndarray, frame: np.ndarray) -> None:
+    def __init__(self, polygons: np.ndarray, item: ExportedObject) -> None:
         quads = polygons[polygons[:, 3] >= 0]
         self._triangles = np.concatenate([polygons[:, :3], quads[:, [0, 2, 3]]]).astype(np.int32)
-        self._frame = frame
+        self.frame = item.frame
+        self._name, self._uid = item.name, item.uid
         self._batch: Any = None
         self._shader: Any = None
         self._points: np.ndarray | None = None
@@ -38,8 +52,24 @@ class Preview:
         Args:
             vertices: (V, 3) in the sent mesh's frame.
         """
-        self._points = transform_points(self._frame, vertices)
+        self._points = vertices
         self._batch = None
+
+    def follow(self) -> bool:
+        """Brings `frame` up to date with the object, which may be moved and renamed meanwhile.
+
+        Returns:
+            whether the object is there.
+        """
+        target = bpy.data.objects.get(self._name)
+        if target is None or target.session_uid != self._uid:
+            target = by_uid((self._uid,)).get(self._uid)
+        if target is None:
+            return False
+        self._name = target.name
+        with contextlib.suppress(GraspError):  # scaled to nothing: the end says so
+            self.frame, _ = split_stretch(np.array(target.matrix_world, dtype=np.float64), target.name)
+        return True
 
     def close(self) -> None:
         """Draws nothing any more."""
@@ -48,16 +78,19 @@ class Preview:
         self._handle = None
 
     def _draw(self) -> None:
-        if self._points is None:
+        if self._points is None or not self.follow():
             return
         if self._batch is None:
+            lit = transform_points(self.frame, self._points)
             self._shader = gpu.shader.from_builtin("SMOOTH_COLOR")
             self._batch = batch_for_shader(
                 self._shader, "TRIS",
-                {"pos": self._points.astype(np.float32), "color": _shaded(self._points, self._triangles)},
+                {"pos": self._points.astype(np.float32), "color": _shaded(lit, self._triangles)},
                 indices=self._triangles)
         gpu.state.depth_test_set("LESS_EQUAL")
-        self._batch.draw(self._shader)
+        with gpu.matrix.push_pop():
+            gpu.matrix.multiply_matrix(Matrix(self.frame.tolist()))
+            self._batch.draw(self._shader)
         gpu.state.depth_test_set("NONE")
 
 

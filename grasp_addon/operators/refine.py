@@ -11,10 +11,10 @@ import numpy as np
 from ..engine import command, requests, session
 from ..engine.client import Arrays, Message
 from ..engine.mesh_export import ExportedObject, check_size, graspable, selected_object
-from ..engine.parts import is_in
+from ..engine.parts import hangs_on, is_in
 from ..engine.types import ENGINE_HAND_LENGTH, Candidate, HandShape
 from ..errors import GraspError
-from ..rig.hands import rigs
+from ..rig.hands import hand_at, rigs
 from ..rig.placement import place_refined
 from ..rig.pose_reader import hand_scale, read_pose
 from ..rig.targets import as_it_is_now
@@ -89,20 +89,22 @@ class RefineJob(CandidateJob):
 
 
 def hand_to_refine(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The hand to refine: the active one, else one that is selected, else the last on a selected object."""
+    """The hand to refine: the active one, else one that is selected, else the last on what is selected."""
     found = rigs(context.scene)
     selected = list(context.selected_objects or ())
     for item in (context.view_layer.objects.active, *selected):
         rig = item.grasp.armature if item and item.grasp.role == "MESH" else item
         if rig in found:
             return rig
-    return next((rig for rig in reversed(found) if rig.grasp.target in selected), None)
+    return next((rig for rig in (hand_at(item, found) for item in selected) if rig), None)
 
 
 def objects_to_hold(context: bpy.types.Context, rig: bpy.types.Object) -> list[bpy.types.Object]:
-    """What it should hold: the selected objects, else the one it belongs to."""
-    target = rig.grasp.target
-    return graspable(context) or ([target] if target and is_in(target, context.view_layer.objects) else [])
+    """What it should hold: the selected objects, but where they are parts of the one it belongs to, that one."""
+    target, chosen = rig.grasp.target, graspable(context)
+    if target and is_in(target, context.view_layer.objects) and all(hangs_on(item, target) for item in chosen):
+        return [target]
+    return chosen
 
 
 def begin(context: bpy.types.Context, make: type[RefineJob] = RefineJob, **more: Any) -> RefineJob:
@@ -144,7 +146,7 @@ def distance_to_box(points: np.ndarray, item: ExportedObject) -> float:
     Returns:
         the distance of the nearest one, 0 inside, scene units.
     """
-    low, high = item.vertices.min(axis=0), item.vertices.max(axis=0)
+    low, high = item.box
     return float(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=1).min())
 
 

@@ -10,6 +10,7 @@ from mathutils import Matrix
 
 from ..naming import BASIS_KEY, PARENTS, THUMB_JOINTS, TIP_OF_LAST_JOINT, WRIST, bone_names, suffix
 from ..transforms import transform_points
+from .edits import note_made
 from .frames import bone_axes, bone_tails
 from .marks import marked
 from .material import skin_material
@@ -54,6 +55,7 @@ def build_hand(context: bpy.types.Context, shape: HandShape, placed: np.ndarray,
     record.placed = placed.ravel().tolist()
     record.wrist = shape.joints[WRIST].tolist()
     mesh.grasp.role, mesh.grasp.armature = "MESH", armature
+    note_made(armature)
     return armature
 
 

@@ -13,6 +13,7 @@ from .animation import remove_fcurves
 from .build import rest_frames
 from .correctives import untie
 from .drivers import drive_bones
+from .edits import note_candidate
 from .frames import bone_channels
 from .parts import candidate_blocks, settle_names
 
@@ -51,6 +52,7 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
         entry.key = key.name
         rest = transform_points(placed, candidate.rest_vertices.astype(np.float64))
         key.data.foreach_set("co", np.ascontiguousarray(rest, np.float32).ravel())
+        note_candidate(entry, key)
         entry.channels = channels_of(armature, candidate, frame).tolist()
     drive_bones(armature)
 

@@ -7,28 +7,26 @@ hand, cut fine, a hair above them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import bpy
 import numpy as np
 from mathutils.bvhtree import BVHTree
 
-from ..engine.mesh_export import selected_object
 from ..engine.parts import is_in
 from ..engine.types import ENGINE_HAND_LENGTH
 from ..errors import GraspError
 from ..naming import suffix
 from ..transforms import split_stretch, transform_points
+from ..ui import redraw
 from .build import parent_to
+from .contact_surfaces import surfaces
+from .hands import rigs
 from .marks import is_marked, marked
 from .material import new_node_material
-from .near_surface import NearSurface, among
+from .near_surface import among
 from .pose_reader import hand_scale, shown_vertices
 from .proximity import closeness, merged, orientation, subdivided_near
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 ATTRIBUTE: Final = "Grasp Contact"
 BEFORE: Final = "grasp_colour_before"  # on the hand's mesh: the colour attribute that was active
@@ -37,27 +35,10 @@ LIFT: Final = 0.06  # reaches: how far the film lies above the object
 SKIN: Final = np.array([0.80, 0.55, 0.45])  # linear, as the skin's colour in solid view
 PALE: Final = np.array([0.80, 0.78, 0.76])  # what an object without colours looks like there
 RED: Final = np.array([0.75, 0.03, 0.015])
-SAMPLED: Final = 100  # points of a mesh that are compared
-KEPT: Final = 4  # surfaces that are kept ready, the ones used last
+TICK: Final = 0.1  # seconds between two looks at a surface that is being made ready
 
-
-@dataclass(frozen=True)
-class Surface:
-    """What a hand holds, made ready for steps that look at its part near the hand only.
-
-    Attributes:
-        signature: changes where the surface does (see `_signature`).
-        members: the objects and data that it is of, by `session_uid`.
-        ready: in the frame that turns with the object.
-    """
-
-    signature: tuple
-    members: frozenset[int]
-    ready: NearSurface
-
-
-_surfaces: dict[int, Surface] = {}  # by the object's session_uid, the last used at the end
 _updating = False
+_waiting: set[int] = set()  # by session_uid, the hands whose colours come once a surface is ready
 _coloured: dict[str, int] = {}  # of each hand, the place against the object that its colours show
 
 
@@ -92,14 +73,20 @@ def _update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
         frame, _ = split_stretch(np.array(target.matrix_world, dtype=np.float64), target.name)
         _, scale = hand_scale(context, rig)
         reach = REACH * record.hand_length * scale
-        surface = _surface(context, target, reach)
+        surface = surfaces.of(context, target, reach)
+        if surface is None:
+            _wait_for_it(rig)
+            return
         shown = shown_vertices(record.mesh, context.evaluated_depsgraph_get())
     except GraspError:  # e.g. an object without faces: said where it is grasped
         clear(rig)
         return
+    faces = _triangles(record.mesh.data)
+    if not len(faces):  # all that could touch was deleted
+        clear(rig)
+        return
     _coloured[rig.name] = _place(context, rig, np.array(target.matrix_world))
     points = transform_points(np.linalg.inv(frame), shown)
-    faces = _triangles(record.mesh.data)
     corners = surface.near(points)
     count = 3 * len(corners)
     object_tree = BVHTree.FromPolygons(corners.reshape(-1, 3).tolist(), np.arange(count).reshape(-1, 3).tolist(),
@@ -116,13 +103,38 @@ def _update(context: bpy.types.Context, rig: bpy.types.Object) -> None:
     _lay_film(rig, target, frame, vertices + LIFT * reach * normals, touched, colours_of(values, PALE))
 
 
-def forget_changed(graph: bpy.types.Depsgraph) -> None:
-    """Lets go of the surfaces whose shape Blender has just worked out anew; the next step makes them ready again."""
-    if not _surfaces:
-        return
-    changed = {update.id.original.session_uid for update in graph.updates if update.is_updated_geometry}
-    for number in [n for n, surface in _surfaces.items() if surface.members & changed]:
-        del _surfaces[number]
+def busy() -> bool:
+    """Whether Blender renders or plays the animation: contact takes longer than a frame."""
+    manager = bpy.context.window_manager
+    playing = bool(manager) and any(window.screen.is_animation_playing for window in manager.windows)
+    return playing or bpy.app.is_job_running("RENDER")
+
+
+def waits(rig: bpy.types.Object) -> bool:
+    """Whether a hand's colours come once the object's surface has been made ready."""
+    return rig.session_uid in _waiting
+
+
+def look() -> float | None:
+    """Colours the hands whose surfaces have been made ready; when to look again, None for never."""
+    if surfaces.making or busy():
+        return TICK
+    waiting = set(_waiting)
+    _waiting.clear()
+    scene = bpy.context.scene
+    for rig in rigs(scene) if scene.grasp.show_contact else ():
+        if rig.session_uid in waiting:
+            update(bpy.context, rig)
+    redraw(bpy.context, "VIEW_3D")
+    return TICK if _waiting else None
+
+
+def stop() -> None:
+    """Waits for nothing any more; the add-on is being switched off."""
+    if bpy.app.timers.is_registered(look):
+        bpy.app.timers.unregister(look)
+    _waiting.clear()
+    surfaces.stop()
 
 
 def clear(rig: bpy.types.Object) -> None:
@@ -137,6 +149,7 @@ def clear(rig: bpy.types.Object) -> None:
         if BEFORE in mesh:
             del mesh[BEFORE]
     _coloured.pop(rig.name, None)
+    _waiting.discard(rig.session_uid)
     film = rig.grasp.contact
     if film:
         data = film.data
@@ -156,6 +169,13 @@ def _place(context: bpy.types.Context, rig: bpy.types.Object, world: np.ndarray)
     return hash(np.round(transform_points(np.linalg.pinv(world), shown) / grid).tobytes())
 
 
+def _wait_for_it(rig: bpy.types.Object) -> None:
+    clear(rig)
+    _waiting.add(rig.session_uid)
+    if not bpy.app.timers.is_registered(look):
+        bpy.app.timers.register(look, first_interval=TICK)
+
+
 def colours_of(values: np.ndarray, far: np.ndarray) -> np.ndarray:
     """Colours of closeness.
 
@@ -168,56 +188,6 @@ def colours_of(values: np.ndarray, far: np.ndarray) -> np.ndarray:
     """
     mixed = far + (RED - far) * values[:, None]
     return np.column_stack([mixed, np.ones(len(mixed))])
-
-
-def _surface(context: bpy.types.Context, target: bpy.types.Object, reach: float) -> NearSurface:
-    """The object's surface, made ready; as it was the last time where nothing has changed."""
-    context.evaluated_depsgraph_get()  # `forget_changed` hears of what has changed
-    members = _members(target)
-    signature = (*_digits(np.array([reach])), *_signature(context, target, members))
-    found = _surfaces.pop(target.session_uid, None)
-    if found is None or found.signature != signature:
-        item = selected_object(context, [target])
-        numbers = {one.session_uid for member in members for one in (member, member.data) if one}
-        found = Surface(signature, frozenset(numbers), NearSurface(item.vertices, item.faces, reach))
-    _surfaces[target.session_uid] = found
-    while len(_surfaces) > KEPT:
-        del _surfaces[next(iter(_surfaces))]
-    return found.ready
-
-
-def _members(target: bpy.types.Object) -> list[bpy.types.Object]:
-    """The objects whose surface may be part of an object's: itself, what hangs on it, what it instances."""
-    found = dict.fromkeys([target, *(child for child in target.children_recursive if not child.grasp.role)])
-    for item in list(found):
-        if item.instance_collection:
-            found |= dict.fromkeys(item.instance_collection.all_objects)
-    return list(found)
-
-
-def _signature(context: bpy.types.Context, target: bpy.types.Object, members: Iterable[bpy.types.Object]) -> tuple:
-    """What a surface depends on beside its members' geometry: how they lie to each other, and the object's scale.
-
-    Of each mesh some points are in it, for what changes the geometry and tells nobody, e.g. undoing.
-    """
-    graph = context.evaluated_depsgraph_get()
-    world = np.array(target.matrix_world, dtype=np.float64)
-    frame, stretch = split_stretch(world, target.name)
-    told: list[object] = [*_digits(stretch)]
-    inverse = np.linalg.inv(frame)
-    for member in members:
-        told += _digits(inverse @ np.array(member.matrix_world, dtype=np.float64))
-        mesh = member.evaluated_get(graph).data
-        if isinstance(mesh, bpy.types.Mesh) and len(mesh.vertices):
-            some = range(0, len(mesh.vertices), len(mesh.vertices) // SAMPLED + 1)
-            told += [len(mesh.vertices), len(mesh.polygons), *(tuple(mesh.vertices[i].co) for i in some)]
-    return tuple(told)
-
-
-def _digits(numbers: np.ndarray) -> list[float]:
-    """Numbers by the digits that count beside the largest: moving an object changes its matrix's last ones."""
-    most = 10.0 ** np.floor(np.log10(np.abs(numbers).max() or 1.0))
-    return [float(most), *(np.round(numbers / most, 4) + 0.0).ravel().tolist()]
 
 
 def _triangles(mesh: bpy.types.Mesh) -> np.ndarray:

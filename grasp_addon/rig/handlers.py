@@ -9,6 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import contact
+from .contact_surfaces import surfaces
 from .hands import rigs
 from .parts import fault
 from .scrub import end_look, show, show_contacts, shows
@@ -32,14 +33,14 @@ def after_frame_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | 
     Renderers and exporters evaluate a scene of their own: they get the animation, and the look is over.
     """
     if depsgraph is not None:
-        contact.forget_changed(depsgraph)
+        surfaces.forget_changed(depsgraph)
     for rig in rigs(scene):
         if rig.grasp.looking and _same_frame(rig, scene):
             if depsgraph and depsgraph.mode == "RENDER":
                 end_look(rig)
             elif not shows(rig, rig.grasp.look) and not fault(rig):
                 show(rig, rig.grasp.look)
-    if scene.grasp.show_contact and not _busy():
+    if scene.grasp.show_contact and not contact.busy():
         show_contacts(bpy.context, scene)
 
 
@@ -75,8 +76,8 @@ def after_loading(*_: object) -> None:
 def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
     """The colours of contact follow a hand that is posed or moved, and an object that is."""
     global _following  # noqa: PLW0603
-    contact.forget_changed(graph)
-    if _following or not scene.grasp.show_contact or _busy():
+    surfaces.forget_changed(graph)
+    if _following or not scene.grasp.show_contact or contact.busy():
         return
     moved = {update.id.original for update in graph.updates if isinstance(update.id, bpy.types.Object)}
     _following = True  # asking for what is shown may end here again
@@ -86,13 +87,6 @@ def after_update(scene: bpy.types.Scene, graph: bpy.types.Depsgraph) -> None:
                 contact.follow(bpy.context, rig)
     finally:
         _following = False
-
-
-def _busy() -> bool:
-    """Whether Blender renders or plays the animation: contact takes longer than a frame."""
-    manager = bpy.context.window_manager
-    playing = bool(manager) and any(window.screen.is_animation_playing for window in manager.windows)
-    return playing or bpy.app.is_job_running("RENDER")
 
 
 def _operator_at_work() -> bool:
@@ -123,6 +117,7 @@ def register() -> None:
 
 def unregister() -> None:
     """Stops following; what was baked plays without this add-on."""
+    contact.stop()
     if hasattr(bpy.data, "objects"):  # Blender restricts its data while it starts and closes
         for rig in rigs():
             end_look(rig)

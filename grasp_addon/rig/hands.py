@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bpy
 
+from ..engine.parts import hangs_on
 from .animation import fcurves
 from .parts import candidate_blocks
 
@@ -14,18 +17,30 @@ def rigs(scene: bpy.types.Scene | None = None) -> list[bpy.types.Object]:
 
 
 def rig_of(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The hand meant: the active object's own, the one on the active object, or else the scene's last."""
-    active = context.view_layer.objects.active
+    """The hand meant: that of the active object, or else the scene's last."""
     found = rigs(context.scene)
-    if active:
-        if active.grasp.role == "MESH" and active.grasp.armature in found:
-            return active.grasp.armature
-        if active in found:
-            return active
-        for rig in reversed(found):
-            if rig.grasp.target == active:
-                return rig
-    return found[-1] if found else None
+    return hand_at(context.view_layer.objects.active, found) or (found[-1] if found else None)
+
+
+def hand_at(item: bpy.types.Object | None, among: Sequence[bpy.types.Object]) -> bpy.types.Object | None:
+    """The hand that an object stands for.
+
+    Args:
+        item: any object.
+        among: the hands to choose from; of several on the same object the last counts.
+
+    Returns:
+        its own, where it is part of one or hangs on one; else that on the object itself, on the nearest that it is a
+        part of, or on a part of it; None where there is none.
+    """
+    holder = item
+    while holder:
+        own = holder.grasp.armature if holder.grasp.role == "MESH" else holder
+        found = own if own in among else next((r for r in reversed(among) if r.grasp.target == holder), None)
+        if found:
+            return found
+        holder = holder.parent
+    return next((r for r in reversed(among) if item and hangs_on(r.grasp.target, item)), None)
 
 
 def shown_candidate(rig: bpy.types.Object) -> int:

@@ -13,6 +13,7 @@ from ..transforms import transform_points
 from .animation import fcurve
 from .build import build_hand
 from .candidates import channels_of, replace_candidates
+from .edits import edited_candidates, what_was_edited
 from .following import depends_on, follow, mover_of
 from .frames import open_hand_beside
 from .hands import has_bone_keys, rigs
@@ -32,9 +33,9 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
                      found: Sequence[Candidate], parent: bool) -> str:
     """Puts the candidates on the object's hand and shows the best; makes the hand where none is kept.
 
-    A hand with candidates that are baked, keyed or the animator's own stays, with them and its keys, and so does one
-    whose bones the animator poses, the pose as a candidate. One without is made anew, unless something of the
-    animator's holds on to it.
+    A hand with candidates that are baked, keyed or the animator's own stays, with them and its keys. So does one whose
+    bones the animator poses, the pose as a candidate, and one that the animator edited; where no candidates can be put
+    on that, beside another. One without is made anew, unless something of the animator's holds on to it.
 
     Args:
         context: whose scene the hand goes into.
@@ -50,16 +51,15 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
     rig, note = None, ""
     for old in [r for r in rigs(context.scene) if r.grasp.target == target and r.grasp.side == shape.side]:
         leave_edit_mode(context, old)
-        protect_keyed(old)
-        if not (old.grasp.posing or any(c.kept for c in old.grasp.candidates)):
+        protect(old)
+        if not (old.grasp.posing or any(c.kept for c in old.grasp.candidates) or what_was_edited(old)):
             if not why_it_stays(old):
                 remove_hand(old)
         elif rig is None and not fault(old) and _fits(old, shape) and _rigid(old):
             rig = old
     kept = rig is not None
     if rig is None:
-        low, high = item.vertices.min(axis=0), item.vertices.max(axis=0)
-        rig = build_hand(context, shape, open_hand_beside(shape, low, high), item.frame, item.name)
+        rig = build_hand(context, shape, open_hand_beside(shape, *item.box), item.frame, item.name)
         rig.grasp.target = target
         if parent:
             mover = mover_of(context, target, item, transform_points(item.frame, found[0].vertices))
@@ -104,7 +104,7 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
     object_frame = item.frame.copy()
     object_frame[:3, 3] /= scale
     frame = np.linalg.inv(own_frame) @ object_frame
-    protect_keyed(rig)
+    protect(rig)
     pose_there = key_of_pose(rig, scaled(pose, 1 / scale), frame)
     replace_candidates(rig, [scaled(c, 1 / scale) for c in ([] if pose_there else [pose]) + list(found)], frame)
     if has_bone_keys(rig):  # the animator's own keys play this pose: no look overrides them for good
@@ -132,11 +132,13 @@ def leave_edit_mode(context: bpy.types.Context, rig: bpy.types.Object) -> None:
         bpy.ops.object.mode_set(mode="OBJECT")
 
 
-def protect_keyed(rig: bpy.types.Object) -> None:
-    """A candidate whose key the user animated by hand is kept as a baked one is."""
+def protect(rig: bpy.types.Object) -> None:
+    """A candidate whose key the animator animated, edited or named is kept as a baked one or a pose of theirs is."""
     shape_keys = rig.grasp.mesh.data.shape_keys
     if shape_keys is None or rig.override_library or rig.library:
         return
+    for candidate in edited_candidates(rig):
+        candidate.own = True
     settle_names(rig)
     for candidate in rig.grasp.candidates:
         block = shape_keys.key_blocks.get(candidate.key)

@@ -88,6 +88,9 @@ def read_pose(context: bpy.types.Context, rig: bpy.types.Object, frame: np.ndarr
     bones = rig.evaluated_get(graph).pose.bones
     posed = np.array([bones[name].matrix for name in joint_names(rig)], dtype=np.float64)
     rest, shown = _mixed_keys(record.mesh), shown_vertices(record.mesh, graph)
+    if len(rest) != len(shown):
+        raise GraspError(f"The shape keys of {record.mesh.name} do not fit its mesh any more, whose vertices were "
+                         "added or deleted: undo that, or press Add Hand and pose that one.")
     for matrix in (placed, posed):
         matrix[..., :3, 3] *= scale
     turns, translation = joint_pose(posed, np.array(record.wrist) * scale, heads * scale, axes, placed,

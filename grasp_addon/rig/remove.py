@@ -11,6 +11,7 @@ from ..naming import bone_names
 from . import contact
 from .animation import actions_of, take_back
 from .correctives import PROPERTY
+from .edits import what_was_edited
 from .hands import rigs
 from .marks import is_marked
 from .parts import joint_names, present_blocks
@@ -49,8 +50,15 @@ def why_it_stays(rig: bpy.types.Object) -> str:
 def hands_that_stay(context: bpy.types.Context, rig: bpy.types.Object) -> list[str]:
     """Why there are other hands beside a new one, on the same object and of the same side, as sentences."""
     others = [r for r in rigs(context.scene) if r != rig and r.grasp.target and r.grasp.target == rig.grasp.target
-              and r.grasp.side == rig.grasp.side and not any(c.kept for c in r.grasp.candidates)]
-    return [sentence for sentence in map(why_it_stays, others) if sentence]
+              and r.grasp.side == rig.grasp.side]
+    return [sentence for sentence in map(_why_it_was_left, others) if sentence]
+
+
+def _why_it_was_left(rig: bpy.types.Object) -> str:
+    """The same, where Generate Grasps has left it; "" for a hand with candidates that are kept, as is known."""
+    edited, kept = " and ".join(what_was_edited(rig)), any(c.kept for c in rig.grasp.candidates)
+    return ("" if kept else why_it_stays(rig)) or (edited and (
+        f"{rig.name} stays as well, for you changed its {edited}: remove it when you do not need it"))
 
 
 def remove_hand(rig: bpy.types.Object) -> None:

@@ -76,9 +76,9 @@ def rigid_motion(before: np.ndarray, after: np.ndarray, distance: float = 0.0) -
     """
     if before.shape != after.shape:
         return None
-    allowed = SAME * float(np.ptp(before, axis=0).max()) + ROUNDING * distance
+    allowed = SAME * max(float(np.ptp(column)) for column in before.T) + ROUNDING * distance
     motion = np.eye(4)
-    if np.abs(after - before).max() <= allowed:
+    if np.array_equal(before, after) or np.abs(after - before).max() <= allowed:
         return motion
     middle, there = before.mean(axis=0), after.mean(axis=0)
     left, _, right = np.linalg.svd((after - there).T @ (before - middle))

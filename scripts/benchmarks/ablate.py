@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/ablate.py --out FOLDER [--rows ...]
 
-    --rows NAME ...      of those below, or adaptation; all of them without it
+    --rows NAME ...      of those below, adaptation or sampling; all of them without it
     --scale 0.1          of the steps of a whole training, with --batch grasps each; every row gets the same
     --minutes M          stop after so long; the same command goes on where it was
     --objects training:shape --limit 4 --count 16      what the rows are measured on, as in evaluate.py
@@ -17,12 +17,14 @@ has it, and keypoints_fit and bps_fit with our fit to the exact surface, which t
 Table 4, without our correction: vq, vq_dual, dvq, dvq_one, dvq_reverse, dvq_dual; dvq_code with a prior that is told
 the object's code alone, and dvq_centred with the palm seen as the fingers are. Its Table 3: masked_50 and masked_90, of
 objects of whose points so many in a hundred are hidden from it. Its Sec. 4.6: placed, the true postures of held-out
-grasps whose wrists are a little off (`wrists_off`), in the position that the position decoder gives them.
+grasps whose wrists are a little off (`wrists_off`), in the position that the position decoder gives them. JHOD's
+Tables 2 and 4, without f: jhod_asynchronous, jhod_synchronous, and jhod_grasped, which sees no shapes but grasped ones.
 
 What rows have in common is trained once. A row's joint error is the mean distance of the 21 joints to those of
 held-out grasps, for hands proposed at the true frame under the true conditions (an auto-encoder's: for the hand it was
-given). The rest is measured as evaluate.py does, of grasps as they come. `adaptation` is no training: the
-shipped GraspTTA with 0, 5, 10 ... steps of test-time adaptation, what a step costs and what it brings.
+given). The rest is measured as evaluate.py does, of grasps as they come. `adaptation` and `sampling` are no training:
+the shipped GraspTTA with 0, 5, 10 ... steps of test-time adaptation, and the shipped JHOD with 1, 2, 5 ... steps of its
+sampler, what a step costs and what it brings.
 """
 
 from __future__ import annotations
@@ -33,11 +35,11 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that a script finds the repository's packages
 
@@ -50,12 +52,13 @@ if TYPE_CHECKING:
 
     from core.generators.dvqvae import DvqVae
     from core.generators.fastgrasp import FastGrasp
-    from core.generators.learned import Network
+    from core.generators.learned import Learned, Network
     from core.generators.training_config import TrainingConfig
     from core.grasps.batch import Grasps
     from core.hand import HandModel
     from core.hand.skin import SkinSample
     from core.objects import GraspObject
+    from core.training.shapes import ShapeData
 
 #: held-out grasps of the joint error
 COMPARED = 256
@@ -67,6 +70,7 @@ REFINED = (("MPJPE mm", "MPJPE mm"), ("R-MPJPE mm", "R-MPJPE mm"), ("overlap cm3
 #: standard deviation by which wrists that are to be placed anew are off, in units of the hand parameters
 WRIST_OFF = 0.3
 STEPS = (0, 5, 10, 20, 30, 60)
+SAMPLED = (1, 2, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,8 @@ class Row:
 def rows() -> dict[str, Row]:
     """Name -> row, in the order in which they can be made."""
     from core.generators.adaptation import AdaptationConfig
-    from core.generators.fastgrasp import HandLoss
     from core.generators.grasptta import PRINTED, CvaeLoss
+    from core.generators.hand_loss import HandLoss
     from core.generators.jointdiffusion import training_config as jointdiffusion
     from core.generators.keypoints import training_config as keypoints
     from core.registry import training_config
@@ -111,6 +115,7 @@ def rows() -> dict[str, Row]:
     # As the papers have them, without what is ours and needs no training.
     fastgrasp = partial(training_config, "fastgrasp", without_fit=AdaptationConfig(), steps=20)
     grasptta = partial(training_config, "grasptta", without_fit=AdaptationConfig())
+    jhod = partial(training_config, "jhod", without_fit=AdaptationConfig(), passes=0)
 
     dvqvae = partial(training_config, "dvqvae", without_fit=AdaptationConfig(), passes=0)
 
@@ -121,6 +126,7 @@ def rows() -> dict[str, Row]:
     one, two, four = "FastGrasp, Table 1", "GraspTTA, Table 2", "FastGrasp, Table 4 (auto-encoder)"
     parts, hidden, again = "DVQ-VAE, Table 4", "DVQ-VAE, Table 3", "DVQ-VAE, Sec. 4.6 (re-placing grasps)"
     whole = ("codes", "prior", "grasps")
+    both = "JHOD, Tables 2 and 4"
     encoder, prior = ("reconstruction", "autoencoder"), ("reconstruction", "autoencoder", "diffusion")
     plain = HandLoss(contact=0, penetration=0, consistency=0, surface=0)
     return {
@@ -150,6 +156,11 @@ def rows() -> dict[str, Row]:
             scale, loss=HandLoss(surface=0), diffusion=None), 4, "diffusion", prior),
         "cvae_no_surface": Row("surface-distance loss", "GraspCVAE without it", lambda scale: grasptta(
             scale, loss=CvaeLoss(surface=0)), 1),
+        "jhod_asynchronous": Row(both, "JHOD without f", jhod),
+        "jhod_synchronous": Row(both, "one noise level for hand and object", lambda scale: jhod(
+            scale, asynchronous=False), None, "jhod_asynchronous", ("object", "hand")),
+        "jhod_grasped": Row(both, "without shapes that are not grasped", lambda scale: jhod(scale, shapes=0), None,
+                            "jhod_asynchronous", ("object", "hand")),
         "perturbed": Row(three, "as perturbed", keypoints, 0, refined="none"),
         "keypoints": Row(three, "keypoints", keypoints, refined="field"),
         "bps": Row(three, "+ BPS", fields, 1, refined="field"),
@@ -203,6 +214,13 @@ class Bench:
             given += ["--cache", options.cache]
         return evaluate.arguments([str(word) for word in given])
 
+    @cached_property
+    def shapes(self) -> ShapeData:
+        """The procedural shapes, made where they are not kept."""
+        from core.training.shapes import load_shape_data
+
+        return load_shape_data(self.options.shapes or self.options.out / "shapes.npz")
+
     def left(self) -> float:
         """Seconds until the time is up."""
         return 60 * self.options.minutes - (time.monotonic() - self.begin)
@@ -224,7 +242,8 @@ def trained(name: str, row: Row, bench: Bench) -> TrainingConfig | None:
     out = bench.home / "trained"
     torch.manual_seed(0)
     config = row.make(bench.options.scale)
-    stages = tuple(replace(stage, batch=bench.options.batch) for stage in config.stages[: row.stages])
+    stages = tuple(replace(stage, batch=bench.options.batch if stage.batch else 0)
+                   for stage in config.stages[: row.stages])
     config = replace(config, stages=stages)
     (out / name).mkdir(parents=True, exist_ok=True)
     for stage in row.shared:
@@ -233,7 +252,9 @@ def trained(name: str, row: Row, bench: Bench) -> TrainingConfig | None:
                 raise SystemExit(f"{name} shares stages with {row.owner}: give --rows that row too.")
             if not (out / name / f"{stage}{ending}").exists():
                 shutil.copyfile(out / row.owner / f"{stage}{ending}", out / name / f"{stage}{ending}")
-    done = run(config, bench.data, bench.hand, out / name, bench.left(), lambda line: print(f"  {line[:100]}"))
+    shapes = bench.shapes if config.sees_shapes else None
+    done = run(config, bench.data, bench.hand, out / name, bench.left(), lambda line: print(f"  {line[:100]}"),
+               shapes=shapes)
     return config if done else None
 
 
@@ -247,7 +268,7 @@ def joint_error(row: Row, config: TrainingConfig, bench: Bench) -> float:
     import torch
 
     from core.generators.conditioning import Conditioning
-    from core.generators.local_cloud import LocalPointCloud, local_cloud
+    from core.generators.local_cloud import LocalPointCloud, local_cloud, object_cloud
     from core.grasps.heading_frame import LOCAL_RADIUS, object_frames
     from core.hand.skin import SkinSample
     from core.progress import Progress
@@ -268,8 +289,10 @@ def joint_error(row: Row, config: TrainingConfig, bench: Bench) -> float:
             params = rebuilt(network, skin, network.code.encode(hand, truth, frames))
         else:
             cloud = LocalPointCloud(scaled, frames.object_origin(), torch.zeros(len(held)))  # no area: no clearance
+            whole = object_cloud(data.points[of].float(), data.normals[of].float(), frames, network.object_points,
+                                 rng) if network.object_points else None
             params = network.propose(Conditioning(cloud, data.grasp_type[held], data.intent[held], truth.betas,
-                                                  skin, network.without_fit), rng, Progress()).params
+                                                  skin, network.without_fit, whole=whole), rng, Progress()).params
         found = network.code.grasps(hand, params, frames, "ablation")
         joints = [hand(**grasps.parameters()).joints for grasps in (found, truth)]
     return float(1000 * (joints[0] - joints[1]).norm(dim=-1).mean())
@@ -445,29 +468,59 @@ def write_grasps(folder: Path, bench: Bench, proposed: Callable[[str, GraspObjec
 
 def adaptation_curve(bench: Bench) -> list[dict]:
     """The shipped GraspTTA with so many steps of adaptation: what they cost and what they bring."""
-    import torch
-
     from core.generators.grasptta import WITHOUT_FIT, GraspTTA
     from core.generators.learned import Learned
+
+    return curve(bench, "test-time adaptation of the shipped GraspTTA", "steps", STEPS, WITHOUT_FIT.steps,
+                 lambda steps: Learned.load(GraspTTA(without_fit=replace(WITHOUT_FIT, steps=steps)), "grasptta"))
+
+
+def sampling_curve(bench: Bench) -> list[dict]:
+    """The shipped JHOD with so many steps of its sampler, all else as it is."""
+    from core.generators.jhod import JHOD
+    from core.generators.learned import Learned
+
+    return curve(bench, "steps of the sampler of the shipped JHOD", "sampled", SAMPLED, JHOD().steps,
+                 lambda steps: Learned.load(JHOD(steps=steps), "jhod"))
+
+
+#: what is measured of the shipped weights, without training
+CURVES: Final = {"adaptation": adaptation_curve, "sampling": sampling_curve}
+
+
+def curve(bench: Bench, title: str, prefix: str, numbers: Sequence[int], default: int,
+          made: Callable[[int], Learned]) -> list[dict]:
+    """The rows of a generator that is made with each of some numbers of steps.
+
+    Args:
+        bench: what it is measured on.
+        title: of the table.
+        prefix: of the rows' names.
+        numbers: of steps.
+        default: the number that is shipped.
+        made: the generator with so many.
+    """
+    import torch
+
     from core.grasps.request import GraspRequest
     from core.progress import Progress
 
     names: list[str] = []
     times: dict[str, float] = {}
-    for steps in STEPS:
-        generator = Learned.load(GraspTTA(without_fit=replace(WITHOUT_FIT, steps=steps)), "grasptta")
+    for steps in numbers:
+        generator = made(steps)
 
         def proposed(thing: str, obj: GraspObject, generator: Learned = generator) -> Grasps:
             rng = torch.Generator().manual_seed(0)
             return generator.sample(GraspRequest(obj, bench.hand, bench.options.count), rng, Progress()).grasps
 
-        name = f"steps_{steps}"
+        name = f"{prefix}_{steps}"
         times[name] = write_grasps(bench.home / "grasps" / name, bench, proposed)
         names.append(name)
     measured = bench.measure(names, "both")
-    return [{"table": "test-time adaptation of the shipped GraspTTA", "name": name,
-             **measured.get(name, {}), "label": f"{steps} steps" + " (the default)" * (steps == WITHOUT_FIT.steps),
-             "seconds": times[name]} for steps, name in zip(STEPS, names, strict=True)]
+    return [{"table": title, "name": name, **measured.get(name, {}),
+             "label": f"{steps} steps" + " (the default)" * (steps == default), "seconds": times[name]}
+            for steps, name in zip(numbers, names, strict=True)]
 
 
 def written(found: list[dict], options: argparse.Namespace, made: dict[str, str]) -> str:
@@ -498,15 +551,16 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--training", type=Path, default=TRAINING)
     parser.add_argument("--windows", type=Path, help="kept training data; FOLDER/windows.npz when left out")
+    parser.add_argument("--shapes", type=Path, help="kept procedural shapes; FOLDER/shapes.npz when left out")
     parser.add_argument("--cache", type=Path, help="a folder for prepared training objects")
     options = parser.parse_args()
     from core.files import save_text
 
     known = rows()
-    wanted = options.rows or [*known, "adaptation"]
-    unknown = sorted(set(wanted) - {*known, "adaptation"})
+    wanted = options.rows or [*known, *CURVES]
+    unknown = sorted(set(wanted) - {*known, *CURVES})
     if unknown:
-        raise SystemExit(f"There is no row {unknown[0]}: use {', '.join([*known, 'adaptation'])}.")
+        raise SystemExit(f"There is no row {unknown[0]}: use {', '.join([*known, *CURVES])}.")
     if not options.training.is_file():
         raise SystemExit(f"There is no file of training grasps {options.training}.")
     if options.scale <= 0 or options.minutes <= 0 or min(options.count, options.limit, options.batch) < 1:
@@ -527,8 +581,9 @@ def main() -> int:
     if drawn := [row["name"] for row in done if not known[row["name"]].refined]:
         measured = bench.measure(drawn, "paper")
         done = [row | measured.get(row["name"], {}) | {"seconds": row["seconds"]} for row in done]
-    if "adaptation" in wanted and complete:
-        done += adaptation_curve(bench)
+    for name, drawn_curve in CURVES.items():
+        if name in wanted and complete:
+            done += drawn_curve(bench)
     made = provenance(options, "benchmarks/ablate.py")
     text = written(done, options, made)
     save_text(options.out / "ablations.md", text)

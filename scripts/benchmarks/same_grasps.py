@@ -51,7 +51,7 @@ from worker_client import Client, EngineError
 ROOT: Final = Path(__file__).resolve().parents[2]
 SCENE: Final = Path(__file__).resolve().with_name("same_scene.py")
 
-METHODS: Final = ("synthesis", "fastgrasp", "grasptta", "dvqvae", "jointdiffusion")
+METHODS: Final = ("synthesis", "fastgrasp", "grasptta", "dvqvae", "jointdiffusion", "jhod")
 REFINERS: Final = ("fit", "jointdiffusion")
 SIDES: Final = ("right", "left")
 SEEDS: Final = (0, 1, 2)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from scipy.spatial.transform import Rotation
 
 from core import worker
@@ -349,6 +350,31 @@ def test_work_that_says_nothing_is_told_to_go_on():
         assert process.stdout.read() == b""
 
 
+LONG_WORK = """
+import select, time
+if hasattr(select, "poll"):
+    del select.poll
+from core import worker
+from core.messages import Working
+
+worker.Worker._answer = lambda _self, job, _arrays: (job.say(Working(0.5, "Working")), time.sleep(60))
+worker.main()
+"""
+
+
+def test_at_work_it_ends_with_blender_on_a_system_that_cannot_poll():
+    """As on Windows: its input ends with Blender, and it says nothing more by which it could notice."""
+    with subprocess.Popen([sys.executable, "-c", LONG_WORK], cwd=ROOT,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdin.write(b'{"id": 1, "type": "dance"}\n')
+        process.stdin.flush()
+        assert read_message(process.stdout)[0]["type"] == "progress"
+        begin = time.monotonic()
+        process.stdin.close()
+        assert process.wait(10) == 0
+        assert time.monotonic() - begin < 1.5
+
+
 @pytest.mark.parametrize("error", [
     MemoryError("std::bad_alloc"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
@@ -432,3 +458,21 @@ def test_a_broken_hand_is_a_sentence_and_works_again_when_mended(copied_engine):
     assert "right.npz is damaged" in message["message"]
     weights.write_bytes(whole)
     assert engine.ask({"type": "hello"})[0]["type"] == "result"
+
+
+def test_imagined_objects_come_as_meshes_with_their_hands_in_one_unit(engine):
+    replies = list(engine.replies(engine.send({"type": "imagine", "count": 1, "fit": False, "hand_length": 19.0,
+                                               "seed": 3})))
+    found = [reply for reply in replies if reply[0]["type"] == "imagined"]
+    assert len(found) == replies[-1][0]["count"] == 1
+    arrays = found[0][1]
+    mesh = trimesh.Trimesh(arrays["object_vertices"], arrays["object_faces"], process=False)
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    assert 1.0 < np.ptp(arrays["object_vertices"], axis=0).max() < 80.0  # cm
+    apart = np.linalg.norm(arrays["vertices"][:, None] - arrays["object_vertices"][None, ::5], axis=2)
+    assert apart.min() < 2.0
+    message, _ = engine.ask({"type": "imagine", "count": 0})
+    assert "whole number from 1 to 64" in message["message"]
+    methods = engine.ask({"type": "hello", "side": "right"})[0]["methods"]
+    assert [method["name"] for method in methods if method["imagines"]] == ["jhod"]

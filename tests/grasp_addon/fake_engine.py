@@ -12,6 +12,7 @@ from grasp_addon.naming import PARENTS, TIP_OF_LAST_JOINT
 from grasp_addon.transforms import matrices_from_quaternions
 
 RING = 8
+TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32)
 
 
 def tube_hand(side: str = "right", length: float = 0.19) -> HandShape:
@@ -96,6 +97,7 @@ class FakeEngine:
     """Answers as the worker does, at once; `fails` makes generate and fit answer with an error."""
 
     alive = True
+    imagining = ({"name": "dreams", "label": "Dreams", "imagines": True},)
 
     def __init__(self, count: int | None = None, fails: str = "") -> None:
         self.count, self.fails, self.sent, self.waiting = count, fails, [], []
@@ -111,7 +113,8 @@ class FakeEngine:
                                   "torch": "2", "devices": ["cpu"], "types": [],
                                   "methods": [{"name": "synthesis", "label": "Synthesis", "fits": True},
                                               {"name": "jointdiffusion", "label": "JointDiffusion"},
-                                              {"name": "dvqvae", "label": "DVQ-VAE", "keeps": True}]},
+                                              {"name": "dvqvae", "label": "DVQ-VAE", "keeps": True},
+                                              *self.imagining]},
                                  {"template": shape.vertices, "rest_joints": shape.joints, "tips": shape.tips,
                                   "weights": shape.weights, "quads": shape.polygons, "uvs": shape.uvs}))
         elif message["type"] in ("generate", "fit"):
@@ -128,6 +131,17 @@ class FakeEngine:
                                       "measures": one.measures},
                                      {"rest_vertices": one.rest_vertices, "rotations": one.rotations,
                                       "translation": one.translation, "vertices": one.vertices}))
+            self.waiting.append(({**head, "type": "result"}, {}))
+        elif message["type"] == "imagine":
+            found = random_candidates(tube_hand(message["side"], message["hand_length"]), message["count"],
+                                      message["seed"])
+            for place, one in enumerate(found):
+                vertices = 0.02 * (place + 1) * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+                self.waiting.append(({**head, "type": "imagined", "score": one.score, "grasp_type": one.type,
+                                      "measures": one.measures},
+                                     {"rest_vertices": one.rest_vertices, "rotations": one.rotations,
+                                      "translation": one.translation, "vertices": one.vertices,
+                                      "object_vertices": vertices, "object_faces": TETRAHEDRON}))
             self.waiting.append(({**head, "type": "result"}, {}))
         elif message["type"] == "cancel":
             target = message["target"]

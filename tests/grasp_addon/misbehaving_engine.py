@@ -1,8 +1,8 @@
 """An engine that misbehaves in one way, started as a program of its own.
 
-Its arguments are KIND WHEN HELLO CANDIDATE. KIND is a name of `KINDS` and the tables after it, "deaf" or "good"; WHEN
-the request at which it misbehaves; HELLO and CANDIDATE are files that hold a good reply each, so that this needs no
-more than Python.
+Its arguments are KIND WHEN HELLO CANDIDATE. KIND is a name of `KINDS` and the tables after it, "deaf", "good", "slow to
+stop" or "cut off at N", with a byte's number and perhaps " and waits"; WHEN the request at which it misbehaves; HELLO
+and CANDIDATE are files that hold a good reply each, so that this needs no more than Python.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ KINDS: dict[str, Callable[[Speaker], object]] = {
     "half a line, then silence": lambda s: (s.raw(b'{"id": 2, "ty'), wait()),
     "silence": lambda _: wait(),
     "a closed output": lambda _: (os.close(1), wait()),
+    "a closed input": lambda _: (os.close(0), wait()),
+    "half an array, then silence": lambda s: (s.good(s.hello, cut=3000), wait()),
     "a line without end": lambda s: (s.raw(b"x" * (3 << 20)), wait()),
     "deep JSON": lambda s: s.raw(b'{"a":' + b"[" * 200_000 + b"\n"),
     "a list": lambda s: s.raw(b"[1, 2]\n"),
@@ -122,6 +124,12 @@ AT_GENERATE: dict[str, Callable[[Speaker], object]] = {
 }
 
 
+def cut_off(speaker: Speaker, reply: bytes, at: int, then: Callable[[], object]) -> None:
+    """A good reply up to its byte `at`, and the end of all."""
+    speaker.good(reply, cut=at)
+    then()
+
+
 def requests() -> Iterator[dict[str, Any]]:
     """What the add-on asks, without the arrays."""
     while line := sys.stdin.buffer.readline():
@@ -140,6 +148,7 @@ def work_on(speaker: Speaker) -> None:
 
 
 def main() -> None:
+    """One that is "slow to stop" answers nothing for half a second after a cancel."""
     kind, when, *files = sys.argv[1:]
     hello, candidate = (open(path, "rb").read() for path in files)  # noqa: SIM115
     for message in requests():
@@ -147,7 +156,13 @@ def main() -> None:
         if message["type"] == when and kind == "deaf":
             threading.Thread(target=work_on, args=(speaker,), daemon=True).start()
             wait()
-        if message["type"] == when and kind != "good":
+        if kind == "slow to stop":
+            time.sleep(0.5 if message["type"] == "cancel" else 0.0)
+            speaker.good(hello) if message["type"] == "hello" else speaker.say(type="result")
+        elif message["type"] == when and kind.startswith("cut off at "):
+            at, _, after = kind.removeprefix("cut off at ").partition(" ")
+            cut_off(speaker, hello if when == "hello" else candidate, int(at), wait if after else lambda: sys.exit(0))
+        elif message["type"] == when and kind != "good":
             {**KINDS, **AT_HELLO, **AT_GENERATE}[kind](speaker)
         elif message["type"] == "hello":
             speaker.good(hello)

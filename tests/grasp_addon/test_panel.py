@@ -11,6 +11,7 @@ from scene import generate
 
 from grasp_addon.operators.mixins import status
 from grasp_addon.panel import GRASP_PT_candidates
+from grasp_addon.rig import contact, contact_surfaces
 from grasp_addon.rig.scrub import show
 
 
@@ -75,6 +76,21 @@ def test_the_sentence_counts_those_that_do_not_hold(doubtful: list[int], mug: bp
     doubtful[:] = []
     generate(count=4)
     assert status.message == "4 grasps on Mug"
+
+
+def test_a_surface_that_is_made_ready_is_said(engine: FakeEngine, mug: bpy.types.Object,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    generate()
+    dense = mug.modifiers.new("Finer", "SUBSURF")
+    dense.subdivision_type, dense.levels = "SIMPLE", 6
+    bpy.context.view_layer.update()
+    monkeypatch.setattr(contact_surfaces.surfaces, "patient", False)
+    bpy.context.scene.grasp.show_contact = True
+    assert "Making the surface ready ..." in labels()
+    contact_surfaces.surfaces.stop()
+    contact.look()
+    bpy.context.scene.grasp.show_contact = False
+    assert "Making the surface ready ..." not in labels()
 
 
 def test_keep_is_shown_where_the_method_keeps_parts(engine: FakeEngine, mug: bpy.types.Object) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from core.generators.conditioning import Conditioning
 from core.generators.learned import Network
-from core.generators.local_cloud import LocalPointCloud, local_cloud
+from core.generators.local_cloud import LocalPointCloud, local_cloud, object_cloud
 from core.grasps.request import GraspRequest
 from core.hand.skin import SkinSample
 from core.progress import Progress
@@ -40,12 +40,15 @@ def mug_batch(mug_grasps, hand):
         network.code.fit(hand, grasps, frames)
         count, skin = len(grasps), SkinSample(hand)
         grasp_type, intent = torch.ones(count, dtype=torch.long), torch.zeros(count, dtype=torch.long)
+        whole = object_cloud(obj.points, obj.normals, frames, 256, torch.Generator().manual_seed(0))
         batch = {
+            "object": whole,
             "cloud": local_cloud(obj.points, obj.normals, frames, 128, torch.Generator().manual_seed(0)),
             "params": network.code.encode(hand, grasps, frames), "betas": grasps.betas, "grasp_type": grasp_type,
             "intent": intent}
         cloud = LocalPointCloud.around(obj, frames, 128, torch.Generator().manual_seed(0))
-        return skin, batch, Conditioning(cloud, grasp_type, intent, grasps.betas, skin, network.without_fit)
+        return skin, batch, Conditioning(cloud, grasp_type, intent, grasps.betas, skin, network.without_fit,
+                                         whole=whole)
 
     return make
 

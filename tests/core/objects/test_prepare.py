@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -300,3 +301,45 @@ def test_a_stop_is_heard_while_distances_are_measured():
     with pytest.raises(Stopped):
         prepare_object(mesh.vertices, mesh.faces, progress=Progress(report))
     assert sum(begun) == 4
+
+
+def rough_and_open(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A rough ball of 20,000 triangles with a fifth of them missing, and open leaves about it."""
+    vertices, faces = arrays(trimesh.creation.icosphere(5, 0.05))
+    vertices = vertices * (1 + 0.02 * rng.normal(size=(len(vertices), 1)))
+    leaves = rng.normal(size=(60, 1, 3)) * 0.04 + rng.normal(size=(60, 3, 3)) * 0.004
+    return (np.concatenate([vertices, leaves.reshape(-1, 3)]),
+            np.concatenate([faces[rng.random(len(faces)) < 0.8], len(vertices) + np.arange(180).reshape(-1, 3)]))
+
+
+def test_every_stage_of_a_hard_mesh_reports_often_and_ends_at_a_stop():
+    vertices, faces = rough_and_open(np.random.default_rng(0))
+    told: list[tuple[float, float, str]] = []
+    prepare_object(vertices, faces, progress=Progress(
+        lambda share, stage: told.append((share, time.thread_time(), stage))))
+    assert [share for share, _, _ in told] == sorted(share for share, _, _ in told)
+    gaps = [after[1] - before[1] for before, after in pairwise(told)]
+    assert max(gaps) < 0.35, told[int(np.argmax(gaps))]
+    stages = [stage for _, _, stage in told]
+    for name in ("Cleaning the object", "Sampling the surface", "Measuring distances"):
+        assert stages.count(name) > 5
+        heard: list[float] = []
+
+        def stop(share: float, stage: str, name: str = name, heard: list[float] = heard) -> bool:
+            heard.append(share)
+            return len(heard) < stages.index(name) + 4
+
+        with pytest.raises(Stopped):
+            prepare_object(vertices, faces, progress=Progress(stop))
+        assert len(heard) == stages.index(name) + 4
+
+
+def test_a_soup_of_many_faces_is_measured_on_fewer_cells():
+    """Inside tests among faces that cross each other all over would take half a minute."""
+    rng = np.random.default_rng(1)
+    corners = rng.normal(size=(600, 1, 3)) * 0.03 + rng.normal(size=(600, 3, 3)) * 0.03
+    begin = time.process_time()
+    obj = prepare_object(corners.reshape(-1, 3), np.arange(1800).reshape(-1, 3), any_size=True)
+    assert time.process_time() - begin < 10
+    assert obj.grid.values.isfinite().all()
+    assert np.prod(obj.grid.shape) < 400_000

@@ -36,7 +36,7 @@ def world(monkeypatch):
     def perturb(hand, one, count, rng):
         return replace(one[[0] * count], transl=one.transl + torch.tensor(NEAR[:count])[:, None])
 
-    def holds(request, one, still):
+    def holds(request, one, still, *_):
         known["tested" if still == FILTER.still else "roughly"].append(places(one)[0])
         return known["holds"](places(one)[0])
 

@@ -48,7 +48,7 @@ def test_a_refiner_makes_half_of_the_others(hand, monkeypatch):
     drawn = []
     monkeypatch.setattr(refine, "fit", fit)
     monkeypatch.setattr(refine, "rank_by_stiffness", stiffest)
-    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, still: float(one.transl[0, 0]) < 0.16)
+    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, *_: float(one.transl[0, 0]) < 0.16)
     request, watch = GraspRequest(None, hand, 5, start=given), Watch()
     found = refine_around(request, 0, watch, refiner)
     assert calls == [(1, None, False), (3, None, False), (3, "fields", True)]
@@ -78,7 +78,7 @@ def test_while_no_hand_around_a_pose_holds_more_are_tried(hand, monkeypatch):
 
     def offered(holds_from: float) -> tuple[int, Grasps]:
         goes.clear()
-        monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, still: float(one.transl[0, 0]) > holds_from)
+        monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, *_: float(one.transl[0, 0]) > holds_from)
         watch = Watch()
         found = refine_around(GraspRequest(None, hand, 3, start=given), 0, watch, refiner)
         assert watch.told == sorted(watch.told)

@@ -31,7 +31,7 @@ def test_a_hold_that_the_fit_lost_is_restored(hand, monkeypatch):
     # The first holds after the fit; the second held before; the third, too, by its overlap; the fourth never.
     known = {(0.01, True), (0.1, True), (0.2, True)}
     monkeypatch.setattr(hold, "passes_hold_test",
-                        lambda request, one, still: (round(float(one.transl[0, 0]), 3), True) in known)
+                        lambda request, one, *_: (round(float(one.transl[0, 0]), 3), True) in known)
     kept, held = selection.keep_holds(GraspRequest(None, hand, 4), made, given, Progress(), lambda some: None)
     assert held.tolist() == [True, True, False, False]
     assert torch.allclose(kept.grasps.transl[:, 0], torch.tensor([0.01, 0.1, 0.21, 0.31]))
@@ -84,7 +84,7 @@ def test_the_stiffest_proposals_are_fitted_unlike_ones_first(hand, monkeypatch):
 
     watch = Watch()
     monkeypatch.setattr(hold, "passes_hold_test",
-                        lambda request, one, still: round(float(one.transl[0, 0]), 3) in (0.0, 0.2))
+                        lambda request, one, *_: round(float(one.transl[0, 0]), 3) in (0.0, 0.2))
     selection.fit_and_select(request, given, watch, torch.arange(5))
     assert [rows for _, rows in tried[1:]] == [[0, 2], [4, 3]]  # too few hold, so more are fitted, and then enough do
     assert [round(float(some.transl[0, 0]), 3) for some in watch.shown] == [0.0, 0.2]
@@ -102,7 +102,7 @@ def test_a_hand_is_shown_as_soon_as_it_is_known_to_hold_and_never_twice(hand, mo
     def shown():
         return [round(float(some.transl[0, 0]), 3) for some in watch.shown]
 
-    def holds(request, one, still):
+    def holds(request, one, still, *_):
         tested.append((round(float(one.transl[0, 0]), 3), shown()))
         return tested[-1][0] != 0.11  # which held before the fit
 
@@ -126,7 +126,7 @@ def test_after_the_first_piece_as_many_are_fitted_as_will_hold_and_some(hand, mo
         monkeypatch.setattr(selection, "fit", lambda obj, hand, some, **_: (
             sizes.append(len(some)), fitted(some, [True] * len(some)))[1])
         monkeypatch.setattr(hold, "passes_hold_test",
-                            lambda request, one, still: round(10 * float(one.transl[0, 0])) % 4 < share)
+                            lambda request, one, *_: round(10 * float(one.transl[0, 0])) % 4 < share)
         selection.fit_and_select(GraspRequest(None, hand, 16), given, Watch())
         return list(sizes)
 
@@ -150,7 +150,7 @@ def test_each_type_has_its_turn_before_the_stiffest_fills_the_list(hand, monkeyp
 
 def test_what_is_dropped_is_offered_only_where_too_few_hold(hand, monkeypatch):
     given = grasps([0.0, 0.1, 0.101, 0.2], [90.0, 50.0, 40.0, 80.0])
-    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, still: 0.05 < float(one.transl[0, 0]) < 0.15)
+    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, *_: 0.05 < float(one.transl[0, 0]) < 0.15)
     monkeypatch.setattr(selection, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
 
     def offered(count):
@@ -164,7 +164,7 @@ def test_what_is_dropped_is_offered_only_where_too_few_hold(hand, monkeypatch):
 
 def test_what_does_not_hold_is_marked_and_what_holds_too(hand, monkeypatch):
     given = grasps([0.0, 0.1, 0.2], [90.0, 50.0, 80.0])
-    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, still: 0.05 < float(one.transl[0, 0]) < 0.15)
+    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, *_: 0.05 < float(one.transl[0, 0]) < 0.15)
     monkeypatch.setattr(selection, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
     monkeypatch.setattr(selection, "grasp_quality", lambda obj, hand, some: torch.arange(3.0))
     watch = Watch()

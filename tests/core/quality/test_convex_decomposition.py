@@ -136,3 +136,10 @@ def test_a_rough_surface_is_pieces_all_over_though_few_are_joined(bowl, monkeypa
     pieces = decompose(bowl)
     assert len(pieces.hulls) > 100
     assert uncovered(pieces, bowl.points.numpy()[:500].astype(float)).max() < 0.0005
+
+
+def test_the_folder_of_pieces_stays_within_its_bound(ball, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 1)
+    for name in ("one", "another"):
+        module.kept_pieces(name, tmp_path, Progress(), lambda _: decompose(ball))
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["another"]

@@ -203,16 +203,18 @@ def test_an_object_that_would_creep_out_of_the_hand_is_watched_on(cube, monkeypa
     assert (worst >= PROTOCOL.dropped) == (position > 0.012)
 
 
-def test_a_stop_ends_the_hold_test_after_the_grasp_at_hand(ball, hand, ball_grasp, pieces_folder):
+@pytest.mark.parametrize("reports", [1, 7, 60])
+def test_a_stop_is_heard_before_and_within_each_grasp_of_the_hold_test(ball, hand, ball_grasp, pieces_folder, reports):
     shares = []
 
     def stop(share: float, stage: str) -> bool:
         shares.append(share)
-        return len(shares) < 2
+        return len(shares) < reports
 
     with pytest.raises(Stopped):
         hold_test(ball, hand, Grasps.cat([ball_grasp] * 4), directions=1, cache=pieces_folder, progress=Progress(stop))
-    assert shares == [0.25, 0.5]
+    assert len(shares) == reports
+    assert shares == sorted(shares)
 
 
 @pytest.fixture
@@ -221,7 +223,7 @@ def three_tested(ball, hand, ball_grasp, monkeypatch):
     many = replace(Grasps.cat([ball_grasp] * 3), score=torch.arange(3.0))
     tested = []
 
-    def passes(request, one, still):
+    def passes(request, one, still, *_):
         tested.append(float(one.score))
         return float(one.score) != 1
 
@@ -252,3 +254,30 @@ def test_a_stop_ends_the_tests_that_have_not_begun(three_tested, monkeypatch):
                   found=found.append)
     assert found == [0]
     assert len(tested) < 3
+
+
+def test_a_stop_ends_the_tests_that_run(three_tested, monkeypatch):
+    """Each would run for half a minute if it did not hear of the stop."""
+    request, grasps, _ = three_tested
+    ended = []
+
+    def endless(_request, _one, _still, progress):
+        for _ in range(600):
+            try:
+                progress(0.0)
+            except Stopped:
+                ended.append(True)
+                raise
+            time.sleep(0.05)
+
+    monkeypatch.setattr(hold, "passes_hold_test", endless)
+    told = []
+
+    def stop(share: float, stage: str) -> bool:
+        told.append(share)
+        return len(told) < 4
+
+    with pytest.raises(Stopped):
+        hold_mask(request, grasps, torch.ones(3, dtype=torch.bool), Progress(stop))
+    assert told == [0.0] * 4
+    assert ended == [True]

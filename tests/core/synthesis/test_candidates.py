@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def test_more_is_looked_for_while_few_on_a_round_object_are_distinct(round_rod, 
 def test_what_held_is_shown_and_stands_when_the_work_is_stopped(rod, hand, turned, monkeypatch, watch):
     """Of three tests one alone is answered: the wait for the others ends with the stop, their thread after it."""
     never = threading.Event()
-    monkeypatch.setattr(candidates, "passes_hold_test", lambda _, one: float(one.score) == 2.0 or never.wait(30))
+    monkeypatch.setattr(candidates, "passes_hold_test", lambda _, one, *rest: float(one.score) == 2.0 or never.wait(30))
     seen = watch(patience=3)
     before = threading.active_count()
 
@@ -126,10 +127,29 @@ def test_what_held_is_shown_and_stands_when_the_work_is_stopped(rod, hand, turne
 
 
 def test_where_few_held_the_best_of_the_others_are_offered_at_half_their_score(rod, hand, turned, monkeypatch):
-    monkeypatch.setattr(candidates, "passes_hold_test", lambda _, one: float(one.score) == 3.0)
+    monkeypatch.setattr(candidates, "passes_hold_test", lambda _, one, *rest: float(one.score) == 3.0)
     shown = []
     with CandidateCollector(GraspRequest(rod, hand, 2), Progress(show=shown.append)) as collector:
         collector.add(turned([0.0, 0.0, 0.0], [0.0, 0.1, 0.2], [3.0, 2.0, 1.0]), 2)
         collector.wait(True, lambda: None)
         assert collector.grasps("synthesis").score.tolist() == [3.0, 1.0]
     assert [float(one.score) for one in shown] == [3.0, 1.0]
+
+
+def test_pieces_that_are_being_made_end_with_the_work(rod, hand, monkeypatch):
+    """Or the next request would wait for them; they would take half a minute."""
+    ended = threading.Event()
+
+    def endless(_obj, progress):
+        for _ in range(600):
+            try:
+                progress(0.0)
+            except Stopped:
+                ended.set()
+                raise
+            time.sleep(0.05)
+
+    monkeypatch.setattr(candidates, "prepare_pieces", endless)
+    with CandidateCollector(GraspRequest(rod, hand, 4), Progress()):
+        time.sleep(0.1)
+    assert ended.is_set()

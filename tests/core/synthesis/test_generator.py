@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from core.fitting.poses import Poses
 from core.grasps.request import GraspRequest
 from core.grasps.taxonomy import BY_NAME
 from core.hand import load_hand
+from core.objects import prepare_object
 from core.progress import Stopped
 from core.quality.bones import bones_crossing
 from core.synthesis.acceptance import check
@@ -99,3 +101,10 @@ def test_a_hand_through_a_wall_is_not_accepted(energy_on, wide_bowl):
     checked = check(wide_bowl, energy_on(wide_bowl), poses)
     assert int(checked.surface.through) > 0
     assert not bool(checked.accepted)
+
+
+def test_a_sheet_without_thickness_is_told_what_gives_it_one(hand):
+    sheet = prepare_object(np.array([[0, 0, 0], [0.2, 0, 0], [0.2, 0.15, 0], [0, 0.15, 0.0]]),
+                           np.array([[0, 1, 2], [0, 2, 3]]))
+    with pytest.raises(LookupError, match=r"without thickness.*Solidify"):
+        sampled(sheet, hand, 1, 0)

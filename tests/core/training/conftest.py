@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from core.dataset.training_grasps import load_training, merge
+from core.progress import Progress
 from core.training.data import load_training_data
+from core.training.shapes import ShapeData, make_columns
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +28,14 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="session")
 def data(files, hand):
     return load_training_data(files / "grasps.npz", files / "windows.npz", hand)
+
+
+@pytest.fixture(scope="session")
+def shapes():
+    """Two shapes to be trained on and one held out."""
+    return ShapeData.of(make_columns([("mug", 0), ("hammer", 1), ("mug", 5)], Progress()))
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)

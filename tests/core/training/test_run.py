@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.generators import keypoints
-from core.generators.fastgrasp import HandLoss
+from core.generators.hand_loss import HandLoss
 from core.generators.training_config import OptimizerConfig, Stage
 from core.registry import TRAINED, training_config
 from core.training.run import run
@@ -31,11 +31,11 @@ def test_the_ablations_variants_are_trained(data, tmp_path, options, stages, ter
 
 
 @pytest.mark.parametrize("name", list(TRAINED))
-def test_each_training_runs_stops_and_goes_on(data, tmp_path, name, hand):
+def test_each_training_runs_stops_and_goes_on(data, shapes, tmp_path, name, hand):
     lines = []
     config, again = (training_config(name, 0.0001) for _ in range(2))
-    assert not run(config, data, hand, tmp_path, 0.0, lines.append)
-    assert run(again, data, hand, tmp_path, 600.0, lines.append)
+    assert not run(config, data, hand, tmp_path, 0.0, lines.append, shapes=shapes)
+    assert run(again, data, hand, tmp_path, 600.0, lines.append, shapes=shapes)
     for stage in config.stages:
         assert (tmp_path / f"{stage.name}.jsonl").exists()
     for value in again.network.state_dict().values():

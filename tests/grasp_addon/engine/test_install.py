@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +32,7 @@ def make_python(folder):
 
 def finished(folder, steps, gigabytes=0.0):
     installation = Installation(folder, steps, gigabytes)
-    installation.wait(30)
+    installation.wait(300)  # a busy machine
     assert installation.done
     return installation
 
@@ -104,7 +106,8 @@ def test_deleting_leaves_what_is_not_ours(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_the_steps_make_install_and_try(tmp_path):
+def test_the_steps_make_install_and_try(tmp_path, monkeypatch):
+    monkeypatch.setattr(install, "torch_by_hash", lambda _build: False)
     steps = installation_steps("python", tmp_path, ROOT, "cpu")
     own = str(engine_python(tmp_path))
     assert steps[0].command == ("python", "-m", "venv", "--clear", str(tmp_path / "env"))
@@ -112,7 +115,17 @@ def test_the_steps_make_install_and_try(tmp_path):
     assert "torch==2.13.0" in steps[1].command
     assert install.TORCH_INDEX in steps[1].command
     assert install.TORCH_INDEX not in installation_steps("python", tmp_path, ROOT, "cuda")[1].command
-    assert Path(steps[2].command[-1]).is_file()
+    monkeypatch.setattr(install, "torch_by_hash", lambda _build: True)
+    for entry in (steps[2], installation_steps("python", tmp_path, ROOT, "cuda")[1]):
+        assert "--require-hashes" in entry.command
+        assert Path(entry.command[-1]).is_file()
+
+
+@pytest.mark.parametrize(("platform", "build", "by_hash"), [
+    ("linux", "cpu", False), ("linux", "cuda", True), ("win32", "cpu", True), ("win32", "cuda", False),
+    ("darwin", "cpu", True)])
+def test_torch_is_by_hash_where_pypi_has_it(platform, build, by_hash):
+    assert install.torch_by_hash(build, platform) == by_hash
 
 
 def test_modules_in_blenders_folder_are_not_what_a_step_imports(tmp_path, monkeypatch):
@@ -136,30 +149,50 @@ def test_the_trial_passes_in_an_engine_and_fails_in_another_python(tmp_path):
     assert finished(tmp_path / "bare", [make_python(tmp_path / "bare"), bare]).state.state == "failed"
 
 
-def make_wheel(folder, name, version="1.0"):
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}.py", f"__version__ = {version!r}\n")
+def make_wheel(folder, name, version="1.0", text=""):
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}.py", f"__version__ = {version!r}\n{text}")
         info = f"{name}-{version}.dist-info"
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def locked(path):
+    name, version = path.name.split("-")[:2]
+    return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
 @pytest.fixture
 def small_engine(tmp_path, monkeypatch):
     """The real steps, run by the real venv and pip, over tiny wheels of the same names and no network."""
-    root, wheels = tmp_path / "root", tmp_path / "wheels"
+    root, wheels, shelf = tmp_path / "root", tmp_path / "wheels", tmp_path / "shelf"
     (root / "core").mkdir(parents=True)
     wheels.mkdir()
+    shelf.mkdir()
     for name in ("__init__", "worker", "pipeline"):
         (root / "core" / f"{name}.py").write_text("")
     (root / "core" / "requirements.txt").write_text("torch==2.13.0\nigl==1.0\nmujoco==1.0\n")
-    make_wheel(wheels, "torch", "2.13.0")
-    make_wheel(wheels, "igl")
+    torch = make_wheel(wheels, "torch", "2.13.0")
+    others = [make_wheel(wheels, "igl"), make_wheel(shelf, "mujoco")]
+    (root / "core" / "requirements-torch.lock").write_text(locked(torch))
+    (root / "core" / "requirements.lock").write_text("".join(map(locked, others)))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     folder = tmp_path / "engine"
     return folder, wheels, installation_steps(sys.executable, folder, root, "cpu")
+
+
+def test_a_package_of_other_bytes_is_refused(small_engine):
+    folder, wheels, steps = small_engine
+    make_wheel(wheels, "mujoco", text="# somebody else's\n")
+    done = finished(folder, steps)
+    assert done.state.state == "failed"
+    assert "Installing the other packages failed" in done.state.reason
+    assert "DO NOT MATCH THE HASHES" in (folder / install.LOG).read_text()
+    assert not list((folder / "env").rglob("mujoco.py"))
 
 
 def wait_for(condition, seconds=60):
@@ -182,7 +215,7 @@ def test_stopped_broken_whole_repaired_deleted(small_engine):
     assert "Installing the other packages failed" in read_state(folder).reason
     assert "mujoco" in (folder / install.LOG).read_text()
 
-    make_wheel(wheels, "mujoco")
+    shutil.copy(wheels.parent / "shelf" / "mujoco-1.0-py3-none-any.whl", wheels)
     assert finished(folder, steps).state.state == "ready"
     assert read_state(folder).reason.endswith("PyTorch 2.13.0")
 

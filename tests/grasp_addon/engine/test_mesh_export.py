@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tracemalloc
 
 import bpy
 import numpy as np
@@ -119,6 +120,32 @@ def test_vertex_groups_tell_the_parts(mug: bpy.types.Object) -> None:
     high = item.vertices[item.faces][..., 2].mean(1) > 0.04
     assert (item.part[high] == 0).all()
     assert (item.part[item.vertices[item.faces][..., 2].max(1) < 0] == -1).all()
+
+
+def test_the_strongest_group_on_two_corners_is_the_part(mug: bpy.types.Object) -> None:
+    for name, start, weight in (("blade", 0, 0.4), ("handle", 10, 0.8), ("grip.001", 0, 0.3), ("grip.002", 0, 0.3)):
+        mug.vertex_groups.new(name=name).add(range(start, 40), weight, "REPLACE")
+    mug.vertex_groups.new(name="tip")
+    item = read()[1]
+    assert item.parts == ("grip", "handle")
+    corners = (item.faces[:, :, None] == np.arange(10, 40)).any(axis=2).sum(axis=1), (item.faces < 40).sum(axis=1)
+    grip, handle = 0.6 * corners[1], 0.8 * corners[0]
+    told = np.where(np.maximum(grip, handle) > 1.0, (handle > grip).astype(int), -1)
+    assert np.array_equal(item.part, told)
+
+
+def test_parts_of_a_dense_mesh_take_little_memory() -> None:
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=120, y_subdivisions=120)
+    grid = bpy.context.object
+    grid.vertex_groups.new(name="handle").add(range(500), 1.0, "REPLACE")
+    tracemalloc.start()
+    try:
+        item = read()[1]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert item.parts == ("handle",)
+    assert peak < 200 * len(item.faces), "bytes; a number for each part that there is, at each corner, is 264"
 
 
 @pytest.mark.parametrize(("name", "part"), [("Handle", "handle"), ("blade.L", "blade"), ("GRIP_2", "grip"),

@@ -11,7 +11,7 @@ from scene import names
 from window import ESCAPE, TICK, Clicked, Window
 
 from grasp_addon.engine import session
-from grasp_addon.operators import request_operator
+from grasp_addon.operators import mixins, request_operator
 from grasp_addon.operators.mixins import status
 from grasp_addon.rig.hands import rigs
 
@@ -97,6 +97,14 @@ def test_an_engine_that_fails_is_a_sentence_in_the_panel(slow_engine: OneByOne, 
     assert ended(operator, window) == {"CANCELLED"}
     assert operator.reports == [("ERROR", "The weights are missing.")]
     assert status.message == "The weights are missing."
+
+
+def test_an_error_before_the_engine_is_asked_is_drawn(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(mixins, "redraw", lambda _context, kind: drawn.append(kind))
+    with pytest.raises(RuntimeError, match="Nothing is selected"):
+        bpy.ops.grasp.generate()
+    assert drawn == ["VIEW_3D"]
 
 
 def test_closing_blender_stops_the_engine(slow_engine: OneByOne, mug: bpy.types.Object) -> None:

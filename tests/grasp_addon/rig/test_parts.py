@@ -72,6 +72,7 @@ EDITS: dict[str, Callable[[bpy.types.Object], object]] = {
     "all keys cleared": lambda rig: rig.grasp.mesh.shape_key_clear(),
     "one key deleted": delete_key,
     "vertices deleted": delete_vertices,
+    "all vertices deleted at once": lambda rig: rig.grasp.mesh.data.clear_geometry(),
     "the mesh deleted": delete_mesh,
     "the skin's modifier deleted": lambda rig: rig.grasp.mesh.modifiers.clear(),
     "the groups deleted": lambda rig: rig.grasp.mesh.vertex_groups.clear(),

@@ -84,6 +84,27 @@ def test_a_masked_object_is_seen_from_one_side():
     assert torch.equal(seen.normals[:50], block.normals[rows])
 
 
+def test_jhods_rows_share_the_encoders_and_differ_by_the_diffusion(training, tmp_path, script):
+    from core.files import save_arrays
+    from core.progress import Progress
+    from core.training.shapes import make_columns
+
+    save_arrays(tmp_path / "shapes.npz", make_columns([("can", 0), ("can", 5)], Progress()))
+    names = ["jhod_asynchronous", "jhod_synchronous", "jhod_grasped"]
+    script("benchmarks/ablate.py", "--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache",
+           "--shapes", tmp_path / "shapes.npz", "--scale", 1e-6, "--limit", 1, "--count", 2, "--batch", 2, "--rows",
+           *names)
+    rows = json.loads((tmp_path / "out" / "ablations.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == names
+    assert {row["steps"] for row in rows} == {"object 1, hand 1, diffusion 1"}
+    home = tmp_path / "out" / "scale_1e-06_2" / "trained"
+    logs = {name: [(home / name / f"{stage}.jsonl").read_text() for stage in ("object", "diffusion")]
+            for name in names}
+    assert len({log[0] for log in logs.values()}) == 1
+    assert len({log[1] for log in logs.values()}) == 3
+    assert '"alone"' not in logs["jhod_grasped"][1]
+
+
 def test_choirs_rows_refine_noisy_hands(training, tmp_path, script):
     names = ["perturbed", "keypoints", "bps", "bps_contacts", "oriented", "keypoints_fit", "bps_fit"]
     script("benchmarks/ablate.py", "--out", tmp_path / "out", "--training", training, "--cache", tmp_path / "cache",
