@@ -105,7 +105,8 @@ class DvqVae(Network):
         completions: for a hand some of whose codes are held, how many are drawn that one is chosen from.
     """
 
-    guidance = 1.5
+    #: by how often hands are of the type that is asked for (docs/results/tried-and-not-kept.md)
+    guidance = 3.0
     holds_parts = True
 
     def __init__(self, count: int = 128, width: int = 16, features: int = 192, *, decomposed: bool = True,
