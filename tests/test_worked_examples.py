@@ -178,7 +178,7 @@ def names_in_tables(page: str) -> list[str]:
 
 @pytest.mark.parametrize("dotted, there", [
     ("core.fitting.energy.GraspEnergy.pose_terms", True), ("core.fitting.energy.GraspEnergy.pivot", True),
-    ("core.generators.fastgrasp.HandLoss.surface", True), ("core.hand.load_hand", True), ("core.grasps", True),
+    ("core.generators.hand_loss.HandLoss.surface", True), ("core.hand.load_hand", True), ("core.grasps", True),
     ("core.generators.diffusion.NoiseSchedule", True), ("core.fitting.energy.GraspEnergy.posed_terms", False),
     ("core.fitting.energies", False), ("core.fitting.energy.pose_terms", False), ("core.nothing", False)])
 def test_a_name_is_found_where_it_is_and_nowhere_else(dotted, there):

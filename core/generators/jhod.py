@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
-from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss
+from core.generators.adaptation import NO_ADAPTATION, AdaptationConfig, Clearance, TouchLoss
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import CM2, surface_seen
 from core.generators.descended import adapted_parameters
@@ -53,9 +53,11 @@ HAND: Final = SIZE - BETAS.stop
 NEAREST: Final = 10
 #: points of the whole object that the diffusion is trained on: what is encoded of them differs little
 FEWER_POINTS: Final = 1024
-#: how hands that are shown as they come are adapted, and those that a fit follows; FastGrasp's
-WITHOUT_FIT: Final = AdaptationConfig(5, 0.35, clearance=Clearance(0.0023, 0.0015, 0.007), per_cm2=1.0)
-BEFORE_FIT: Final = AdaptationConfig(3, 0.6, TouchLoss(stiffness=3.0))
+#: hands that f has laid on the surface hold already: what is moved further are those that are in it (the card)
+WITHOUT_FIT: Final = AdaptationConfig(5, 0.03, TouchLoss(penetration=6.0), Clearance(0.0015, 0.0015, 0.006),
+                                      per_cm2=8.0)
+#: a fit takes a hand out of the object itself
+BEFORE_FIT: Final = NO_ADAPTATION
 #: the share of the progress at which hands are sampled and their adaptation begins
 SAMPLING_SHARE: Final = 0.5
 #: weights of Eq. 15 and 16, squared centimetres, beside Eq. 11 to 13
