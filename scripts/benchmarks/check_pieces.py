@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -34,8 +34,8 @@ def made() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     for turn in np.arange(5) * 2 * np.pi / 5:
         spoke = np.array([np.cos(turn), np.sin(turn), 0])
         parts.append(trimesh.creation.cylinder(0.01, segment=np.stack([0.02 * spoke, 0.3 * spoke]), sections=24))
-    return {name: (np.array(mesh.vertices), np.array(mesh.faces))
-            for name, mesh in (("ring", ring), ("wheel", trimesh.util.concatenate(parts)))}
+    wheel = cast("trimesh.Trimesh", trimesh.util.concatenate(parts))
+    return {name: (np.array(mesh.vertices), np.array(mesh.faces)) for name, mesh in (("ring", ring), ("wheel", wheel))}
 
 
 def compare(request: GraspRequest, method: str) -> dict[str, float]:
