@@ -23,8 +23,9 @@ from typing import Any, Final
 
 import numpy as np
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # so that a script finds the repository's packages
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that a script finds the repository's packages
+
+from scripts import ROOT
 
 Mesh = tuple[np.ndarray, np.ndarray]
 
