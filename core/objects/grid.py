@@ -32,6 +32,7 @@ class GridConfig:
         pieces_cells: how many cells it has at most where it is of more pieces than that.
         crowded: number of them, and crowding (`ExactSurface.crowding`), from which on it is a soup: an inside test
             costs in proportion to the crowding.
+        layered: layers (`ExactSurface.layers`) and crowding from which on it is a soup though it hangs together.
         crowded_tests: crowding times cells, at most, of such a surface: some seconds.
         finest: metres, side of the smallest cell.
         coarse: nodes from one exact sample to the next far from the surface.
@@ -45,6 +46,7 @@ class GridConfig:
     pieces: int = 200
     pieces_cells: int = 500_000
     crowded: tuple[int, float] = (50, 400.0)
+    layered: tuple[float, float] = (6.0, 200.0)
     crowded_tests: float = 6e7
     finest: float = 0.0006
     coarse: int = 4
@@ -187,7 +189,9 @@ def choose_spacing(extent: np.ndarray, thin: float, most: int = CONFIG.thin_cell
 
 def is_soup(surface: ExactSurface, pieces: int) -> bool:
     """Whether an object in so many pieces is a soup of faces: where its inside is is anyone's guess, and takes long."""
-    return pieces > CONFIG.crowded[0] and surface.crowding > CONFIG.crowded[1]
+    if pieces > CONFIG.crowded[0]:
+        return surface.crowding > CONFIG.crowded[1]
+    return surface.crowding > CONFIG.layered[1] and surface.layers > CONFIG.layered[0]
 
 
 def affordable_cells(surface: ExactSurface, watertight: bool, pieces: int) -> int:
@@ -198,10 +202,10 @@ def affordable_cells(surface: ExactSurface, watertight: bool, pieces: int) -> in
         watertight: it has no hole, so that few such tests are needed.
         pieces: how many parts of it hang together by no edge.
     """
-    if watertight:
-        return CONFIG.thin_cells
     if is_soup(surface, pieces):
         return round(min(CONFIG.crowded_tests / surface.crowding, CONFIG.pieces_cells))
+    if watertight:
+        return CONFIG.thin_cells
     return CONFIG.thin_cells if pieces <= CONFIG.pieces else CONFIG.pieces_cells
 
 

@@ -94,6 +94,14 @@ class ExactSurface:
         box = np.maximum(np.ptp(self.vertices, axis=0), 1e-9)
         return float(np.minimum(4.2 * (2 * radius) ** 3 / box.prod(), 1.0).sum())
 
+    @cached_property
+    def layers(self) -> float:
+        """The surface's area over that of its box: one or two, a few where walls lie in walls, many in a soup."""
+        corners = self.vertices[self.faces]
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+        x, y, z = np.maximum(np.ptp(self.vertices, axis=0), 1e-9)
+        return float(area / (2 * (x * y + y * z + z * x)))
+
     # What a question needs is made when it is asked first: each takes a while, and many surfaces are asked one alone.
 
     @cached_property

@@ -8,6 +8,8 @@ import torch
 import trimesh
 
 from core.objects import prepare_object
+from core.objects.grid import affordable_cells, is_soup
+from core.objects.mesh_query import ExactSurface
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,17 @@ def test_long_objects_get_long_grids_and_thin_ones_fine_cells():
     fine = prepare_object(np.array(sheet.vertices), np.array(sheet.faces)).grid
     assert fine.spacing < 0.0012
     assert np.prod(fine.shape) < 2_600_000
+
+
+def test_a_closed_mesh_of_shuffled_corners_is_a_soup_and_walls_in_walls_are_not():
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.04)
+    corners = np.random.default_rng(0).permutation(np.array(ball.vertices))
+    soup = ExactSurface(corners, np.array(ball.faces))
+    assert is_soup(soup, 1)
+    assert affordable_cells(soup, True, 1) < 100_000  # each inside test of it takes long
+    nested = trimesh.util.concatenate([trimesh.creation.icosphere(subdivisions=3, radius=0.01 * size)
+                                       for size in (1, 2, 3, 4)])
+    layers = ExactSurface(np.array(nested.vertices), np.array(nested.faces))
+    assert not is_soup(layers, 4)
+    can = trimesh.creation.cylinder(0.03, 0.12, sections=256)
+    assert not is_soup(ExactSurface(np.array(can.vertices), np.array(can.faces)), 1)  # long thin faces crowd, too
