@@ -25,7 +25,9 @@ def test_a_file_of_version_0_1_0_is_read(hand, ball):
         assert all(grasps.type)
         assert np.array_equal(grasps.transl.numpy(), arrays["transl"])
         vertices = hand(**grasps.parameters()).vertices.double().numpy() + arrays["centroid"]
-        assert np.abs(vertices - arrays["vertices"]).max() < 1e-6
+        off = np.abs(vertices - arrays["vertices"]).max((0, 2))
+        assert (off > 1e-6).sum() <= 33  # the vertices that had five influences
+        assert off.max() < 1e-3
         assert np.array_equal(arrays["faces"], hand.faces.numpy())
         assert np.array_equal(grasps.score.numpy(), arrays["score"])
 
