@@ -27,6 +27,10 @@ from scripts.suites import Suite, run_all
 #: process of its own, for two at a time to be busy to the end; the add-on's import bpy, which core's must do without.
 FOLDERS: Final = ("scripts", "grasp_addon", "core/generators", "core/synthesis", "core/fitting")
 CORE_FILES: Final = "tests/core/test_*.py"
+#: what other Blenders need not do again: faults are made around the add-on, and engines installed, the same in each
+#: (`scripts/check_blender.py` alone does them, too)
+ONCE: Final = ("--ignore=tests/grasp_addon/test_inject_faults.py",
+               "--ignore=tests/grasp_addon/engine/test_install.py")
 
 
 def paths() -> dict[str, list[str]]:
@@ -48,7 +52,7 @@ def main() -> int:
     begin = time.monotonic()
     python = ready_environment(options.venv.resolve())
     suites = [Suite(name, lambda: python, tests, selection=options.pytest) for name, tests in paths().items()]
-    suites += [blender_suite(version, python, selection=options.pytest) for version in options.blender]
+    suites += [blender_suite(version, python, selection=[*ONCE, *options.pytest]) for version in options.blender]
     suites += [python_suite(version) for version in options.python]
     suites += [Suite("mypy", lambda: python, ("core", "grasp_addon", "scripts"), module="mypy"),
                Suite("ruff", lambda: python, ("check", "."), module="ruff")]
