@@ -27,11 +27,8 @@ from scripts.suites import Suite, run_all
 #: process of its own, for two at a time to be busy to the end; the add-on's import bpy, which core's must do without.
 FOLDERS: Final = ("scripts", "grasp_addon", "core/generators", "core/synthesis", "core/fitting")
 CORE_FILES: Final = "tests/core/test_*.py"
-#: what other Blenders need not do again: faults are made around the add-on, engines misbehave and are installed the
-#: same in each (`scripts/check_blender.py` by itself does them, too)
-ONCE: Final = ("--ignore=tests/grasp_addon/test_inject_faults.py",
-               "--ignore=tests/grasp_addon/operators/test_misbehaving_engines.py",
-               "--ignore=tests/grasp_addon/engine/test_install.py")
+#: what other Blenders need not do again (`scripts/check_blender.py` by itself does)
+ONCE: Final = ("--ignore=tests/grasp_addon/test_inject_faults.py",)
 
 
 def paths() -> dict[str, list[str]]:

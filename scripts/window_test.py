@@ -129,9 +129,9 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     step("no trace after unregistering", not left and not handlers)
     for name in [n for n in sys.modules if n.startswith(MODULE)]:
         del sys.modules[name]
-    start = time.process_time()  # whatever else the machine does
+    start = time.perf_counter()
     addon_utils.enable(MODULE, default_set=True)
-    report["register_ms"] = round(1000 * (time.process_time() - start), 1)
+    report["register_ms"] = round(1000 * (time.perf_counter() - start), 1)
     step("registers within 50 ms", report["register_ms"] <= 50)
 
     grasp_addon = sys.modules[f"{MODULE}.grasp_addon"]

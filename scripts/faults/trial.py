@@ -31,7 +31,7 @@ from .surroundings import OTHER, data_names, difference, hers
 from .verdict import Verdict
 
 SLOWEST: Final = 0.2  # seconds of work that may hold the window
-BLOCKED: Final = 1.0  # seconds of waiting that are more than a busy machine's, e.g. for a program to start
+BLOCKED: Final = 0.5  # seconds of waiting that are more than a busy machine's, e.g. for a program to start
 TICKS: Final = 4000  # after which a request in a window is stuck
 RAISED: Final = r"^\w+(?:Error|Exception|Warning|Iteration)\b.*"
 #: what is no sentence for an animator

@@ -32,7 +32,7 @@ def make_python(folder):
 
 def finished(folder, steps, gigabytes=0.0):
     installation = Installation(folder, steps, gigabytes)
-    installation.wait(300)  # a busy machine
+    installation.wait(30)
     assert installation.done
     return installation
 

@@ -32,7 +32,7 @@ CASES = [*((kind, when) for kind in KINDS for when in ("hello", "generate")), *(
 #: what is said of a fault of our own: none of these is the animator's to read
 RAW = ("nobody foresaw", "Traceback (most recent call last):\n", "KeyError", "TypeError", "ValueError", "object has no")
 AT_ONCE = 0.2  # seconds of work that may hold a window
-WAITS = 1.0  # seconds of waiting, e.g. for a program to start, where others are at work
+WAITS = 0.5  # seconds of waiting, e.g. for a program to start, where others are at work
 
 
 def check_at_once(watch: Stopwatch) -> None:

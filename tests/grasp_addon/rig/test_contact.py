@@ -181,10 +181,10 @@ def test_a_step_takes_a_tenth_of_a_second(palm_on_slab: bpy.types.Object) -> Non
     rig = generate(count=2)
     took = []
     for _ in range(3):
-        start = time.process_time()  # whatever else the machine does
+        start = time.perf_counter()
         show(rig, 1)
-        took.append(time.process_time() - start)
-    assert min(took) < 0.2  # measured 0.06
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.2  # a busy machine; measured 0.06
 
 
 def make_dense(slab: bpy.types.Object, times: int) -> None:
