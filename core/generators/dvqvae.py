@@ -24,7 +24,6 @@ from torch import nn
 from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import surface_seen
-from core.generators.descended import adapted_parameters
 from core.generators.dvqvae_loss import (
     POSITION_SIZE,
     POSTURE_SIZE,
@@ -37,6 +36,7 @@ from core.generators.dvqvae_loss import (
     unseen_loss,
     with_sum,
 )
+from core.generators.gradient_steps import adapted_parameters
 from core.generators.hand_parameters import BETAS, POSE, SIZE
 from core.generators.learned import Network
 from core.generators.part_codebooks import (

@@ -23,8 +23,8 @@ from torch import nn
 from core.generators.adaptation import AdaptationConfig, Clearance, TouchLoss, in_chunks
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import surface_seen
-from core.generators.descended import ADAPTED_ON, descended
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
+from core.generators.gradient_steps import ADAPTED_ON, take_gradient_steps
 from core.generators.hand_loss import PHYSICAL_DIFFUSION, HandLoss
 from core.generators.hand_parameters import SIZE, mix_hands
 from core.generators.learned import Network
@@ -326,8 +326,8 @@ class FastGrasp(Network):
         return Prediction(self.decoded(z))
 
     def descended(self, z: torch.Tensor, conditioning: Conditioning, progress: Progress) -> torch.Tensor:
-        """Latents (N, latent) after steps down the adaptation's loss, as `core.generators.descended` has them."""
-        return descended(z, self.decoded, self.code, conditioning, progress)
+        """Latents (N, latent) after steps down the adaptation's loss, as `core.generators.gradient_steps` has them."""
+        return take_gradient_steps(z, self.decoded, self.code, conditioning, progress)
 
 
 def training_config(scale: float = 1.0, loss: HandLoss | None = None, *, autoencoder: HandLoss | None = None,

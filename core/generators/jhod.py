@@ -27,8 +27,8 @@ from torch import nn
 from core.generators.adaptation import NO_ADAPTATION, AdaptationConfig, Clearance, TouchLoss
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import CM2, surface_seen
-from core.generators.descended import adapted_parameters
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
+from core.generators.gradient_steps import adapted_parameters
 from core.generators.hand_loss import PHYSICAL_DIFFUSION, HandLoss
 from core.generators.hand_parameters import BETAS, SIZE, mix_hands
 from core.generators.learned import Network

@@ -18,7 +18,7 @@ from core.generators.adaptation import (
     overlap_area,
 )
 from core.generators.contact_losses import nearest_plane, penetration, prior_distance, prior_map
-from core.generators.descended import adapted_parameters
+from core.generators.gradient_steps import adapted_parameters
 from core.generators.grasptta import GraspTTA
 from core.generators.hand_parameters import BETAS, POSITION
 from core.generators.nearest import NearestNeighbours

@@ -151,14 +151,21 @@ def test_joints_are_the_hands(batch, mug_grasps, hand):
     assert float(terms["field"]) > 0
 
 
-def test_the_given_object_stays_and_the_hand_is_what_the_denoiser_says(batch, monkeypatch, rng):
-    network = batch[0]
-    clean, seen = latents(3, rng), []
+def watched(network, clean, monkeypatch):
+    """A perfect denoiser in the place of the network's; what it is asked: object latents, t_H, t_O."""
+    seen = []
 
     def of(z, t_hand, t_object, condition):
         seen.append((z[:, 1:], t_hand, t_object))
         return perfect(network, clean)(z, t_hand, t_object, condition)
     monkeypatch.setattr(network.denoiser, "forward", of)
+    return seen
+
+
+def test_the_given_object_stays_and_the_hand_is_what_the_denoiser_says(batch, monkeypatch, rng):
+    network = batch[0]
+    clean = latents(3, rng)
+    seen = watched(network, clean, monkeypatch)
     conditions = ((1.0, torch.zeros(3, 32)),)
     z = network.sampled(conditions, 3, rng, Progress(), clean[:, 1:])
     assert torch.allclose(z, clean[:, :1], atol=1e-3)
@@ -173,12 +180,8 @@ def test_the_given_object_stays_and_the_hand_is_what_the_denoiser_says(batch, mo
 
 def test_synchronous_sampling_noises_the_given_object_too(batch, monkeypatch, rng):
     network = batch[0]
-    clean, seen = latents(3, rng), []
-
-    def of(z, t_hand, t_object, condition):
-        seen.append((z[:, 1:], t_hand, t_object))
-        return perfect(network, clean)(z, t_hand, t_object, condition)
-    monkeypatch.setattr(network.denoiser, "forward", of)
+    clean = latents(3, rng)
+    seen = watched(network, clean, monkeypatch)
     monkeypatch.setattr(network, "asynchronous", False)
     network.sampled(((1.0, torch.zeros(3, 32)),), 3, rng, Progress(), clean[:, 1:])
     assert all(torch.equal(t_hand, t_object) for _, t_hand, t_object in seen)

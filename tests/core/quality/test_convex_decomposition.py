@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
-from scipy.spatial import ConvexHull
 
 from core.files import load_arrays, save_arrays
 from core.objects import prepare_object
@@ -25,21 +24,12 @@ def surface_points(pieces):
     return np.concatenate(found)
 
 
-def uncovered(pieces, points):
-    """Distance of points (P, 3) outside the union of hulls, at least."""
-    best = np.full(len(points), np.inf)
-    for hull in pieces.hulls:
-        planes = ConvexHull(hull).equations
-        best = np.minimum(best, (points @ planes[:, :3].T + planes[:, 3]).max(1))
-    return best
-
-
 def test_convex_objects_are_one_piece(ball):
     assert len(decompose(ball).hulls) == 1
     assert len(decompose(prepared(trimesh.creation.box((0.03, 0.05, 0.1)))).hulls) == 1
 
 
-def test_a_thin_bowl_stays_open_and_whole(bowl):
+def test_a_thin_bowl_stays_open_and_whole(bowl, uncovered):
     pieces = decompose(bowl)
     assert bowl.surface.signed(surface_points(pieces))[0].max() < 0.0022
     assert uncovered(pieces, bowl.points.numpy()[:500].astype(float)).max() < 0.0005
@@ -47,7 +37,7 @@ def test_a_thin_bowl_stays_open_and_whole(bowl):
     assert uncovered(pieces, hollow).min() > 0.003
 
 
-def test_a_ring_keeps_its_hole():
+def test_a_ring_keeps_its_hole(uncovered):
     ring = prepared(trimesh.creation.torus(0.03, 0.006))
     pieces = decompose(ring)
     assert 4 < len(pieces.hulls) < 60
@@ -131,7 +121,7 @@ def test_a_stop_is_heard_while_pieces_are_made(bowl, tmp_path):
     assert len(told) > 50
 
 
-def test_a_rough_surface_is_pieces_all_over_though_few_are_joined(bowl, monkeypatch):
+def test_a_rough_surface_is_pieces_all_over_though_few_are_joined(bowl, monkeypatch, uncovered):
     monkeypatch.setattr(module, "MOST_JOINED", 5)
     pieces = decompose(bowl)
     assert len(pieces.hulls) > 100

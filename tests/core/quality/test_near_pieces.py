@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
-from scipy.spatial import ConvexHull
 
 from core.objects import prepare_object
 from core.progress import Progress, Stopped
@@ -30,15 +29,6 @@ def side(x):
     return np.random.default_rng(0).uniform(-0.05, 0.05, (200, 3)) + [x, 0, 0]
 
 
-def uncovered(pieces, points):
-    """Distance of points (P, 3) outside the union of hulls, at least."""
-    best = np.full(len(points), np.inf)
-    for hull in pieces.hulls:
-        planes = ConvexHull(hull).equations
-        best = np.minimum(best, (points @ planes[:, :3].T + planes[:, 3]).max(1))
-    return best
-
-
 def test_what_a_hand_reaches_round_and_what_is_simple_is_whole(bowl, tmp_path):
     assert float(bowl.extent.max()) <= NEAR.reach
     plank = prepared(trimesh.creation.box((1.0, 0.1, 0.02)))
@@ -48,7 +38,7 @@ def test_what_a_hand_reaches_round_and_what_is_simple_is_whole(bowl, tmp_path):
         assert all(np.array_equal(one, other) for one, other in zip(whole.hulls, near.hulls, strict=True))
 
 
-def test_the_pieces_of_a_large_ring_are_those_near_the_hand(ring, tmp_path):
+def test_the_pieces_of_a_large_ring_are_those_near_the_hand(ring, tmp_path, uncovered):
     pieces = pieces_near(ring, side(0.28), tmp_path)
     points = ring.points.numpy().astype(float)
     beside = np.linalg.norm(points - [0.28, 0, 0], axis=1) < 0.05

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ADAPTED_ON: Final = 512
 
 
-def descended(z: torch.Tensor, decoded: Callable[[torch.Tensor], torch.Tensor], normalizer: HandNormalizer,
-              conditioning: Conditioning, progress: Progress) -> torch.Tensor:
+def take_gradient_steps(z: torch.Tensor, decoded: Callable[[torch.Tensor], torch.Tensor], normalizer: HandNormalizer,
+                        conditioning: Conditioning, progress: Progress) -> torch.Tensor:
     """Hands moved by few steps down the adaptation's loss, each of a given length; what they touch is to stay.
 
     The contact map that is aimed at is that of the hands as they are given.
@@ -63,7 +63,7 @@ def descended(z: torch.Tensor, decoded: Callable[[torch.Tensor], torch.Tensor], 
 
 def adapted_parameters(params: torch.Tensor, normalizer: HandNormalizer, conditioning: Conditioning,
                        progress: Progress) -> torch.Tensor:
-    """Hand parameters (N, 61) `descended` themselves, on few of the object's points, some hands at a time.
+    """Hand parameters (N, 61) after `take_gradient_steps`, on few of the object's points, some hands at a time.
 
     Args:
         params: (N, 61) of hands as they were proposed; they stay so where the adaptation has no steps.
@@ -81,5 +81,5 @@ def adapted_parameters(params: torch.Tensor, normalizer: HandNormalizer, conditi
         return moved
 
     few = replace(conditioning, cloud=conditioning.cloud.first(ADAPTED_ON))
-    return in_chunks(params, lambda rows, part: descended(params[rows], itself, normalizer, few[rows], part),
+    return in_chunks(params, lambda rows, part: take_gradient_steps(params[rows], itself, normalizer, few[rows], part),
                      progress)
