@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -124,6 +125,16 @@ def dawdle(*_: object) -> None:
 def test_a_button_that_takes_its_time_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrub, "show", dawdle)
     assert "show took" in inject("hand key renamed", 0).found["slow"]
+
+
+def test_the_garbage_of_tests_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = []
+    monkeypatch.setattr(GenerateJob, "finish", lambda job, context: (
+        frozen.append(gc.get_freeze_count()), usual(job, context))[1])
+    before, objects = gc.get_freeze_count(), len(gc.get_objects())
+    assert inject("engine slow", WAITED).found == {}
+    assert frozen[0] - before > 0.5 * objects
+    assert gc.get_freeze_count() == before
 
 
 def test_time_passes_again_and_the_engine_is_the_one_of_before() -> None:
