@@ -140,7 +140,7 @@ def list_weights() -> None:
 def methods() -> None:
     width = max(map(len, METHODS))
     for method in METHODS.values():
-        print(f"{method.name:{width}}  {method.summary}")
+        print(f"{method.name:{width}}  {method.summary}\n{'':{width}}  {method.good_for}")
 
 
 def generate(options: argparse.Namespace) -> None:

@@ -25,7 +25,8 @@ class Method:
     Attributes:
         name: the word used in requests; of a learned one also the name of its weights.
         label: what an animator reads.
-        summary: one line.
+        summary: one line, what it is.
+        good_for: a sentence for animators: when it is the one to take.
         module: where its class is; of a learned one, its network's, and beside it the function `training_config`.
         cls: the class.
         on_gpu: whether a graphics card helps; others compute on the processor.
@@ -40,6 +41,7 @@ class Method:
     name: str
     label: str
     summary: str
+    good_for: str
     module: str
     cls: str
     on_gpu: bool = True
@@ -55,16 +57,22 @@ METHODS: Final = {
     method.name: method
     for method in (
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
+               "GOOD_SYN",
                "core.synthesis.generator", "Synthesis", on_gpu=False, fitted=True),
         Method("fastgrasp", "FastGrasp", "Latent diffusion over hands, adapted to the surface in one pass.",
+               "GOOD_FAST",
                "core.generators.fastgrasp", "FastGrasp", learned=True, drawn=10),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
+               "GOOD_TTA",
                "core.generators.grasptta", "GraspTTA", learned=True),
         Method("dvqvae", "DVQ-VAE", "A code for each part of the hand, drawn for the object; posture, then place.",
+               "GOOD_DVQ",
                "core.generators.dvqvae", "DvqVae", learned=True, keeps=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
+               "GOOD_JD",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
         Method("jhod", "JHOD", "Joint diffusion of hand and object, which can imagine both.",
+               "GOOD_JHOD",
                "core.generators.jhod", "JHOD", learned=True, imagines=True),
     )
 }

@@ -319,8 +319,8 @@ class Worker:
             form=FORM, version=VERSION, python=platform.python_version(), torch=torch.__version__,
             differing=differing_packages(),
             devices=["cpu", *(["cuda"] if torch.cuda.is_available() else [])], side=hand.side, hand=hand.name,
-            methods=[{"name": m.name, "label": m.label, "summary": m.summary, "fits": m.fitted, "keeps": m.keeps,
-                      "imagines": m.imagines}
+            methods=[{"name": m.name, "label": m.label, "summary": m.summary, "good_for": m.good_for,
+                      "fits": m.fitted, "keeps": m.keeps, "imagines": m.imagines}
                      for m in METHODS.values()],
             types=list(labels), type_labels=labels, **hand_arrays(hand)))
 

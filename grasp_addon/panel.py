@@ -9,7 +9,7 @@ import bpy
 from .engine import command, session
 from .operators.mixins import status
 from .operators.refine import hand_to_refine
-from .properties import GraspCandidate, type_label
+from .properties import GraspCandidate, good_for, type_label
 from .rig.contact import waits
 from .rig.hands import is_driven, rig_of, shown_candidate
 from .rig.parts import fault
@@ -43,6 +43,8 @@ class GRASP_PT_generate(bpy.types.Panel):
             row = column.row()
             row.enabled = name != "fit" or settings.method not in session.info().fitting
             row.prop(settings, name)
+            if name == "method" and good_for(settings.method):
+                sentence(column, good_for(settings.method), "INFO")
         if status.job:
             job = status.job
             progress(layout, job.request.fraction, job.stage.partition(" (")[0], "grasp.stop")  # the count is below

@@ -29,7 +29,15 @@ from .naming import PARTS, readable
 from .rig import hands, parts, scrub
 
 MOST_CANDIDATES: Final = 64
-METHODS: Final = {"synthesis": "Synthesis"}
+# Label of each method, and when it is the one to take, as the engine's registry has them: known before it was asked.
+METHODS: Final = {
+    "synthesis": ("Synthesis", "GOOD_SYN"),
+    "fastgrasp": ("FastGrasp", "GOOD_FAST"),
+    "grasptta": ("GraspTTA", "GOOD_TTA"),
+    "dvqvae": ("DVQ-VAE", "GOOD_DVQ"),
+    "jointdiffusion": ("JointDiffusion", "GOOD_JD"),
+    "jhod": ("JHOD", "GOOD_JHOD"),
+}
 # What synthesis makes, by the names of the engine's taxonomy: offered before an engine was asked; it knows the labels.
 TYPES: Final = (
     "large_diameter",
@@ -64,10 +72,14 @@ def type_label(name: str) -> str:
     return session.info().type_labels.get(name) or readable(name)
 
 
+def good_for(name: str) -> str:
+    """When a method is the one to take, as the engine says, or as it is known before one was asked."""
+    return session.info().good_for.get(name) or METHODS.get(name, ("", ""))[1]
+
+
 def _methods(_self: object, _context: object) -> list[tuple[str, str, str, int]]:
-    offered = session.info().methods or METHODS
-    _kept["methods"] = [(n, label, f"Propose grasps with {label}", _number(n, "synthesis"))
-                        for n, label in offered.items()]
+    offered = session.info().methods or {name: label for name, (label, _) in METHODS.items()}
+    _kept["methods"] = [(n, label, good_for(n), _number(n, "synthesis")) for n, label in offered.items()]
     return _kept["methods"]
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
-from core.generators.adaptation import NO_ADAPTATION, AdaptationConfig, Clearance, TouchLoss
+from core.generators.adaptation import NO_ADAPTATION, AdaptationConfig, Clearance
 from core.generators.conditioning import ConditionEmbedding, drop_conditions
 from core.generators.contact_losses import CM2, surface_seen
 from core.generators.diffusion import NoiseSchedule, TimeEmbedding
@@ -53,9 +53,8 @@ HAND: Final = SIZE - BETAS.stop
 NEAREST: Final = 10
 #: points of the whole object that the diffusion is trained on: what is encoded of them differs little
 FEWER_POINTS: Final = 1024
-#: hands that f has laid on the surface hold already: what is moved further are those that are in it (the card)
-WITHOUT_FIT: Final = AdaptationConfig(5, 0.03, TouchLoss(penetration=6.0), Clearance(0.0015, 0.0015, 0.006),
-                                      per_cm2=8.0)
+#: f brings hands near the surface; a quarter of them still touch it with one part alone, so all are moved
+WITHOUT_FIT: Final = AdaptationConfig(10, 0.1, clearance=Clearance(0.0018, 0.001, 0.005), per_cm2=1.0)
 #: a fit takes a hand out of the object itself
 BEFORE_FIT: Final = NO_ADAPTATION
 #: the share of the progress at which hands are sampled and their adaptation begins

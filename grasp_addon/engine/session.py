@@ -26,6 +26,7 @@ class EngineInfo:
         differing: its packages of other versions than it was made with, each "NAME FOUND, not WANTED".
         devices: what it can compute on.
         methods: name -> label of each method it has.
+        good_for: name -> when it is the one to take.
         types: the types of grasp it can be asked for.
         type_labels: type -> what an animator reads for it.
         fitting: the methods whose grasps are fitted to the surface already.
@@ -39,6 +40,7 @@ class EngineInfo:
     differing: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     methods: dict[str, str] = field(default_factory=dict)
+    good_for: dict[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = ()
     type_labels: dict[str, str] = field(default_factory=dict)
     fitting: frozenset[str] = frozenset()
@@ -94,7 +96,8 @@ def learn(message: dict[str, Any]) -> EngineInfo:
         form=form or 0, version=version, python=str(message.get("python") or ""),
         torch=str(message.get("torch") or ""), differing=tuple(map(str, message.get("differing") or [])),
         devices=tuple(map(str, message.get("devices") or [])),
-        methods={m["name"]: m.get("label", m["name"]) for m in methods}, types=tuple(message.get("types") or []),
+        methods={m["name"]: m.get("label", m["name"]) for m in methods},
+        good_for={m["name"]: str(m.get("good_for") or "") for m in methods}, types=tuple(message.get("types") or []),
         type_labels={str(name): str(label) for name, label in (message.get("type_labels") or {}).items()},
         fitting=frozenset(m["name"] for m in methods if m.get("fits")),
         keeping=frozenset(m["name"] for m in methods if m.get("keeps")),

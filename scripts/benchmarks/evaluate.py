@@ -14,7 +14,8 @@ grasps' mean pose); control_other (synthesis's grasps of another object); traini
 training objects); retrieval; or npz:NAME=FOLDER, a file OBJECT.npz of `python -m core generate` for each object.
 
 Each method and object is kept on its own in the folder, so a run that was stopped goes on. The table is table.md and
-table.json; the pictures are random and not picked, their seed stands below them.
+table.json; the pictures, sheet.png, are random and not picked, their seed stands in them: the same objects for all
+methods.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from core.hand import HandModel
     from core.objects import GraspObject
 
+#: objects on the sheet, and pixels of a view there
+SHEET_OBJECTS, VIEW = 4, 240
 METHODS_HERE = ("control_random", "control_other", "training", "retrieval")
 
 
@@ -296,36 +299,32 @@ def measured(method: str, name: str, options: argparse.Namespace, hand: HandMode
 
 
 def sheet(options: argparse.Namespace, hand: HandModel, path: Path) -> None:
-    """Random grasps of every method, four a row; a row's seed is the run's."""
+    """A row for each method: a random grasp of it on each of up to four random objects, the same for all methods."""
     import torch
+    from PIL import Image, ImageDraw, ImageFont
 
-    from scripts.render_grasps import render_sheet
+    from scripts.render_grasps import two_views
 
     rng = np.random.default_rng(options.seed)
-    from PIL import Image
-
-    strips: list[Path] = []
-    for method in options.methods:
-        for name in rng.permutation(list(options.loaders))[:1]:
-            if not result_path(method, str(name), options).with_suffix(".npz").exists():
+    names = [str(name) for name in rng.permutation(list(options.loaders))[:SHEET_OBJECTS]]
+    picked = {name: int(rng.integers(options.count)) for name in names}
+    methods = [method for method in options.methods
+               if any(result_path(method, name, options).with_suffix(".npz").exists() for name in names)]
+    whole = Image.new("RGB", (2 * VIEW * len(names), VIEW * len(methods)))
+    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(max(10, VIEW // 20))
+    for top, method in enumerate(methods):
+        for left, name in enumerate(names):
+            if not result_path(method, name, options).with_suffix(".npz").exists():
                 continue
-            grasps, obj, _ = kept_or_made(method, str(name), options, hand)
-            rows = torch.from_numpy(rng.permutation(len(grasps))[:4])
+            grasps, obj, _ = kept_or_made(method, name, options, hand)
+            row = picked[name] % len(grasps)
             with torch.no_grad():
-                posed = hand(**grasps[rows].parameters())
-            strip = path.with_name(f".strip{len(strips)}.png")
-            label = label_of(method)
-            render_sheet(strip, obj.vertices.numpy(), obj.faces.numpy(), list(posed.vertices.numpy()),
-                         hand.faces.numpy(), list(posed.joints.numpy()),
-                         captions=[f"{label} on {name}, random, seed {options.seed}"] * len(rows), size=240, samples=2)
-            strips.append(strip)
-    pictures = [Image.open(strip).convert("RGB") for strip in strips]
-    whole = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)))
-    top = 0
-    for picture, strip in zip(pictures, strips, strict=True):
-        whole.paste(picture, (0, top))
-        top += picture.height
-        strip.unlink()
+                posed = hand(**grasps[row : row + 1].parameters())
+            views = two_views(obj.vertices.numpy(), obj.faces.numpy(), posed.vertices[0].numpy(), hand.faces.numpy(),
+                              posed.joints[0].numpy(), VIEW, samples=2)
+            whole.paste(Image.fromarray(views), (2 * VIEW * left, VIEW * top))
+            text = f"{label_of(method)} on {name}, random, seed {options.seed}"
+            draw.text((2 * VIEW * left + 4, VIEW * top + 3), text, fill=(25, 25, 28), font=font)
     whole.save(path)
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
+
+from scripts.benchmarks.evaluate import VIEW
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,10 @@ def test_rows_and_pictures_of_methods_and_of_files(folder, script):
     assert all(f"{name}: {value}" in text for name, value in made.items())
     assert set(made) == {"Command", "Machine", "Commit", "Date", "Training grasps"}
     assert all(0 < row["evaluation_seconds"] < 90 for row in rows.values())
-    assert (out / "sheet.png").stat().st_size > 10_000
+    with Image.open(out / "sheet.png") as sheet:  # a row a method, of two views of the object
+        assert sheet.size == (2 * VIEW, 3 * VIEW)
+        first, *others = (np.asarray(sheet)[row * VIEW : (row + 1) * VIEW] for row in range(3))
+        assert all((other != first).any() for other in others)
     kept = {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
     script("benchmarks/evaluate.py", *arguments, "--no-sheet")  # goes on: nothing is made or measured again
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "kept").iterdir()}
