@@ -109,6 +109,7 @@ class JHOD(Network):
         layers: of the denoiser.
         steps: of the sampler; the paper has as many as the schedule.
         temperature: of the noise that hands for a given object start from.
+        imagining: the same, of hand and object together; nearer to 1 there are more kinds of objects, and more shards.
         asynchronous: hand and object have noise levels of their own (Eq. 9); if not, t_O is t_H in training, and a
             given object is noised to the step that the hand is at (Table 4).
         judge_until: hands are judged by `judge` of one-call predictions from steps 1 to this of 1000.
@@ -123,11 +124,12 @@ class JHOD(Network):
     hand_scale: torch.Tensor
 
     def __init__(self, width: int = 256, layers: int = 5, steps: int = 10, *, temperature: float = 0.5,
-                 asynchronous: bool = True, judge_until: int = 400, passes: int = 2,
+                 imagining: float = 0.8, asynchronous: bool = True, judge_until: int = 400, passes: int = 2,
                  without_fit: AdaptationConfig = WITHOUT_FIT, before_fit: AdaptationConfig = BEFORE_FIT) -> None:
         super().__init__()
         self.without_fit, self.before_fit = without_fit, before_fit
-        self.steps, self.temperature, self.asynchronous = steps, temperature, asynchronous
+        self.steps, self.asynchronous = steps, asynchronous
+        self.temperature, self.imagining = temperature, imagining
         self.judge_until, self.passes = judge_until, passes
         self.object_autoencoder = ObjectAutoencoder()
         self.hand_encoder, self.hand_decoder = Shortcut(HAND, 128, WIDTH), Shortcut(WIDTH, 128, HAND)
@@ -354,7 +356,8 @@ class JHOD(Network):
             return self.schedule.noise_of(z, t, torch.stack(found).sum(0)[:, :z.shape[1]])
 
         given = z_object is not None
-        shape, temperature = (count, 1 if given else 1 + TOKENS, WIDTH), self.temperature if given else 1.0
+        shape = count, 1 if given else 1 + TOKENS, WIDTH
+        temperature = self.temperature if given else self.imagining
         return self.schedule.sample(noise, shape, rng, self.steps, temperature=temperature, progress=progress)
 
 

@@ -223,6 +223,20 @@ def test_what_is_proposed_is_seeded_heard_and_stopped(batch, recorder):
         network.propose(conditioning, torch.Generator().manual_seed(2), recorder(0.3))
 
 
+def test_the_less_noise_there_is_the_nearer_are_what_is_imagined(batch, monkeypatch):
+    """And hands for a given object have noise of their own."""
+    network, _, _, conditioning = batch
+    count, none = len(conditioning), torch.zeros(len(conditioning), dtype=torch.long)
+    conditions = network.conditions(none, none, conditioning.betas, 1.0)
+    both, hands = [], []
+    for imagining in (0.1, 1.0):
+        monkeypatch.setattr(network, "imagining", imagining)
+        for found, given in ((both, None), (hands, torch.zeros(count, 4, 512))):
+            found.append(network.sampled(conditions, count, torch.Generator().manual_seed(0), Progress(), given))
+    assert both[0].std(0).mean() < 0.5 * both[1].std(0).mean()
+    assert torch.equal(*hands)
+
+
 def test_without_the_whole_object_it_says_so(batch, rng):
     from dataclasses import replace
     network, _, _, conditioning = batch
