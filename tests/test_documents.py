@@ -85,6 +85,7 @@ MEASURED = {
     "compare_methods.py": "tests/scripts/benchmarks/test_compare_methods.py",
     "ablate.py": "tests/scripts/benchmarks/test_ablate.py",
     "check_fit.py": "tests/scripts/benchmarks/test_check_fit.py",
+    "check_imagined.py": "tests/scripts/benchmarks/test_check_imagined.py",
     "check_pieces.py": "tests/scripts/benchmarks/test_check_pieces.py",
     "check_synthesis.py": SHORT,
     "check_conditions.py": SHORT,
