@@ -57,22 +57,22 @@ METHODS: Final = {
     method.name: method
     for method in (
         Method("synthesis", "Synthesis", "Taxonomy templates closed on the object by optimisation; needs no training.",
-               "GOOD_SYN",
+               "The surest, and the lightest touch, in known grasp types; the slowest.",
                "core.synthesis.generator", "Synthesis", on_gpu=False, fitted=True),
         Method("fastgrasp", "FastGrasp", "Latent diffusion over hands, adapted to the surface in one pass.",
-               "GOOD_FAST",
+               "Quick, and what it offers holds: a good first choice.",
                "core.generators.fastgrasp", "FastGrasp", learned=True, drawn=10),
         Method("grasptta", "GraspTTA", "A variational auto-encoder whose decoder adapts to the object's contact map.",
-               "GOOD_TTA",
+               "As quick as FastGrasp, by another network: for more hands to choose from.",
                "core.generators.grasptta", "GraspTTA", learned=True),
         Method("dvqvae", "DVQ-VAE", "A code for each part of the hand, drawn for the object; posture, then place.",
-               "GOOD_DVQ",
+               "The quickest, and keeps the fingers you like while it tries others.",
                "core.generators.dvqvae", "DvqVae", learned=True, keeps=True),
         Method("jointdiffusion", "JointDiffusion", "Diffusion of distances and contacts, which the fit aims at.",
-               "GOOD_JD",
+               "For Refine Grasp: it also says what your rough pose may mean.",
                "core.generators.jointdiffusion", "JointDiffusion", learned=True, refines=True),
         Method("jhod", "JHOD", "Joint diffusion of hand and object, which can imagine both.",
-               "GOOD_JHOD",
+               "Looks at the whole object, and can imagine objects with hands on them.",
                "core.generators.jhod", "JHOD", learned=True, imagines=True),
     )
 }

@@ -31,12 +31,12 @@ from .rig import hands, parts, scrub
 MOST_CANDIDATES: Final = 64
 # Label of each method, and when it is the one to take, as the engine's registry has them: known before it was asked.
 METHODS: Final = {
-    "synthesis": ("Synthesis", "GOOD_SYN"),
-    "fastgrasp": ("FastGrasp", "GOOD_FAST"),
-    "grasptta": ("GraspTTA", "GOOD_TTA"),
-    "dvqvae": ("DVQ-VAE", "GOOD_DVQ"),
-    "jointdiffusion": ("JointDiffusion", "GOOD_JD"),
-    "jhod": ("JHOD", "GOOD_JHOD"),
+    "synthesis": ("Synthesis", "The surest, and the lightest touch, in known grasp types; the slowest."),
+    "fastgrasp": ("FastGrasp", "Quick, and what it offers holds: a good first choice."),
+    "grasptta": ("GraspTTA", "As quick as FastGrasp, by another network: for more hands to choose from."),
+    "dvqvae": ("DVQ-VAE", "The quickest, and keeps the fingers you like while it tries others."),
+    "jointdiffusion": ("JointDiffusion", "For Refine Grasp: it also says what your rough pose may mean."),
+    "jhod": ("JHOD", "Looks at the whole object, and can imagine objects with hands on them."),
 }
 # What synthesis makes, by the names of the engine's taxonomy: offered before an engine was asked; it knows the labels.
 TYPES: Final = (

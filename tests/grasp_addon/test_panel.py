@@ -10,7 +10,8 @@ from fake_engine import FakeEngine, random_candidates
 from scene import generate
 
 from grasp_addon.operators.mixins import status
-from grasp_addon.panel import GRASP_PT_candidates
+from grasp_addon.panel import GRASP_PT_candidates, GRASP_PT_generate
+from grasp_addon.properties import METHODS
 from grasp_addon.rig import contact, contact_surfaces
 from grasp_addon.rig.scrub import show
 
@@ -28,7 +29,7 @@ class Written:
     def row(self, **_: object) -> Written:
         return self
 
-    column = split = row
+    column = split = box = row
 
     def prop(self, *_: object, **__: object) -> None:
         """A setting is no label."""
@@ -100,3 +101,12 @@ def test_keep_is_shown_where_the_method_keeps_parts(engine: FakeEngine, mug: bpy
     assert "Keep" in labels()
     show(rig, 0)  # the open hand is no candidate
     assert "Keep" not in labels()
+
+
+def test_the_panel_says_what_the_method_is_good_for(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    generate()  # what the engine offers is known
+    for name in ("jointdiffusion", "synthesis"):
+        bpy.context.scene.grasp.method = name
+        layout = Written()
+        GRASP_PT_generate.draw(SimpleNamespace(layout=layout), bpy.context)
+        assert METHODS[name][1] in " ".join(layout.labels)

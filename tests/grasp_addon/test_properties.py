@@ -6,7 +6,7 @@ import ast
 
 from grasp_addon.engine import session
 from grasp_addon.engine.folders import ROOT
-from grasp_addon.properties import TYPES, type_label
+from grasp_addon.properties import METHODS, TYPES, good_for, type_label
 
 
 def test_the_types_offered_before_an_engine_answers_are_the_taxonomys():
@@ -16,6 +16,28 @@ def test_the_types_offered_before_an_engine_answers_are_the_taxonomys():
     made = [c.args[0].value for c in sorted(calls, key=lambda c: c.lineno)]
     assert len(made) >= 12
     assert list(TYPES) == made
+
+
+def test_the_methods_offered_before_an_engine_answers_are_the_registrys():
+    """In its order, with its words."""
+    tree = ast.parse((ROOT / "core" / "registry.py").read_text(encoding="utf-8"))
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Method"]
+    made = {}
+    for call in sorted(calls, key=lambda one: one.lineno):
+        name, label, _, sentence = (argument.value for argument in call.args[:4])
+        made[name] = label, sentence
+    assert len(made) == 6
+    assert list(METHODS.items()) == list(made.items())
+
+
+def test_what_a_method_is_good_for_is_the_engines_word_where_it_has_one(monkeypatch):
+    monkeypatch.setattr(session, "info", session.EngineInfo)
+    assert good_for("fastgrasp") == METHODS["fastgrasp"][1]
+    assert good_for("of_tomorrow") == ""
+    told = session.EngineInfo(good_for={"fastgrasp": "Quicker than ever."})
+    monkeypatch.setattr(session, "info", lambda: told)
+    assert good_for("fastgrasp") == "Quicker than ever."
+    assert good_for("synthesis") == METHODS["synthesis"][1]
 
 
 def test_the_engine_says_what_a_type_is_called(monkeypatch):
