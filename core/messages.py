@@ -297,9 +297,9 @@ class HelloResult(Reply):
     devices: list[str] = told('"cpu", and "cuda" where there is a card', None)
     side: str = told("of the hand", "right")
     hand: str = told("the hand's name", "")
-    methods: list[dict[str, Any]] = told("name, label, summary, good_for: when it is the one to take, fits: whether its "
-                                         "grasps need no fit, keeps: whether it keeps parts of a hand, and imagines: "
-                                         "whether it may be asked to `imagine`", None)
+    methods: list[dict[str, Any]] = told("name, label, summary, good_for: when it is the one to take, fits: whether "
+                                         "its grasps need no fit, keeps: whether it keeps parts of a hand, and "
+                                         "imagines: whether it may be asked to `imagine`", None)
     types: list[str] = told("the grasp types that may be asked for", None)
     type_labels: dict[str, str] = told("what an animator reads for each of them", None)
     template: np.ndarray = array("(V, 3)", "float32", "vertices")

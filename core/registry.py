@@ -1,6 +1,6 @@
 """The methods by name, and what is trained. Each is imported when it is asked for, so that listing them costs nothing.
 
-An added generator is a file, an entry here and a card: no other module names one.
+An added generator is a file, an entry here and a card: no other module of the engine names one.
 """
 
 from __future__ import annotations
