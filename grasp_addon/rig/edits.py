@@ -98,12 +98,12 @@ def _is_animated(data: bpy.types.ID) -> bool:
 
 
 def _content(block: bpy.types.ShapeKey) -> str:
-    return f"{len(block.data)} {_hash(_points(block))} {block.name}"
+    return f"{len(block.points)} {_hash(_points(block))} {block.name}"
 
 
 def _points(block: bpy.types.ShapeKey) -> np.ndarray:
-    points = np.empty(3 * len(block.data), np.float32)
-    block.data.foreach_get("co", points)
+    points = np.empty(3 * len(block.points), np.float32)
+    block.points.foreach_get("co", points)
     return points
 
 

@@ -158,7 +158,7 @@ def key_of_pose(rig: bpy.types.Object, pose: Candidate, frame: np.ndarray) -> st
     Returns:
         the name of its shape key, or "".
     """
-    channels = channels_of(rig, pose, frame)
+    channels = channels_of(rig, [pose], frame)[0]
     turns, location = channels[:64].reshape(16, 4), channels[64:]
     for entry in rig.grasp.candidates:
         there = np.array(entry.channels)
