@@ -47,22 +47,23 @@ def quaternions_from_matrices(matrices: np.ndarray) -> np.ndarray:
     Returns:
         (N, 4) wxyz with w >= 0.
     """
-    result = np.empty((len(matrices), 4))
-    for row, m in enumerate(np.asarray(matrices, dtype=np.float64)):
-        squares = np.array([m[0, 0] + m[1, 1] + m[2, 2], m[0, 0], m[1, 1], m[2, 2]])
-        best = int(np.argmax(squares))
-        if best == 0:
-            q = np.array([1 + squares[0], m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])
-        else:
-            i, j, k = best - 1, best % 3, (best + 1) % 3
-            q = np.empty(4)
-            q[0] = m[k, j] - m[j, k]
-            q[1 + i] = 1 + m[i, i] - m[j, j] - m[k, k]
-            q[1 + j] = m[i, j] + m[j, i]
-            q[1 + k] = m[i, k] + m[k, i]
-        q /= np.linalg.norm(q)
-        result[row] = -q if q[0] < 0 else q
-    return result
+    m = np.asarray(matrices, dtype=np.float64)
+    diagonal = m.diagonal(axis1=1, axis2=2)
+    best = np.argmax(np.column_stack([diagonal.sum(axis=1), diagonal]), axis=1)
+    found = np.empty((len(m), 4))
+    here = best == 0
+    r = m[here]
+    found[here] = np.stack([1 + diagonal[here].sum(axis=1), r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0],
+                            r[:, 1, 0] - r[:, 0, 1]], axis=1)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        here = best == 1 + i
+        r = m[here]
+        values = (r[:, k, j] - r[:, j, k], 1 + r[:, i, i] - r[:, j, j] - r[:, k, k], r[:, i, j] + r[:, j, i],
+                  r[:, i, k] + r[:, k, i])
+        for column, value in zip((0, 1 + i, 1 + j, 1 + k), values, strict=True):
+            found[here, column] = value
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return np.where(found[:, :1] < 0, -found, found)
 
 
 def nearest_rotations(matrices: np.ndarray) -> np.ndarray:

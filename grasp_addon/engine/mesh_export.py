@@ -19,6 +19,7 @@ from ..transforms import split_stretch
 from .parts import SURFACES, holders, with_parts
 from .triangles import points_of, triangles_of
 from .types import ENGINE_HAND_LENGTH
+from .vertex_groups import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,12 +80,14 @@ def graspable(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [o for o in context.selected_objects or () if not o.grasp.role]
 
 
-def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] | None = None) -> ExportedObject:
+def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] | None = None,
+                    labelled: bool = True) -> ExportedObject:
     """The selected objects with the parts that hang on them, all of them as one.
 
     Args:
         context: whose selection and dependency graph.
         chosen: other objects instead of the selected ones.
+        labelled: whether the vertex groups that tell what a face is for are read.
 
     Returns:
         their surface, in the frame of the active one or else the first; a camera among them has no say in it.
@@ -99,22 +102,23 @@ def selected_object(context: bpy.types.Context, chosen: list[bpy.types.Object] |
     members = with_parts(chosen, context.view_layer)
     holding = holders(members)
     leads = [o for o in chosen if o in holding]
-    return surface_of(context, active if active in leads else leads[0], members)
+    return surface_of(context, active if active in leads else leads[0], members, labelled)
 
 
 def surface_of(context: bpy.types.Context, lead: bpy.types.Object,
-               members: Sequence[bpy.types.Object]) -> ExportedObject:
+               members: Sequence[bpy.types.Object], labelled: bool = True) -> ExportedObject:
     """Some objects as one.
 
     Args:
         context: whose dependency graph.
         lead: the object whose frame it is.
         members: those whose surfaces it is.
+        labelled: whether the vertex groups that tell what a face is for are read.
 
     Raises:
         GraspError: there is nothing to grasp.
     """
-    surfaces = _surfaces(context, members)  # the first, for it also brings matrix_world up to date
+    surfaces = _surfaces(context, members, labelled)  # the first, for it also brings matrix_world up to date
     world = np.array(lead.matrix_world, dtype=np.float64)
     frame, stretch = split_stretch(world, lead.name)
     inverse = np.linalg.inv(frame)
@@ -181,7 +185,7 @@ def comfortable_hand_length(item: ExportedObject) -> float:
     return float(np.sort(item.extent)[1] / COMFORTABLE) or ENGINE_HAND_LENGTH
 
 
-def _surfaces(context: bpy.types.Context, chosen: Sequence[bpy.types.Object]) -> list[Surface]:
+def _surfaces(context: bpy.types.Context, chosen: Sequence[bpy.types.Object], labelled: bool) -> list[Surface]:
     """(world matrix, (V, 3) points, (F, 3) triangles, (F,) part) of every evaluated surface, instances included."""
     for item in chosen:
         if item.mode == "EDIT":
@@ -194,10 +198,11 @@ def _surfaces(context: bpy.types.Context, chosen: Sequence[bpy.types.Object]) ->
     found, members = [], set(chosen)
     for item in chosen:
         if item.type in SURFACES:
-            found.append((np.array(item.matrix_world, dtype=np.float64), *_arrays(item.evaluated_get(depsgraph))))
+            arrays = _arrays(item.evaluated_get(depsgraph), labelled)
+            found.append((np.array(item.matrix_world, dtype=np.float64), *arrays))
     for instance in depsgraph.object_instances:
         if instance.is_instance and instance.parent.original in members and instance.object.type in SURFACES:
-            found.append((np.array(instance.matrix_world, dtype=np.float64), *_arrays(instance.object)))
+            found.append((np.array(instance.matrix_world, dtype=np.float64), *_arrays(instance.object, labelled)))
     return found
 
 
@@ -207,27 +212,23 @@ def part_index(group: str) -> int:
     return PART_NAMES.index(word) if word in PART_NAMES else -1
 
 
-def _parts(evaluated: bpy.types.Object, mesh: bpy.types.Mesh, triangles: np.ndarray) -> np.ndarray:
+def _parts(evaluated: bpy.types.Object, triangles: np.ndarray) -> np.ndarray:
     """(F,) index into PART_NAMES of each triangle, by the strongest vertex group on its corners; -1 where none."""
-    meaning = {group.index: part_index(group.name) for group in evaluated.vertex_groups}
-    meaning = {index: part for index, part in meaning.items() if part >= 0}
-    if not meaning:
+    groups = {group.name: part for group in evaluated.vertex_groups if (part := part_index(group.name)) >= 0}
+    if not groups or not len(triangles):
         return np.full(len(triangles), -1, np.int32)
-    parts = np.unique(list(meaning.values()))  # a few of all that there are: a large mesh has no room for the others
-    held = np.array([(place, meaning[entry.group], entry.weight) for place, vertex in enumerate(mesh.vertices)
-                     for entry in vertex.groups if entry.group in meaning],
-                    [("vertex", np.int64), ("part", np.int64), ("weight", np.float32)])
-    total = np.zeros((len(parts), len(triangles)), np.float32)
-    for row, part in zip(total, parts.tolist(), strict=True):
-        weights = np.zeros(len(mesh.vertices), np.float32)
-        here = held[held["part"] == part]
-        np.add.at(weights, here["vertex"], here["weight"])
-        for corner in triangles.T:
-            row += weights[corner]
-    return np.where(total.max(axis=0) > 1.0, parts[total.argmax(axis=0)], -1).astype(np.int32)  # two corners of three
+    weights, meaning = weights_of(evaluated, list(groups)), np.array(list(groups.values()))
+    parts = np.unique(meaning)
+    best, strongest = np.full(len(triangles), -1, np.int32), np.ones(len(triangles), np.float32)  # two corners of three
+    for part in parts.tolist():
+        held = weights[meaning == part].sum(axis=0)
+        total = held[triangles[:, 0]] + held[triangles[:, 1]] + held[triangles[:, 2]]
+        here = total > strongest
+        best[here], strongest[here] = part, total[here]
+    return best
 
 
-def _arrays(evaluated: bpy.types.Object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _arrays(evaluated: bpy.types.Object, labelled: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(V, 3) points, (F, 3) triangles and (F,) part of an evaluated object, in its own frame."""
     mesh = evaluated.to_mesh()
     if mesh is None:
@@ -235,7 +236,7 @@ def _arrays(evaluated: bpy.types.Object) -> tuple[np.ndarray, np.ndarray, np.nda
     try:
         points = points_of(mesh)
         faces = triangles_of(mesh, points)
-        parts = _parts(evaluated, mesh, faces)
     finally:
         evaluated.to_mesh_clear()
+    parts = _parts(evaluated, faces) if labelled else np.full(len(faces), -1, np.int32)
     return points.astype(np.float64), faces, parts

@@ -76,7 +76,8 @@ class ImagineJob(EngineJob):
             made = [new_object(context, pair, place, self.settings["hand_length"])
                     for place, pair in enumerate(self.pairs)]
             for item, hand in zip(made, self.found, strict=True):
-                place_candidates(context, selected_object(context, [item]), item, self.shape, [hand], self.parent)
+                surface = selected_object(context, [item], labelled=False)
+                place_candidates(context, surface, item, self.shape, [hand], self.parent)
         for item in context.view_layer.objects:
             item.select_set(item in made)
         context.view_layer.objects.active = made[0]

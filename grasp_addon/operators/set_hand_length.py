@@ -20,7 +20,7 @@ class GRASP_OT_set_hand_length(ReportsErrorsMixin, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            length = comfortable_hand_length(selected_object(context))
+            length = comfortable_hand_length(selected_object(context, labelled=False))
         except GraspError as error:
             return self.fail(error)
         context.scene.grasp.hand_length = length

@@ -40,7 +40,7 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
     placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
     taken = {entry.number for entry in record.candidates}
     numbers = (n for n in range(1, 1000) if n not in taken)
-    for candidate in candidates:
+    for candidate, channels in zip(candidates, channels_of(armature, candidates, frame).tolist(), strict=True):
         entry = record.candidates.add()
         entry.number = next(numbers)
         entry.type, entry.score, entry.own = candidate.type, candidate.score, candidate.own
@@ -51,28 +51,29 @@ def replace_candidates(armature: bpy.types.Object, candidates: Sequence[Candidat
         key.value = 0.0  # Blender 5.0 makes keys at 1
         entry.key = key.name
         rest = transform_points(placed, candidate.rest_vertices.astype(np.float64))
-        key.data.foreach_set("co", np.ascontiguousarray(rest, np.float32).ravel())
+        key.points.foreach_set("co", np.ascontiguousarray(rest, np.float32).ravel())
         note_candidate(entry, key)
-        entry.channels = channels_of(armature, candidate, frame).tolist()
+        entry.channels = channels
     drive_bones(armature)
 
 
-def channels_of(armature: bpy.types.Object, candidate: Candidate, frame: np.ndarray) -> np.ndarray:
-    """The numbers that pose the rig as the candidate.
+def channels_of(armature: bpy.types.Object, candidates: Sequence[Candidate], frame: np.ndarray) -> np.ndarray:
+    """The numbers that pose the rig as candidates do.
 
     Args:
         armature: a rig of `build.build_hand`.
-        candidate: in the sent mesh's frame.
+        candidates: N of them, in the sent mesh's frame.
         frame: (4, 4) rigid, sent mesh's frame to armature.
 
     Returns:
-        (67,) the sixteen bones' quaternions, wxyz, and the location of the wrist's bone.
+        (N, 67) the sixteen bones' quaternions, wxyz, and the location of the wrist's bone.
     """
     record = armature.grasp
     placed = np.array(record.placed, dtype=np.float64).reshape(4, 4)
     heads, axes = rest_frames(armature)
-    rotations, location = bone_channels(candidate, np.array(record.wrist), heads, axes, placed, frame)
-    return np.concatenate([quaternions_from_matrices(rotations).ravel(), location])
+    rotations, locations = bone_channels(candidates, np.array(record.wrist), heads, axes, placed, frame)
+    turns = quaternions_from_matrices(rotations.reshape(-1, 3, 3)).reshape(len(candidates), -1)
+    return np.concatenate([turns, locations], axis=1)
 
 
 def _drop(armature: bpy.types.Object, index: int) -> None:

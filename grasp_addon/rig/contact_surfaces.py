@@ -93,7 +93,7 @@ class Surfaces:
                 return None
             numbers = {one.session_uid for member in members for one in (member, member.data) if one}
             found = Surface(target.session_uid, signature, frozenset(numbers))
-            item = selected_object(context, [target])
+            item = selected_object(context, [target], labelled=False)
             if not self.patient and len(item.faces) > SPARSE:
                 found.thread = threading.Thread(target=found.make, args=(item, reach), daemon=True)
                 found.thread.start()

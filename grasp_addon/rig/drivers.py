@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GROUP: Final = 16  # an expression is cut at 256 characters; a term takes at most 13
 SUM: Final = "grasp_sum_{}"  # the names of the custom properties that hold partial sums
 CHANNELS: Final = 16 * 4 + 3
+Source = tuple[bpy.types.ID, str, str]  # a datablock, its kind, and the path of the number in it
 REST: Final = np.concatenate([np.tile([1.0, 0.0, 0.0, 0.0], 16), np.zeros(3)])  # the channels of the open hand
 
 
@@ -33,28 +34,24 @@ def drive_bones(armature: bpy.types.Object) -> None:
              if block]
     if not there:
         return
-    channels = np.array([list(entry.channels) for entry, _ in there])  # (N, 67)
+    offsets = np.array([list(entry.channels) for entry, _ in there]) - REST  # (N, 67)
     keys = [key for _, key in there]
     shape_keys = record.mesh.data.shape_keys
+    data, paths = armature.data, _channel_paths(armature)
     groups = [range(start, min(start + GROUP, len(keys))) for start in range(0, len(keys), GROUP)]
-    data = armature.data
-    if len(groups) > 1:
-        for g, _members in enumerate(groups):
-            data[SUM.format(g)] = [0.0] * CHANNELS
-    paths = _channel_paths(armature)
-    for channel, (path, index) in enumerate(paths):
-        sums = [
-            ([(shape_keys, "KEY", f'key_blocks["{bpy.utils.escape_identifier(keys[k])}"].value') for k in members],
-             [channels[k, channel] - REST[channel] for k in members])
-            for members in groups
-        ]
+    for g, members in enumerate(groups):
+        sources = [(shape_keys, "KEY", f'key_blocks["{bpy.utils.escape_identifier(keys[k])}"].value') for k in members]
         if len(groups) == 1:
-            _drive(armature, path, index, REST[channel], *sums[0])
-            continue
-        for g, (sources, factors) in enumerate(sums):
-            _drive(data, f'["{SUM.format(g)}"]', channel, 0.0, sources, factors)
-        partial = [(data, "ARMATURE", f'["{SUM.format(g)}"][{channel}]') for g in range(len(groups))]
-        _drive(armature, path, index, REST[channel], partial, [1.0] * len(groups))
+            _drive_all(armature, paths, REST, sources, offsets[members])
+        else:
+            data[SUM.format(g)] = [0.0] * CHANNELS
+            sums = [(f'["{SUM.format(g)}"]', channel) for channel in range(CHANNELS)]
+            _drive_all(data, sums, np.zeros(CHANNELS), sources, offsets[members])
+    if len(groups) > 1:
+        for channel, (path, index) in enumerate(paths):
+            partial = [(data, "ARMATURE", f'["{SUM.format(g)}"][{channel}]') for g in range(len(groups))]
+            _drive(armature, path, index, partial).driver.expression = f"{REST[channel]:g}" + "".join(
+                f"+{_variable(g)}" for g in range(len(groups)))
 
 
 def pose_bones(armature: bpy.types.Object, channels: Sequence[float]) -> None:
@@ -91,21 +88,43 @@ def _channel_paths(armature: bpy.types.Object) -> list[tuple[str, int]]:
     return turns + [(f"{bones[WRIST]}.location", place) for place in range(3)]
 
 
-def _drive(owner: bpy.types.ID, path: str, index: int, rest: float,
-           sources: list[tuple[bpy.types.ID, str, str]], factors: list[float]) -> None:
+def _drive_all(owner: bpy.types.ID, paths: Sequence[tuple[str, int]], rest: np.ndarray,
+               sources: Sequence[Source], factors: np.ndarray) -> None:
+    """Drives channels by sums over the same sources.
+
+    Args:
+        owner: whose channels these are.
+        paths: of each of C channels, the property's path and the place in it.
+        rest: (C,) their values where all sources are 0.
+        sources: S of them.
+        factors: (S, C) how much of each source is in each channel.
+    """
+    first = fcurve = _drive(owner, *paths[0], sources)
+    for (path, index), start, column in zip(paths, rest.tolist(), factors.T.tolist(), strict=True):
+        if fcurve is None:  # a copy takes a fiftieth of the time that as many new variables do
+            fcurve = owner.animation_data.drivers.from_existing(src_driver=first)
+            fcurve.data_path, fcurve.array_index = path, index
+        fcurve.driver.expression = f"{start:g}" + "".join(
+            f"{_number(factor)}*{_variable(place)}" for place, factor in enumerate(column))
+        fcurve = None
+
+
+def _drive(owner: bpy.types.ID, path: str, index: int, sources: Sequence[Source]) -> bpy.types.FCurve:
+    """A driver that knows its sources, and no expression yet."""
     fcurve = owner.driver_add(path, index)
     fcurve.keyframe_points.clear()  # Blender 5.0's keys (0, 0) and (1, 1) would make of 0.00009 just 0
-    driver = fcurve.driver
-    driver.type = "SCRIPTED"
-    terms = [f"{rest:g}"]
-    for place, ((source, kind, source_path), factor) in enumerate(zip(sources, factors, strict=True)):
-        variable = driver.variables.new()
-        variable.name = chr(ord("a") + place)
+    fcurve.driver.type = "SCRIPTED"
+    for place, (source, kind, source_path) in enumerate(sources):
+        variable = fcurve.driver.variables.new()
+        variable.name = _variable(place)
         variable.targets[0].id_type = kind
         variable.targets[0].id = source
         variable.targets[0].data_path = source_path
-        terms.append(f"+{variable.name}" if factor == 1.0 else f"{_number(factor)}*{variable.name}")
-    driver.expression = "".join(terms)
+    return fcurve
+
+
+def _variable(place: int) -> str:
+    return chr(ord("a") + place)
 
 
 def _number(value: float) -> str:

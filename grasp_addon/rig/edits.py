@@ -26,6 +26,21 @@ def note_made(rig: bpy.types.Object) -> None:
     rig.grasp.made = json.dumps({"bones": _bones(rig), **_made_of(rig)})
 
 
+def note_place(rig: bpy.types.Object) -> None:
+    """Notes where a hand stands, in what it hangs on; nothing of a hand of 0.1.0."""
+    if rig.grasp.made:
+        rig.grasp.made = json.dumps({**json.loads(rig.grasp.made), "place": _place(rig)})
+
+
+def was_moved(rig: bpy.types.Object) -> bool:
+    """Whether the animator moved, turned or scaled a hand as a whole, or its mesh; keys that do so are animation."""
+    made = json.loads(rig.grasp.made or "{}")
+    if "place" not in made or rig.grasp.mesh is None or _is_animated(rig):
+        return False
+    moved = np.abs(np.subtract(_place(rig), made["place"])).reshape(2, 4, 4)
+    return bool(moved[:, :3, 3].max() > ROUNDING * rig.grasp.hand_length or moved[:, :3, :3].max() > TURN)
+
+
 def note_candidate(entry: bpy.types.PropertyGroup, block: bpy.types.ShapeKey) -> None:
     """Notes what a candidate's shape key is like."""
     entry.content = _content(block)
@@ -50,6 +65,8 @@ def what_was_edited(rig: bpy.types.Object) -> list[str]:
         found.insert(0, "bones")
     if len(key_blocks(rig)) > sum(block is not None for block in candidate_blocks(rig)):
         found.append("shape keys")
+    if was_moved(rig):
+        found.append("place")
     if any(_is_animated(data) for data in (rig, rig.data, mesh, mesh.data, mesh.data.shape_keys) if data):
         found.append("animation")
     return found
@@ -80,6 +97,11 @@ def _made_of(rig: bpy.types.Object) -> dict[str, Any]:
     }
 
 
+def _place(rig: bpy.types.Object) -> list[float]:
+    """What the armature and the mesh are moved, turned and scaled by, as two (4, 4) one behind the other."""
+    return [number for item in (rig, rig.grasp.mesh) for row in item.matrix_basis for number in row]
+
+
 def _bones(rig: bpy.types.Object) -> dict[str, list[Any]]:
     """Of each bone its head, tail and z-axis at rest, and which one it hangs on."""
     return {bone.name: [*(round(x, 7) for v in (bone.head_local, bone.tail_local, bone.z_axis) for x in v),
@@ -98,12 +120,12 @@ def _is_animated(data: bpy.types.ID) -> bool:
 
 
 def _content(block: bpy.types.ShapeKey) -> str:
-    return f"{len(block.data)} {_hash(_points(block))} {block.name}"
+    return f"{len(block.points)} {_hash(_points(block))} {block.name}"
 
 
 def _points(block: bpy.types.ShapeKey) -> np.ndarray:
-    points = np.empty(3 * len(block.data), np.float32)
-    block.data.foreach_get("co", points)
+    points = np.empty(3 * len(block.points), np.float32)
+    block.points.foreach_get("co", points)
     return points
 
 

@@ -15,6 +15,8 @@ from ..naming import JOINT_COUNT, PARENTS, THUMB_JOINTS, TIP_OF_LAST_JOINT, WRIS
 from ..transforms import matrices_from_quaternions, nearest_rotations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..engine.types import Candidate, HandShape
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])  # the left hand is the right one with x reversed
@@ -105,16 +107,16 @@ def open_hand_beside(shape: HandShape, low: np.ndarray, high: np.ndarray) -> np.
     return placed
 
 
-def bone_channels(candidate: Candidate, rest_joint: np.ndarray, heads: np.ndarray, axes: np.ndarray,
+def bone_channels(candidates: Sequence[Candidate], rest_joint: np.ndarray, heads: np.ndarray, axes: np.ndarray,
                   placed: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pose of one candidate as pose-bone channels.
+    """The poses of candidates as pose-bone channels.
 
     With B the placement of the open hand, L = [axes | heads] a bone's rest matrix in the armature and G the joint's
     transform, a bone's deformation is D = G B^-1; along the chain this leaves, of each finger joint's rotation R,
     A^T R A with A = B^-1 axes, and of the wrist L^-1 G B^-1 L.
 
     Args:
-        candidate: the grasp, in the sent mesh's frame.
+        candidates: N grasps, in the sent mesh's frame.
         rest_joint: (3,) the wrist in the hand's own frame.
         heads: (16, 3) the bones' heads in the armature, as Blender stores them.
         axes: (16, 3, 3) the bones' axes in the armature, as Blender stores them.
@@ -122,20 +124,22 @@ def bone_channels(candidate: Candidate, rest_joint: np.ndarray, heads: np.ndarra
         frame: (4, 4) rigid, sent mesh's frame to armature.
 
     Returns:
-        rotations: (16, 3, 3) of the pose bones about their own axes.
-        location: (3,) of the wrist's.
+        rotations: (N, 16, 3, 3) of the pose bones about their own axes.
+        locations: (N, 3) of the wrists'.
     """
-    turn = matrices_from_quaternions(candidate.rotations.astype(np.float64))
+    quaternions = np.array([one.rotations for one in candidates], np.float64).reshape(-1, JOINT_COUNT, 4)
+    turn = matrices_from_quaternions(quaternions)
     own = placed[:3, :3].T @ axes
     rotations = own.transpose(0, 2, 1) @ turn @ own
-    wrist = np.eye(4)
-    wrist[:3, :3] = turn[WRIST]
-    wrist[:3, 3] = rest_joint + candidate.translation - turn[WRIST] @ rest_joint
+    wrist = np.tile(np.eye(4), (len(turn), 1, 1))
+    wrist[:, :3, :3] = turn[:, WRIST]
+    for at, one in zip(wrist, candidates, strict=True):
+        at[:3, 3] = rest_joint + one.translation - at[:3, :3] @ rest_joint
     rest = np.eye(4)
     rest[:3, :3], rest[:3, 3] = axes[WRIST], heads[WRIST]
     basis = np.linalg.inv(rest) @ frame @ wrist @ np.linalg.inv(placed) @ rest
-    rotations[WRIST] = basis[:3, :3]
-    return rotations, basis[:3, 3]
+    rotations[:, WRIST] = basis[:, :3, :3]
+    return rotations, basis[:, :3, 3]
 
 
 def joint_pose(posed: np.ndarray, rest_joint: np.ndarray, heads: np.ndarray, axes: np.ndarray, placed: np.ndarray,

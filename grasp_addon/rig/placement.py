@@ -13,10 +13,10 @@ from ..transforms import transform_points
 from .animation import fcurve
 from .build import build_hand
 from .candidates import channels_of, replace_candidates
-from .edits import edited_candidates, what_was_edited
+from .edits import edited_candidates, note_place, was_moved, what_was_edited
 from .following import depends_on, follow, mover_of
 from .frames import open_hand_beside
-from .hands import has_bone_keys, rigs
+from .hands import has_bone_keys, rigs, shown_candidate
 from .parts import fault, settle_names
 from .pose_reader import hand_scale, read_pose
 from .remove import hands_that_stay, remove_hand, why_it_stays
@@ -34,8 +34,9 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
     """Puts the candidates on the object's hand and shows the best; makes the hand where none is kept.
 
     A hand with candidates that are baked, keyed or the animator's own stays, with them and its keys. So does one whose
-    bones the animator poses, the pose as a candidate, and one that the animator edited; where no candidates can be put
-    on that, beside another. One without is made anew, unless something of the animator's holds on to it.
+    bones the animator poses, the pose as a candidate, one that was moved as a whole, with the candidate it shows, and
+    one that the animator edited; where no candidates can be put on that, beside another. One without is made anew,
+    unless something of the animator's holds on to it.
 
     Args:
         context: whose scene the hand goes into.
@@ -58,6 +59,10 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
         elif rig is None and not fault(old) and _fits(old, shape) and _rigid(old):
             rig = old
     kept = rig is not None
+    if rig is not None and was_moved(rig) and (number := shown_candidate(rig)):
+        moved = rig.grasp.candidates[number - 1]
+        moved.own = True
+        note = f". {rig.name} keeps {moved.key}, the grasp that you moved with it"
     if rig is None:
         rig = build_hand(context, shape, open_hand_beside(shape, *item.box), item.frame, item.name)
         rig.grasp.target = target
@@ -68,6 +73,7 @@ def place_candidates(context: bpy.types.Context, item: ExportedObject, target: b
     frame = np.linalg.inv(np.array(rig.matrix_world, dtype=np.float64)) @ item.frame if kept else np.eye(4)
     posed = [read_pose(context, rig, item.frame)] if rig.grasp.posing else []
     replace_candidates(rig, [*posed, *found], frame)
+    note_place(rig)
     show(rig, sum(c.kept for c in rig.grasp.candidates) + 1)
     return note + "".join(f". {sentence}" for sentence in hands_that_stay(context, rig))
 
@@ -118,6 +124,7 @@ def place_refined(context: bpy.types.Context, rig: bpy.types.Object, item: Expor
         else:
             follow(context, rig, mover)
             note = mover.note
+    note_place(rig)
     show(rig, len(rig.grasp.candidates) - len(found) + 1)
     return note
 
@@ -158,7 +165,7 @@ def key_of_pose(rig: bpy.types.Object, pose: Candidate, frame: np.ndarray) -> st
     Returns:
         the name of its shape key, or "".
     """
-    channels = channels_of(rig, pose, frame)
+    channels = channels_of(rig, [pose], frame)[0]
     turns, location = channels[:64].reshape(16, 4), channels[64:]
     for entry in rig.grasp.candidates:
         there = np.array(entry.channels)
@@ -169,6 +176,9 @@ def key_of_pose(rig: bpy.types.Object, pose: Candidate, frame: np.ndarray) -> st
 
 
 def _fits(rig: bpy.types.Object, shape: HandShape) -> bool:
+    """Whether candidates of this shape lie right on the hand's mesh, which is as large, and where its armature is."""
+    if not np.allclose(rig.grasp.mesh.matrix_basis, np.eye(4), atol=1e-5):
+        return False
     same_size = abs(rig.grasp.hand_length - shape.length) < 1e-5 * shape.length
     return same_size and len(rig.grasp.mesh.data.vertices) == len(shape.vertices)
 

@@ -127,7 +127,7 @@ def _mixed_keys(mesh: bpy.types.Object) -> np.ndarray:
 
     def points(block: bpy.types.ShapeKey) -> np.ndarray:
         flat = np.empty(3 * len(block.data), np.float32)
-        block.data.foreach_get("co", flat)
+        block.points.foreach_get("co", flat)
         return flat.reshape(-1, 3).astype(np.float64)
 
     open_hand = points(blocks[0])

@@ -54,7 +54,7 @@ def as_it_is_now(context: bpy.types.Context, item: ExportedObject) -> tuple[Expo
     if len(members) < len(item.members):
         raise GraspError(f"A part of {target.name} was deleted while its grasps were computed. {again} Press the "
                          "button again.", "")
-    now = surface_of(context, target, members)
+    now = surface_of(context, target, members, labelled=False)
     moved = rigid_motion(item.vertices, now.vertices, float(np.abs(now.frame[:3, 3]).max())) if np.array_equal(
         item.faces, now.faces) else None
     if moved is None:

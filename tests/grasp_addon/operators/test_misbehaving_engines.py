@@ -256,6 +256,22 @@ def test_the_click_after_a_cancel_finds_an_engine_that_started_before_it(engine_
     assert running(engine_that.started) == [spare]
 
 
+def test_the_spare_starts_so_soon_that_hello_is_answered_in_two_seconds(engine_that: Callable) -> None:
+    """1.9 s are the import of torch; on a busy machine a timer comes late, so that the soonest of some tries counts."""
+    taken = []
+    for _ in range(4):
+        engine_that("deaf")
+        engine_that.started.clear()
+        line, variables = command.engine_command(bpy.context)
+        one = session.client(line, variables)
+        begun = time.monotonic()
+        one.send({"type": "cancel", "target": 1})
+        wait_until(lambda: len(engine_that.started) == 2)
+        taken.append(time.monotonic() - begun)
+        session.stop()
+    assert min(taken) < 0.2, taken
+
+
 def test_a_spare_engine_goes_when_it_is_not_needed(engine_that: Callable, mug: bpy.types.Object) -> None:
     engine_that("slow to stop")
     line, variables = command.engine_command(bpy.context)

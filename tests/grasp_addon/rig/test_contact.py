@@ -198,7 +198,8 @@ def test_a_dense_surface_is_read_once(palm_on_slab: bpy.types.Object, monkeypatc
     rig = generate(count=2)
     make_dense(palm_on_slab, 7)  # 98,304 quads
     read, usual = [], contact_surfaces.selected_object
-    monkeypatch.setattr(contact_surfaces, "selected_object", lambda *given: read.append(1) or usual(*given))
+    monkeypatch.setattr(contact_surfaces, "selected_object",
+                        lambda *given, **more: read.append(1) or usual(*given, **more))
     bpy.context.scene.grasp.show_contact = True
     for place in (1, 2, 1, 2):
         show(rig, place)

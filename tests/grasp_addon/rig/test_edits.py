@@ -122,6 +122,66 @@ def test_an_edited_candidate_is_kept_as_the_animators(engine: FakeEngine, mug: b
     assert shown_candidate(rig) == 2
 
 
+@pytest.mark.parametrize("parent", [True, False], ids=["following", "free"])
+def test_a_moved_hand_keeps_the_grasp_it_was_moved_with(engine: FakeEngine, mug: bpy.types.Object,
+                                                        parent: bool) -> None:
+    rig = generate(parent=parent)
+    bpy.ops.grasp.show(candidate=2)
+    rig.location.x += 0.1
+    rig.rotation_euler.z += 0.4
+    theirs = evaluated(rig)
+    assert what_was_edited(rig) == ["place"]
+    select(mug)
+    assert generate(seed=5) == rig
+    assert [(c.number, c.own) for c in rig.grasp.candidates] == [(2, True), (1, False), (3, False), (4, False),
+                                                                 (5, False)]
+    assert f"{rig.name} keeps 02 Medium Wrap, the grasp that you moved with it" in status.message
+    assert np.abs(evaluated(rig) - expected(mug, 1, seed=5)).max() < TOLERANCE, "the new one is on the object"
+    bpy.ops.grasp.show(candidate=1)
+    assert np.abs(evaluated(rig) - theirs).max() < TOLERANCE
+    bpy.ops.grasp.show(candidate=3)
+    select(mug)
+    assert generate(seed=6) == rig
+    assert [c.number for c in rig.grasp.candidates] == [2, 1, 3, 4, 5], "it was not moved again"
+    assert "moved" not in status.message
+
+
+def test_an_open_hand_that_was_moved_stays_where_it_is(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    rig = generate()
+    bpy.ops.grasp.show(candidate=0)
+    rig.location.x += 0.1
+    select(mug)
+    assert generate(seed=5) == rig
+    assert rig.location.x == pytest.approx(0.1)
+    assert [c.own for c in rig.grasp.candidates] == [False] * 4
+    assert np.abs(evaluated(rig) - expected(mug, 1, seed=5)).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("move", [
+    lambda rig: setattr(rig, "scale", (1.5, 1.5, 1.5)), lambda rig: setattr(rig.grasp.mesh, "location", (0.1, 0, 0))],
+    ids=["scaled", "the mesh alone"])
+def test_where_no_candidates_lie_right_a_moved_hand_stays_beside(engine: FakeEngine, mug: bpy.types.Object,
+                                                                 move: Callable[[bpy.types.Object], object]) -> None:
+    rig = generate()
+    move(rig)
+    theirs = evaluated(rig)
+    select(mug)
+    other = generate(seed=5)
+    assert set(rigs()) == {rig, other}
+    assert np.array_equal(evaluated(rig), theirs)
+    assert f"{rig.name} stays as well, for you changed its place" in status.message
+    assert np.abs(evaluated(other) - expected(mug, 1, seed=5)).max() < TOLERANCE
+
+
+def test_a_hand_that_was_refined_is_moved_from_where_it_stands_then(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    rig = generate()
+    rig.location.x += 0.02
+    bpy.context.view_layer.update()
+    select(rig, mug)
+    bpy.ops.grasp.refine()
+    assert what_was_edited(rig) == []
+
+
 def looked_at(rig: bpy.types.Object) -> None:
     bpy.context.scene.grasp.show_contact = True
     for number in (2, 0, 4, 1):
@@ -145,13 +205,18 @@ def both_in_edit_mode(rig: bpy.types.Object) -> None:
         in_edit_mode(item)
 
 
+def moved_with_the_mug(rig: bpy.types.Object) -> None:
+    bpy.data.objects["Mug"].location.z += 1.0
+
+
 @pytest.mark.parametrize("change", [
-    looked_at, saved_and_opened, both_in_edit_mode,
+    looked_at, saved_and_opened, both_in_edit_mode, moved_with_the_mug,
     lambda rig: rig.grasp.mesh.shape_key_clear(),
     lambda rig: rig.grasp.mesh.modifiers.clear(),
     lambda rig: in_edit_mode(rig, lambda: rig.data.edit_bones.remove(rig.data.edit_bones["f_index.03.R"])),
     deleted_mesh,
-], ids=["looked at", "saved", "Edit Mode", "keys cleared", "modifiers cleared", "a bone deleted", "the mesh deleted"])
+], ids=["looked at", "saved", "Edit Mode", "the object moved",
+        "keys cleared", "modifiers cleared", "a bone deleted", "the mesh deleted"])
 def test_a_hand_in_which_nothing_is_theirs_is_made_anew(engine: FakeEngine, mug: bpy.types.Object,
                                                         change: Callable[[bpy.types.Object], object]) -> None:
     change(generate())
