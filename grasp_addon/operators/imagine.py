@@ -38,11 +38,13 @@ class ImagineJob(EngineJob):
         settings: what the message says of the hands and of how to compute.
         parent: whether the hands are to follow their objects.
         pairs: the objects that came, those of the same places in `found`.
+        made: names of those that are in the scene, with their hands.
     """
 
     settings: dict[str, Any]
     parent: bool
     pairs: list[ImaginedObject] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
@@ -69,15 +71,24 @@ class ImagineJob(EngineJob):
             self.found.append(found)
             self.pairs.append(requests.imagined_object(arrays))
 
+    def write(self, context: bpy.types.Context) -> bool:
+        """Makes the next object and its hand."""
+        place = len(self.made)
+        if self.shape is None or place == len(self.pairs):
+            return True
+        with object_mode(context):
+            item = new_object(context, self.pairs[place], place, self.settings["hand_length"])
+            surface = selected_object(context, [item], labelled=False)
+            place_candidates(context, surface, item, self.shape, [self.found[place]], self.parent)
+        self.made.append(item.name)
+        return place + 1 == len(self.pairs)
+
     def finish(self, context: bpy.types.Context) -> str:
         if not self.found or self.shape is None:
             raise GraspError("Nothing was imagined: try another seed.", "")
-        with object_mode(context):
-            made = [new_object(context, pair, place, self.settings["hand_length"])
-                    for place, pair in enumerate(self.pairs)]
-            for item, hand in zip(made, self.found, strict=True):
-                surface = selected_object(context, [item], labelled=False)
-                place_candidates(context, surface, item, self.shape, [hand], self.parent)
+        while not self.write(context):
+            pass
+        made = [context.view_layer.objects[name] for name in self.made]
         for item in context.view_layer.objects:
             item.select_set(item in made)
         context.view_layer.objects.active = made[0]

@@ -34,6 +34,7 @@ class EngineJob:
         previewing: whether there is a view to draw in.
         cancelling: whether the animator asked to stop.
         sent: whether the handshake is over and the request itself, if there is one, on its way.
+        writing: whether a part of what has come is in the scene, and more is to follow.
     """
 
     engine: EngineClient
@@ -44,14 +45,23 @@ class EngineJob:
     previewing: bool = False
     cancelling: bool = False
     sent: bool = False
+    writing: bool = False
     _stopped: float = 0.0
 
     def receive(self, message: Message, arrays: Arrays) -> None:
         """Takes one reply of the engine."""
         raise NotImplementedError
 
+    def write(self, _context: bpy.types.Context) -> bool:
+        """Writes a part of what has come, where all at once would hold the window.
+
+        Returns:
+            whether nothing is left but what `finish` does.
+        """
+        return True
+
     def finish(self, context: bpy.types.Context) -> str:
-        """Writes what has come into the scene.
+        """Writes what has come into the scene, as far as it is not written yet.
 
         Returns:
             what to tell the animator, "" for nothing.

@@ -93,7 +93,7 @@ class EngineRequestMixin(ReportsErrorsMixin):
             job.stop()
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
-            return {"PASS_THROUGH"}
+            return {"RUNNING_MODAL"} if job.writing else {"PASS_THROUGH"}  # what is half written is not to be undone
         job.look()
         percent, found = round(100 * job.request.fraction), f"{len(job.found)} grasps  |  " if job.told else ""
         watch.tell(f"{job.stage}  {percent} %  {found}ESC: Stop")
@@ -104,7 +104,8 @@ class EngineRequestMixin(ReportsErrorsMixin):
             watch.close()
             self.report({"INFO"}, "Stopped: nothing was changed")
             return {"CANCELLED"}
-        return self._end(context, watch)
+        job.writing = not job.write(context)
+        return {"RUNNING_MODAL"} if job.writing else self._end(context, watch)
 
     def _end(self, context: bpy.types.Context, watch: Watch) -> set[str]:
         watch.close()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
 from fake_engine import FakeEngine, random_candidates, tube_hand
 from scene import TOLERANCE, evaluated, names
+from window import TICK, Clicked, Window
 
 from grasp_addon.engine.replies import NonsenseError, check_reply
-from grasp_addon.operators import imagine
+from grasp_addon.operators import imagine, request_operator
 from grasp_addon.rig.hands import rigs
 
 
@@ -79,3 +82,21 @@ def test_faces_of_vertices_that_are_not_there_are_nonsense(engine: FakeEngine) -
         check_reply("imagine", {"type": "imagined"}, arrays | {"object_faces": np.zeros((0, 4), np.int32)})
     with pytest.raises(NonsenseError, match="in answer to 'generate'"):
         check_reply("generate", {"type": "imagined"}, arrays)
+
+
+def test_a_tick_makes_one_object_and_meanwhile_nothing_else_is_done(
+        engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once would hold the window for a quarter of a second."""
+    monkeypatch.setattr(request_operator, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
+    window, clicked = Window(), Clicked(lambda context: imagine.begin(context, 3))
+    assert clicked.invoke(window, None) == {"RUNNING_MODAL"}
+    assert clicked.modal(window, SimpleNamespace(type="Z", value="PRESS")) == {"PASS_THROUGH"}
+    made = [len(imagined())]
+    while clicked.modal(window, TICK) != {"FINISHED"}:
+        made.append(len(imagined()))
+        if 0 < made[-1] < 3:
+            assert clicked.modal(window, SimpleNamespace(type="Z", value="PRESS")) == {"RUNNING_MODAL"}
+    assert {1, 2} <= set(made)
+    assert np.diff(made).max() == 1
+    assert bpy.context.selected_objects == imagined()
+    assert clicked.reports == [("INFO", "3 objects with a hand on each")]
