@@ -27,6 +27,7 @@ from core.generators.training_config import (
 )
 from core.grasps.heading_frame import Frames, mirrored, random_frames
 from core.grasps.intents import Purpose
+from core.grasps.taxonomy import TYPES
 
 if TYPE_CHECKING:
     from core.grasps.request import GraspRequest
@@ -104,9 +105,12 @@ class PlaceScorer(TrainableNetwork):
         """(N,) logits of features (N, 195), types and intents (N,)."""
         return self.score(self.rest(self.first(features) + self.wishes(grasp_type, intent)))[:, 0]
 
-    def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """(N,) types for places with features (N, 195) and intents (N,), none of them 0."""
+    def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator,
+                   suitable: torch.Tensor | None = None) -> torch.Tensor:
+        """(N,) types, none of them 0, for places with features (N, 195) and intents (N,); of `suitable` (types,) only."""
         logit = self.type_logits(features, intent) / self.config.type_temperature
+        if suitable is not None:
+            logit = logit.masked_fill(~suitable, -torch.inf)
         return 1 + (logit + gumbel_noise(logit.shape, rng)).argmax(1)
 
     def type_logits(self, features: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
@@ -134,12 +138,25 @@ class PlaceScorer(TrainableNetwork):
         return terms | {"loss": terms["place"] + self.config.type_weight * terms["type"]}
 
 
-def allowed_points(request: GraspRequest) -> torch.Tensor | None:
-    """(P,) bool: the object's points that the intent allows, where its parts are known; None where anything goes."""
-    if request.intent == "any" or request.object.parts is None:
+def purpose_of(request: GraspRequest) -> Purpose | None:
+    """The request's intent on its object, where it restricts places; None where anything goes."""
+    if request.intent == "any" or (request.object.parts is None and request.intent != "lift"):
         return None
-    mask = Purpose(request.object, request.intent).allowed
-    return mask if mask.any() else None
+    return Purpose(request.object, request.intent)
+
+
+def allowed_points(purpose: Purpose) -> torch.Tensor | None:
+    """(P,) bool: the object's points at which the intent allows a hand; None where it allows none or all."""
+    mask = purpose.allowed
+    if purpose.intent == "lift":
+        mask = mask & (purpose.obj.points.norm(dim=1) < purpose.reach)
+    return mask if mask.any() and not mask.all() else None
+
+
+def suitable_types(purpose: Purpose | None) -> torch.Tensor:
+    """(types,) bool: the types but "any" with which a person would do it; all where anything goes."""
+    names = [grasp_type.name for grasp_type in (TYPES if purpose is None else purpose.suitable_types(list(TYPES)))]
+    return torch.tensor([name in names for name in TYPE_CONDITIONS[1:]])
 
 
 @torch.no_grad()
@@ -162,7 +179,8 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
         LookupError: the intent allows no place on the object.
     """
     obj, config = request.object, scorer.config
-    allowed = allowed_points(request)
+    purpose = purpose_of(request)
+    allowed = None if purpose is None else allowed_points(purpose)
     frames = random_frames(obj, max(config.candidates, 2 * count), config.rolls, rng, allowed)
     if request.hand.side == "left":
         frames = mirrored(frames)
@@ -191,7 +209,8 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
     rows = order[torch.tensor(chosen)]
     places = frames[rows.repeat(-(-count // len(rows)))[:count]]
     types = torch.full((count,), grasp_type)
-    return places, types if grasp_type else scorer.draw_types(place_features(obj, places), types + intent, rng)
+    return places, types if grasp_type else scorer.draw_types(
+        place_features(obj, places), types + intent, rng, suitable_types(purpose))
 
 
 def share_near(points: torch.Tensor, wanted: torch.Tensor, places: torch.Tensor, radius: float) -> torch.Tensor:

@@ -83,7 +83,7 @@ def main() -> int:
     from core.grasps.request import GraspRequest
     from core.hand import load_hand
     from core.parallel import use_few_threads
-    from core.pipeline.generate import propose
+    from core.pipeline.generate import propose_raw
     from core.progress import Progress
 
     use_few_threads()
@@ -110,7 +110,7 @@ def main() -> int:
 
                 def grasps_of(request: GraspRequest, method: str = method, plain: str = plain,
                               obj: GraspObject = obj) -> Grasps:
-                    found = propose(request, plain, 0, Progress(), raw=True)
+                    found = propose_raw(request, plain, 0, Progress()).grasps
                     return fit(obj, hand, found).grasps if method.endswith("+fit") else found
 
                 if obj.parts is not None and obj.parts.mask(HELD).any():
