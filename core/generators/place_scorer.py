@@ -53,7 +53,9 @@ class PlaceConfig:
         part_radius: metres around a place that a hand touches about, where known parts are asked for.
         part_weight: what the share of those parts within that radius counts beside the scorer's log ratio
            .
+        turn_weight: what it counts that a hand there is turned as somebody's who uses the object.
         approach_weight: what the cosine between a place's inward normal and the approach asked for counts.
+        far_below: where an intent is asked for, places this much below the best are not taken for being unlike others.
         feature_noise: standard deviation of the noise on features in training: shapes are soon known by heart.
         dropout: share of the hidden numbers that are dropped in training.
         type_weight: weight of the types' loss against the places'.
@@ -68,7 +70,9 @@ class PlaceConfig:
     type_temperature: float = 0.5
     part_radius: float = 0.06
     part_weight: float = 40.0
+    turn_weight: float = 8.0
     approach_weight: float = 4.0
+    far_below: float = 3.0
     feature_noise: float = 0.1
     dropout: float = 0.1
     type_weight: float = 0.3
@@ -189,16 +193,27 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
         frames = frames[near]
     grasp_type, intent = condition_index(request)
     zeros = torch.zeros(len(frames.origin), dtype=torch.long)
-    logit = scorer(place_features(obj, frames), zeros + grasp_type, zeros + intent)
+    features = place_features(obj, frames)
+    logit = scorer(features, zeros + grasp_type, zeros + intent)
+    suitable = suitable_types(purpose)
+    if not grasp_type and not suitable.all():  # a place for a pinch is none for a fist
+        chances = scorer.type_logits(features, zeros + intent).log_softmax(1)
+        logit = logit + chances.masked_fill(~suitable, -torch.inf).logsumexp(1)
     if allowed is not None:
         logit = logit + config.part_weight * share_near(obj.points, allowed, frames.origin, config.part_radius)
+    if purpose is not None:
+        turned = purpose.turned_as_used(frames.origin, frames.axes[:, :, 1], frames.axes[:, :, 0])
+        logit = logit + config.turn_weight * turned
     if request.approach is not None:
         logit = logit + config.approach_weight * (frames.axes[:, :, 2] @ -request.approach)
     order = (logit / config.temperature + gumbel_noise(logit.shape, rng)).argsort(descending=True)  # without repeats
     origin, lateral = frames.origin[order], frames.axes[order][:, :, 1]
+    # On a small part there are few unlike places: those that are good twice are better than those that are not.
+    least = -torch.inf if purpose is None else float(logit.max()) - config.far_below
+    rows_tried = (logit[order] >= least).nonzero()[:, 0].tolist()
     # Greedily, as `core.quality.diversity.distinct`, but a row against all chosen at once: pairs take far longer.
     chosen: list[int] = []
-    for row in range(len(order)):
+    for row in rows_tried:
         if len(chosen) == count:
             break
         same = (((origin[chosen] - origin[row]).norm(dim=1) < config.same_distance)
@@ -210,7 +225,7 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
     places = frames[rows.repeat(-(-count // len(rows)))[:count]]
     types = torch.full((count,), grasp_type)
     return places, types if grasp_type else scorer.draw_types(
-        place_features(obj, places), types + intent, rng, suitable_types(purpose))
+        place_features(obj, places), types + intent, rng, suitable)
 
 
 def share_near(points: torch.Tensor, wanted: torch.Tensor, places: torch.Tensor, radius: float) -> torch.Tensor:

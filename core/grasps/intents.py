@@ -216,15 +216,40 @@ class Purpose:
 
     def across(self, joints: torch.Tensor) -> torch.Tensor:
         """(N,) how wrongly hands with joints (N, 21, 3) are oriented to the working end, 0 where right."""
+        return self._across(joints[:, KNUCKLES].mean(1), *hand_directions(joints))
+
+    def _across(self, palm: torch.Tensor, radial: torch.Tensor, distal: torch.Tensor) -> torch.Tensor:
+        """`across` of palms (N, 3) and of unit directions (N, 3) to the thumb's side and to the fingers."""
         if self.toward is None:
-            return torch.zeros(len(joints))
-        radial, distal = hand_directions(joints)
-        palm = joints[:, KNUCKLES].mean(1)
+            return torch.zeros(len(palm))
         direction = normalize(self.toward - palm, dim=1)
         wrong = (-(distal * direction).sum(1) - CONFIG.arm_across).relu()
         if self.in_line:
             wrong = wrong + (CONFIG.thumb_side - (radial * direction).sum(1)).relu()
         return wrong
+
+    def turned_as_used(self, palm: torch.Tensor, radial: torch.Tensor, distal: torch.Tensor) -> torch.Tensor:
+        """Which hands are turned to the object's ends as a fist is that uses it; all, where the intent is another.
+
+        Args:
+            palm: (N, 3) places of the hands, object frame, metres.
+            radial: (N, 3) unit directions to the thumb's side.
+            distal: (N, 3) unit directions to the fingers.
+
+        Returns:
+            (N,) bool.
+        """
+        turned = torch.ones(len(palm), dtype=torch.bool)
+        if self.intent != "use":
+            return turned
+        turned &= self._across(palm, radial, distal) <= CONFIG.misalignment
+        if self.up is not None:
+            turned &= (distal @ self.up).abs() <= CONFIG.steepest
+        if self.mouth.any():
+            turned &= radial @ normalize(self.obj.points[self.mouth].mean(0), dim=0) > 0
+        if self.edge.any() and self.held.any():
+            turned &= distal @ self._edge_direction() >= 0
+        return turned
 
     @cached_property
     def in_line(self) -> bool:
@@ -306,22 +331,16 @@ class Purpose:
         # A hand of no known type is judged as a fist.
         power = torch.tensor([name not in BY_NAME or BY_NAME[name].power for name in types])
         writes = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
-        used = (self.across(joints) <= CONFIG.misalignment) | ~power
+        used = self.turned_as_used(joints[:, KNUCKLES].mean(1), *hand_directions(joints)) | ~power
         used &= self.steep(joints) == 0
         used &= self._tip_ahead(joints) | ~writes
         if len(self.holes[0]):
             # A closed handle is taken through its hole by a fist, and a loop by any hand.
             loops = bool(self.obj.parts and "loop" in self.obj.parts.names)
             used &= self.threads(joints) | (~power & (not loops))
-        if self.mouth.any():
-            up = normalize(self.obj.points[self.mouth].mean(0), dim=0)
-            used &= ((hand_directions(joints)[0] * up).sum(1) > 0) | ~power
         if self.trigger.any():
             tips = torch.cdist(joints[:, 17], self.obj.points[self.trigger]).amin(1)
             used &= (tips < CONFIG.trigger_distance) | ~power
-        if self.edge.any() and self.held.any():
-            _, distal = hand_directions(joints)
-            used &= ((distal * self._edge_direction()).sum(1) >= 0) | ~power
         return used
 
     def _edge_direction(self) -> torch.Tensor:
