@@ -14,7 +14,8 @@ PART_NAMES: Final = (
 #: Other words for them, without accents; of the languages that many people model in.
 SYNONYMS: Final = {
     "handle": "haft hilt lever griff henkel stiel poignee manche anse mango asa manija empunadura manico maniglia "
-              "impugnatura cabo pega alca handvat handtag uchwyt ручка рукоять рукоятка 取っ手 持ち手 把手 手柄 柄 손잡이",
+              "impugnatura cabo pega alca handvat handtag uchwyt ручка рукоять рукоятка 取っ手 持ち手 把手 手柄 柄 "
+              "손잡이",
     "grip": "handgrip pistolgrip handgriff pistolengriff prise グリップ 握把",
     "trigger": "abzug ausloser gachette detente gatillo grilletto gatilho курок トリガー 引き金 扳机",
     "blade": "klinge lame hoja lama lamina лезвие клинок 刃 刀刃 刀身",
