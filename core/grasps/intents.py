@@ -329,8 +329,8 @@ class Purpose:
     def _turned(self, joints: torch.Tensor, types: tuple[str, ...]) -> torch.Tensor:
         """(N,) bool: the hands that are turned as somebody's who uses the object; arguments as of `grade`."""
         # A hand of no known type is judged as a fist.
-        power = torch.tensor([name not in BY_NAME or BY_NAME[name].power for name in types])
-        writes = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
+        power = torch.tensor([name not in BY_NAME or BY_NAME[name].power for name in types], dtype=torch.bool)
+        writes = torch.tensor([name in ("writing_tripod", "tripod") for name in types], dtype=torch.bool)
         used = self.turned_as_used(joints[:, KNUCKLES].mean(1), *hand_directions(joints)) | ~power
         used &= self.steep(joints) == 0
         used &= self._tip_ahead(joints) | ~writes
