@@ -111,7 +111,7 @@ class PlaceScorer(TrainableNetwork):
 
     def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator,
                    suitable: torch.Tensor | None = None) -> torch.Tensor:
-        """(N,) types, none of them 0, for places with features (N, 195) and intents (N,); of `suitable` (types,) only."""
+        """(N,) types, none 0, for places with features (N, 195) and intents (N,); of `suitable` (types,) only."""
         logit = self.type_logits(features, intent) / self.config.type_temperature
         if suitable is not None:
             logit = logit.masked_fill(~suitable, -torch.inf)

@@ -100,3 +100,25 @@ def test_keep_is_shown_where_the_method_keeps_parts(engine: FakeEngine, mug: bpy
     assert "Keep" in labels()
     show(rig, 0)  # the open hand is no candidate
     assert "Keep" not in labels()
+
+
+def test_the_sentence_says_how_many_do_what_is_asked(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    engine.note = "3 of 4 do all that 'use' asks"
+    generate(count=4)
+    assert status.message == "4 grasps on Mug; 3 of 4 do all that 'use' asks"
+
+
+def test_a_candidate_that_does_not_do_what_is_asked_says_so(engine: FakeEngine, mug: bpy.types.Object,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*given: object) -> list:
+        made = random_candidates(*given)
+        for one, grade in zip(made, (1.0, 0.5, 0.0), strict=True):
+            one.measures["intent"] = grade
+        return made
+
+    monkeypatch.setattr("fake_engine.random_candidates", found)
+    rig, told = generate(count=3), []
+    for number in (1, 2, 3):
+        show(rig, number)
+        told.append([text for text in labels() if text in ("held otherwise", "not on its part")])
+    assert sorted(told) == [[], ["held otherwise"], ["not on its part"]]
