@@ -27,6 +27,8 @@ MOST_DRAWN: Final = 256
 MOST_DRAWS: Final = 4
 #: between the seeds of two draws of one request: far more than between those that animators try
 DRAW_STRIDE: Final = 1_000_003
+#: of the progress of a draw, what the method takes; the rest is for judging what it gives
+DRAW_SHARE: Final = 0.7
 #: what is done instead where an intent needs parts that the object does not name
 WITHOUT_PARTS: Final = "hold"
 
@@ -140,10 +142,10 @@ def propose_for_intent(request: GraspRequest, judge: IntentJudge, enough: int, m
     drawn: list[Proposal] = []
     grades: list[torch.Tensor] = []
     while len(drawn) < MOST_DRAWS and sum(int((some == 1).sum()) for some in grades) < enough:
-        begin, end = (min(1.0, (len(drawn) + more) / MOST_DRAWS) for more in (0, 1))
-        proposal = propose_raw(request, method, seed, progress.sub(begin, end), device, len(drawn))
+        begin, middle, end = ((len(drawn) + share) / MOST_DRAWS for share in (0, DRAW_SHARE, 1))
+        proposal = propose_raw(request, method, seed, progress.sub(begin, middle), device, len(drawn))
         drawn.append(proposal._replace(grasps=proposal.grasps.to("cpu")))
-        grades.append(judge.promise(drawn[-1].grasps))
+        grades.append(judge.promise(drawn[-1].grasps, progress.sub(middle, end, "Looking at the proposals")))
     fields = [proposal.field for proposal in drawn if proposal.field is not None]
     return Grasps.cat([proposal.grasps for proposal in drawn]), Choir.cat(fields) if fields else None, torch.cat(grades)
 

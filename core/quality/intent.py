@@ -10,6 +10,7 @@ import torch
 from core.grasps.contact import CONTACT_TOLERANCE
 from core.grasps.intents import Purpose
 from core.hand.skin import vertex_area
+from core.progress import Progress
 
 if TYPE_CHECKING:
     from core.grasps.batch import Grasps
@@ -47,24 +48,30 @@ class IntentJudge:
         self._area = vertex_area(request.hand)
 
     @torch.no_grad()
-    def grade(self, grasps: Grasps, tolerance: float = CONTACT_TOLERANCE) -> torch.Tensor:
+    def grade(self, grasps: Grasps, tolerance: float = CONTACT_TOLERANCE,
+              progress: Progress | None = None) -> torch.Tensor:
         """(N,) 1, 0.5 or 0 for N grasps: all, some or nothing of what is asked (`Purpose.grade`).
 
         Args:
             grasps: N grasps.
             tolerance: metres; skin nearer than this touches.
+            progress: told how far it is.
+
+        Raises:
+            core.progress.Stopped: `progress` was asked to stop.
         """
-        grades = [torch.zeros(0)]
+        grades, progress = [torch.zeros(0)], progress or Progress()
         for rows in torch.arange(len(grasps)).split(JUDGE.chunk):
+            progress(float(rows[0]) / len(grasps))
             some = grasps[rows]
             posed = self._hand(**some.parameters())
             distance = self.purpose.obj.grid.query(posed.vertices)[0]
             grades.append(self.purpose.grade(posed.vertices, distance, self._area, posed.joints, some.type, tolerance))
         return torch.cat(grades)
 
-    def promise(self, proposed: Grasps) -> torch.Tensor:
-        """(N,) the grade that proposals have before a fit, by the skin that is near the surface."""
-        return self.grade(proposed, JUDGE.near)
+    def promise(self, proposed: Grasps, progress: Progress | None = None) -> torch.Tensor:
+        """(N,) the grade that proposals have before a fit, by the skin that is near the surface; as `grade`."""
+        return self.grade(proposed, JUDGE.near, progress)
 
     def marked(self, grasps: Grasps) -> Grasps:
         """The grasps with their grade as the measure `intent`."""

@@ -174,6 +174,7 @@ def test_use_goes_by_vertex_groups_and_without_them_there_is_a_sentence(real_eng
     assert "which part of this object is held" in status.message
     assert "vertex group" in status.message
     bpy.ops.grasp.remove()
+    select(mug)
     mug.scale, mug.rotation_euler = (0.4, 0.4, 2.5), (0, 0, 0)  # a rod of 3.2 by 25 cm
     bpy.ops.object.mode_set(mode="EDIT")
     bpy.ops.mesh.select_all(action="SELECT")

@@ -102,7 +102,8 @@ def test_proposals_are_drawn_again_while_too_few_promise_what_is_asked(block, ha
     asked, seen = GraspRequest(named(block, "handle"), hand, 8, intent="use"), []
 
     class Some:
-        def promise(self, some):
+        def promise(self, some, progress):
+            progress(0.5)
             return (torch.arange(8) < promised).float()
 
     def raw(request, method, seed, progress, device, draw):

@@ -10,6 +10,7 @@ import trimesh
 from core.grasps.intents import hand_directions
 from core.grasps.request import GraspRequest
 from core.objects import prepare_object, with_parts
+from core.progress import Progress, Stopped
 from core.quality.intent import IntentJudge
 
 RADIUS = 0.033  # metres, of the ball that the grasp is of
@@ -63,3 +64,9 @@ def test_the_grade_goes_with_the_grasps(hand, ball_grasp):
     judge = IntentJudge(GraspRequest(ball_of(("handle",), lambda face: 0 * face[:, 0]), hand, 1, intent="use"))
     assert judge.marked(ball_grasp).measures["intent"].tolist() == [1.0]
     assert judge.grade(ball_grasp[torch.zeros(0, dtype=torch.long)]).shape == (0,)
+
+
+def test_judging_is_stopped(hand, ball_grasp):
+    judge = IntentJudge(GraspRequest(ball_of(("handle",), lambda face: 0 * face[:, 0]), hand, 1, intent="use"))
+    with pytest.raises(Stopped):
+        judge.promise(ball_grasp, Progress(lambda fraction, stage: False))
