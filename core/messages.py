@@ -280,9 +280,9 @@ class GraspsResult(Reply):
     type: ClassVar[str] = "result"
     count: int = told("how many grasps were chosen", 0)
     cancelled: bool = told("whether it was stopped before its end", False)
-    note: str | None = told("a sentence, without its end, on how far the intent was done; missing where none was asked")
     order: np.ndarray | None = array("(N,)", "int32", "the chosen candidates' `index`, best first; missing where a "
                                      "cancel was answered in the work's place: then all that were sent count")
+    note: str | None = told("a sentence, without its end, on how far the intent was done; missing where none was asked")
 
 
 @dataclass(frozen=True)

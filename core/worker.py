@@ -168,7 +168,7 @@ class Reporter:
     def hand_over(self, chosen: Grasps | None, note: str = "") -> None:
         """Ends the request with the grasps that were chosen, and with what is to be told of them."""
         order = np.zeros(0, np.int32) if chosen is None else self._order(chosen)
-        self.job.say(GraspsResult(len(order), self.job.cancelled.is_set(), note or None, order))
+        self.job.say(GraspsResult(len(order), self.job.cancelled.is_set(), order, note or None))
 
     def _order(self, chosen: Grasps) -> np.ndarray:
         """Where each of `chosen` stands among the candidates sent; those not sent yet are sent."""
@@ -380,7 +380,7 @@ class Worker:
             job.say(ImaginedCandidate(**vars(candidate_of(one.grasps, posed, 0, place)),
                                       object_vertices=vertices.astype(np.float32),
                                       object_faces=one.object.faces.cpu().numpy().astype(np.int32)))
-        job.say(GraspsResult(len(found), False, order=np.arange(len(found), dtype=np.int32)))
+        job.say(GraspsResult(len(found), False, np.arange(len(found), dtype=np.int32)))
 
     def _hand_and_object(self, job: Job, asked: ObjectRequest) -> tuple[HandModel, GraspObject]:
         job.say(Working(0.0, "Reading the object"))

