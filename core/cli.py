@@ -150,7 +150,7 @@ def generate(options: argparse.Namespace) -> None:
     from core.hand import load_hand
     from core.objects import load_mesh, prepare_object
     from core.parallel import choose_device, use_few_threads
-    from core.pipeline.generate import check_request, propose
+    from core.pipeline.generate import check_request, propose, told_intent
 
     use_few_threads()
     check_request(options.method, options.count, options.type, options.intent)
@@ -168,6 +168,8 @@ def generate(options: argparse.Namespace) -> None:
             "it is a surface without thickness, so give it one (in Blender: a Solidify modifier), try another method, "
             "and check --unit" if obj.shell else "try another type or seed, and check --unit"))
     write_grasps(options.out, hand, obj, grasps, options.unit)
+    if told := told_intent(request, grasps):
+        print(f"{options.mesh.name}: {told}.", file=sys.stderr)
 
 
 def fit(options: argparse.Namespace) -> None:

@@ -255,7 +255,8 @@ class Candidate(Reply):
     score: float = told("higher is better", 0.0)
     grasp_type: str = told('its type, or ""', "")
     measures: dict[str, float] = told("what may be shown beside it, such as overlap_cm3; holds is 1, or 0 where the "
-                                    "hold test found that it does not", None)
+                                    "hold test found that it does not; intent is 1, 0.5 or 0 where all, some or "
+                                    "nothing of what the intent asks is done", None)
     vertices: np.ndarray = array("(V, 3)", "float32", "the posed hand")
     joints: np.ndarray = array("(21, 3)", "float32", "its joints and, from the 17th on, the tips, thumb to little")
     rest_vertices: np.ndarray = array("(V, 3)", "float32", "the mesh before skinning, in the hand's own frame")
@@ -281,6 +282,7 @@ class GraspsResult(Reply):
     cancelled: bool = told("whether it was stopped before its end", False)
     order: np.ndarray | None = array("(N,)", "int32", "the chosen candidates' `index`, best first; missing where a "
                                      "cancel was answered in the work's place: then all that were sent count")
+    note: str | None = told("a sentence, without its end, on how far the intent was done; missing where none was asked")
 
 
 @dataclass(frozen=True)

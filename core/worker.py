@@ -72,6 +72,8 @@ REPORT_EVERY: Final = 0.1  # seconds
 BEAT: Final = 2.0  # seconds of work after which it is said that it goes on
 FAREWELL: Final = 2.0  # seconds after a bye in which the work may end by itself
 OUT_OF_MEMORY: Final = "The engine ran out of memory: use a lighter mesh or fewer candidates."
+#: what an animator does about a part that is not named, after a sentence that says so
+NAME_A_PART: Final = "; give its mesh a vertex group named for example 'handle' or 'grip'"
 #: what allocators say that are not Python's
 NO_MEMORY: Final = ("not enough memory", "cannot allocate memory", "can't allocate memory", "out of memory",
                     "bad_alloc")
@@ -163,10 +165,10 @@ class Reporter:
         grasps = Grasps.cat(self.sent)
         return grasps[grasps.score.argsort(descending=True, stable=True)]
 
-    def hand_over(self, chosen: Grasps | None) -> None:
-        """Ends the request with the grasps that were chosen."""
+    def hand_over(self, chosen: Grasps | None, note: str = "") -> None:
+        """Ends the request with the grasps that were chosen, and with what is to be told of them."""
         order = np.zeros(0, np.int32) if chosen is None else self._order(chosen)
-        self.job.say(GraspsResult(len(order), self.job.cancelled.is_set(), order))
+        self.job.say(GraspsResult(len(order), self.job.cancelled.is_set(), order, note or None))
 
     def _order(self, chosen: Grasps) -> np.ndarray:
         """Where each of `chosen` stands among the candidates sent; those not sent yet are sent."""
@@ -328,7 +330,7 @@ class Worker:
         from core.grasps.posed import read_posed
         from core.grasps.request import GraspRequest
         from core.parallel import choose_device
-        from core.pipeline.generate import check_keep, check_request, propose
+        from core.pipeline.generate import check_keep, check_request, propose, told_intent
 
         check_request(asked.method, asked.count, asked.grasp_type, asked.intent)
         check_keep(asked.method, asked.keep)
@@ -340,8 +342,8 @@ class Worker:
             start = read_posed(posed_arrays(asked), obj, asked.scale, hand.side, betas)
             request = replace(request, start=start, keep=tuple(asked.keep))
         job.reporter = Reporter(job, hand, obj, asked.scale)
-        job.reporter.hand_over(propose(request, asked.method, asked.seed, job.progress(), device, bool(asked.raw),
-                                       bool(asked.fit)))
+        grasps = propose(request, asked.method, asked.seed, job.progress(), device, bool(asked.raw), bool(asked.fit))
+        job.reporter.hand_over(grasps, told_intent(request, grasps, NAME_A_PART))
 
     def _fit(self, job: Job, asked: Fit) -> None:
         from core.grasps.posed import read_posed

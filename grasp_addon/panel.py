@@ -127,6 +127,8 @@ def _facts(layout: bpy.types.UILayout, candidate: GraspCandidate) -> None:
         rows.append(("Score", f"{candidate.score:.0f}"))
     if measures.get("holds", 1.0) < 0.5:
         rows.append(("Hold test", "does not hold"))
+    if measures.get("intent", 1.0) < 1.0:
+        rows.append(("Intent", "held otherwise" if measures["intent"] > 0 else "not on its part"))
     rows += [(label, form.format(measures[name])) for name, label, form in SHOWN_MEASURES if name in measures]
     if candidate.kept:
         rows.append(("Baked" if candidate.baked else "Yours", "kept at the next click"))

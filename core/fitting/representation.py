@@ -64,6 +64,14 @@ class Choir:
     def __getitem__(self, rows: torch.Tensor) -> Choir:
         return Choir(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    @staticmethod
+    def cat(parts: list[Choir]) -> Choir:
+        """All representations of `parts` in order."""
+        window = Frames(torch.cat([part.window.origin for part in parts]),
+                        torch.cat([part.window.axes for part in parts]))
+        return Choir(torch.cat([part.object for part in parts]), torch.cat([part.hand for part in parts]),
+                     torch.cat([part.gaussians for part in parts]), window)
+
 
 @cache
 def assigned_anchors(side: int = SIDE) -> torch.Tensor:

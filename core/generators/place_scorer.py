@@ -27,6 +27,7 @@ from core.generators.training_config import (
 )
 from core.grasps.heading_frame import Frames, mirrored, random_frames
 from core.grasps.intents import Purpose
+from core.grasps.taxonomy import TYPES
 
 if TYPE_CHECKING:
     from core.grasps.request import GraspRequest
@@ -52,7 +53,9 @@ class PlaceConfig:
         part_radius: metres around a place that a hand touches about, where known parts are asked for.
         part_weight: what the share of those parts within that radius counts beside the scorer's log ratio
            .
+        turn_weight: what it counts that a hand there is turned as somebody's who uses the object.
         approach_weight: what the cosine between a place's inward normal and the approach asked for counts.
+        far_below: where an intent is asked for, places this much below the best are not taken for being unlike others.
         feature_noise: standard deviation of the noise on features in training: shapes are soon known by heart.
         dropout: share of the hidden numbers that are dropped in training.
         type_weight: weight of the types' loss against the places'.
@@ -67,7 +70,9 @@ class PlaceConfig:
     type_temperature: float = 0.5
     part_radius: float = 0.06
     part_weight: float = 40.0
+    turn_weight: float = 8.0
     approach_weight: float = 4.0
+    far_below: float = 3.0
     feature_noise: float = 0.1
     dropout: float = 0.1
     type_weight: float = 0.3
@@ -104,9 +109,12 @@ class PlaceScorer(TrainableNetwork):
         """(N,) logits of features (N, 195), types and intents (N,)."""
         return self.score(self.rest(self.first(features) + self.wishes(grasp_type, intent)))[:, 0]
 
-    def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """(N,) types for places with features (N, 195) and intents (N,), none of them 0."""
+    def draw_types(self, features: torch.Tensor, intent: torch.Tensor, rng: torch.Generator,
+                   suitable: torch.Tensor | None = None) -> torch.Tensor:
+        """(N,) types, none 0, for places with features (N, 195) and intents (N,); of `suitable` (types,) only."""
         logit = self.type_logits(features, intent) / self.config.type_temperature
+        if suitable is not None:
+            logit = logit.masked_fill(~suitable, -torch.inf)
         return 1 + (logit + gumbel_noise(logit.shape, rng)).argmax(1)
 
     def type_logits(self, features: torch.Tensor, intent: torch.Tensor) -> torch.Tensor:
@@ -134,12 +142,25 @@ class PlaceScorer(TrainableNetwork):
         return terms | {"loss": terms["place"] + self.config.type_weight * terms["type"]}
 
 
-def allowed_points(request: GraspRequest) -> torch.Tensor | None:
-    """(P,) bool: the object's points that the intent allows, where its parts are known; None where anything goes."""
-    if request.intent == "any" or request.object.parts is None:
+def purpose_of(request: GraspRequest) -> Purpose | None:
+    """The request's intent on its object, where it restricts places; None where anything goes."""
+    if request.intent == "any" or (request.object.parts is None and request.intent != "lift"):
         return None
-    mask = Purpose(request.object, request.intent).allowed
-    return mask if mask.any() else None
+    return Purpose(request.object, request.intent)
+
+
+def allowed_points(purpose: Purpose) -> torch.Tensor | None:
+    """(P,) bool: the object's points at which the intent allows a hand; None where it allows none or all."""
+    mask = purpose.allowed
+    if purpose.intent == "lift":
+        mask = mask & (purpose.obj.points.norm(dim=1) < purpose.reach)
+    return mask if mask.any() and not mask.all() else None
+
+
+def suitable_types(purpose: Purpose | None) -> torch.Tensor:
+    """(types,) bool: the types but "any" with which a person would do it; all where anything goes."""
+    names = [grasp_type.name for grasp_type in (TYPES if purpose is None else purpose.suitable_types(list(TYPES)))]
+    return torch.tensor([name in names for name in TYPE_CONDITIONS[1:]])
 
 
 @torch.no_grad()
@@ -162,7 +183,8 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
         LookupError: the intent allows no place on the object.
     """
     obj, config = request.object, scorer.config
-    allowed = allowed_points(request)
+    purpose = purpose_of(request)
+    allowed = None if purpose is None else allowed_points(purpose)
     frames = random_frames(obj, max(config.candidates, 2 * count), config.rolls, rng, allowed)
     if request.hand.side == "left":
         frames = mirrored(frames)
@@ -171,16 +193,27 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
         frames = frames[near]
     grasp_type, intent = condition_index(request)
     zeros = torch.zeros(len(frames.origin), dtype=torch.long)
-    logit = scorer(place_features(obj, frames), zeros + grasp_type, zeros + intent)
+    features = place_features(obj, frames)
+    logit = scorer(features, zeros + grasp_type, zeros + intent)
+    suitable = suitable_types(purpose)
+    if not grasp_type and not suitable.all():  # a place for a pinch is none for a fist
+        chances = scorer.type_logits(features, zeros + intent).log_softmax(1)
+        logit = logit + chances.masked_fill(~suitable, -torch.inf).logsumexp(1)
     if allowed is not None:
         logit = logit + config.part_weight * share_near(obj.points, allowed, frames.origin, config.part_radius)
+    if purpose is not None:
+        turned = purpose.turned_as_used(frames.origin, frames.axes[:, :, 1], frames.axes[:, :, 0])
+        logit = logit + config.turn_weight * turned
     if request.approach is not None:
         logit = logit + config.approach_weight * (frames.axes[:, :, 2] @ -request.approach)
     order = (logit / config.temperature + gumbel_noise(logit.shape, rng)).argsort(descending=True)  # without repeats
     origin, lateral = frames.origin[order], frames.axes[order][:, :, 1]
+    # On a small part there are few unlike places: those that are good twice are better than those that are not.
+    least = -torch.inf if purpose is None else float(logit.max()) - config.far_below
+    rows_tried = (logit[order] >= least).nonzero()[:, 0].tolist()
     # Greedily, as `core.quality.diversity.distinct`, but a row against all chosen at once: pairs take far longer.
     chosen: list[int] = []
-    for row in range(len(order)):
+    for row in rows_tried:
         if len(chosen) == count:
             break
         same = (((origin[chosen] - origin[row]).norm(dim=1) < config.same_distance)
@@ -191,7 +224,8 @@ def sample_grasp_points(scorer: PlaceScorer, request: GraspRequest, count: int, 
     rows = order[torch.tensor(chosen)]
     places = frames[rows.repeat(-(-count // len(rows)))[:count]]
     types = torch.full((count,), grasp_type)
-    return places, types if grasp_type else scorer.draw_types(place_features(obj, places), types + intent, rng)
+    return places, types if grasp_type else scorer.draw_types(
+        place_features(obj, places), types + intent, rng, suitable)
 
 
 def share_near(points: torch.Tensor, wanted: torch.Tensor, places: torch.Tensor, radius: float) -> torch.Tensor:

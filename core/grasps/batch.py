@@ -19,7 +19,8 @@ class Grasps:
         betas: (N, 10) hand shape.
         score: (N,), higher is better.
         type: N names of Feix's taxonomy (`core.grasps.taxonomy`), "" where unknown.
-        measures: name to (N,) values that are shown beside a candidate, e.g. overlap in cm3; `holds` is 1 or 0.
+        measures: name to (N,) values that are shown beside a candidate, e.g. overlap in cm3; `holds` is 1 or 0;
+            `intent` is 1, 0.5 or 0 (`core.grasps.intents.Purpose.grade`), where one was asked for.
         method: the generator's name.
         seed: the seed of the draw.
         hand: "right" or "left".

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch.nn.functional import normalize
 
-from core.grasps.contact import touches
+from core.grasps.contact import CONTACT_TOLERANCE, touches
 from core.grasps.taxonomy import BY_NAME
 from core.hand.articulation import KNUCKLES
 from core.objects.features import rods
@@ -96,6 +96,16 @@ class ContactShares:
     part: torch.Tensor
 
 
+def missing_parts(obj: GraspObject, intent: str) -> str:
+    """Which part an intent must know and the object does not name, in words that follow "which part"; "" for none."""
+    parts = obj.parts
+    if intent == "handover" and not (parts and parts.mask(HELD).any()):
+        return "stays free when it is handed over"
+    if intent == "use" and not (parts and parts.mask(HELD | WORKING | SHARP).any()):
+        return "is held when it is used"
+    return ""
+
+
 class Purpose:
     """One intent on one object.
 
@@ -129,14 +139,9 @@ class Purpose:
 
         self.held, self.working, self.sharp = mask(HELD), mask(WORKING), mask(SHARP)
         self.edge, self.mouth, self.trigger = (mask(frozenset({name})) for name in ("edge", "mouth", "trigger"))
-        if intent == "handover" and not self.held.any():
-            raise LookupError(
-                "to hand this object over the engine must know which part stays free: give its mesh a vertex group "
-                "named 'handle' or 'grip', or choose another intent")
-        if intent == "use" and parts is None:
-            raise LookupError(
-                "to use this object the engine must know its parts: give its mesh vertex groups named for example "
-                "'handle', 'blade', 'trigger' or 'mouth', or choose another intent")
+        if missing := missing_parts(obj, intent):
+            raise LookupError(f"the engine must know which part of this object {missing}: give its mesh a vertex group "
+                              "named for example 'handle' or 'grip', or choose another intent")
         self.handle = self._left_free() if intent == "handover" else self.held
         self.allowed = self._allowed()
         self.toward = self._toward()
@@ -211,15 +216,40 @@ class Purpose:
 
     def across(self, joints: torch.Tensor) -> torch.Tensor:
         """(N,) how wrongly hands with joints (N, 21, 3) are oriented to the working end, 0 where right."""
+        return self._across(joints[:, KNUCKLES].mean(1), *hand_directions(joints))
+
+    def _across(self, palm: torch.Tensor, radial: torch.Tensor, distal: torch.Tensor) -> torch.Tensor:
+        """`across` of palms (N, 3) and of unit directions (N, 3) to the thumb's side and to the fingers."""
         if self.toward is None:
-            return torch.zeros(len(joints))
-        radial, distal = hand_directions(joints)
-        palm = joints[:, KNUCKLES].mean(1)
+            return torch.zeros(len(palm))
         direction = normalize(self.toward - palm, dim=1)
         wrong = (-(distal * direction).sum(1) - CONFIG.arm_across).relu()
         if self.in_line:
             wrong = wrong + (CONFIG.thumb_side - (radial * direction).sum(1)).relu()
         return wrong
+
+    def turned_as_used(self, palm: torch.Tensor, radial: torch.Tensor, distal: torch.Tensor) -> torch.Tensor:
+        """Which hands are turned to the object's ends as a fist is that uses it; all, where the intent is another.
+
+        Args:
+            palm: (N, 3) places of the hands, object frame, metres.
+            radial: (N, 3) unit directions to the thumb's side.
+            distal: (N, 3) unit directions to the fingers.
+
+        Returns:
+            (N,) bool.
+        """
+        turned = torch.ones(len(palm), dtype=torch.bool)
+        if self.intent != "use":
+            return turned
+        turned &= self._across(palm, radial, distal) <= CONFIG.misalignment
+        if self.up is not None:
+            turned &= (distal @ self.up).abs() <= CONFIG.steepest
+        if self.mouth.any():
+            turned &= radial @ normalize(self.obj.points[self.mouth].mean(0), dim=0) > 0
+        if self.edge.any() and self.held.any():
+            turned &= distal @ self._edge_direction() >= 0
+        return turned
 
     @cached_property
     def in_line(self) -> bool:
@@ -230,15 +260,17 @@ class Purpose:
         direction = normalize(self.toward - middle, dim=0)
         return bool(values[0] > CONFIG.slender * values[1] and (axes[0] @ direction).abs() > CONFIG.along)
 
-    def contact(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor) -> ContactShares:
+    def contact(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor,
+                tolerance: float = CONTACT_TOLERANCE) -> ContactShares:
         """Where N hands touch.
 
         Args:
             points: (N, V, 3) of the hands' skin, object frame, metres.
             distance: (N, V) signed metres from the surface to them.
             area: (V,) of skin that each stands for, in any unit.
+            tolerance: metres; skin nearer than this touches.
         """
-        touching = touches(distance)
+        touching = touches(distance, tolerance)
         part = torch.full(touching.shape, -1, dtype=torch.long)
         if touching.any():
             part[touching] = self.nearest(points[touching])
@@ -253,53 +285,62 @@ class Purpose:
 
     def met(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
             types: tuple[str, ...]) -> torch.Tensor:
-        """Which hands do what the intent asks.
+        """(N,) bool: which hands do all that the intent asks; arguments as of `grade`."""
+        return self.grade(points, distance, area, joints, types) == 1
+
+    def grade(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
+              types: tuple[str, ...], tolerance: float = CONTACT_TOLERANCE) -> torch.Tensor:
+        """How much of what the intent asks hands do.
 
         Args:
             points: (N, V, 3) of the hands' skin, object frame, metres.
             distance: (N, V) signed metres from the surface to them.
             area: (V,) of skin that each stands for, in any unit.
             joints: (N, 21, 3) object frame, metres.
-            types: N names of the taxonomy.
+            types: N names of the taxonomy, "" where unknown.
+            tolerance: metres; skin nearer than this touches.
 
         Returns:
-            (N,) bool.
+            (N,) 1 where a hand does all of it, 0.5 where it touches the right parts but is turned otherwise or does not
+            go through a closed handle, 0 elsewhere.
         """
         if self.intent == "any":
-            return torch.ones(len(points), dtype=torch.bool)
-        contact = self.contact(points, distance, area)
+            return torch.ones(len(points))
+        contact = self.contact(points, distance, area, tolerance)
+        placed = self._placed(contact, area)
+        turned = self._turned(joints, types) if self.intent == "use" else placed
+        return (placed.float() + (placed & turned).float()) / 2
+
+    def _placed(self, contact: ContactShares, area: torch.Tensor) -> torch.Tensor:
+        """(N,) bool: the hands that touch what the intent wants to be touched, and nothing else."""
         if self.intent == "handover":
             edge_share = self._share_of_edge(contact, area)
             return (contact.held <= CONFIG.free_share) & (edge_share <= CONFIG.touched_share)
-        met = contact.sharp <= CONFIG.touched_share
+        placed = contact.sharp <= CONFIG.touched_share
         if self.intent == "lift":
-            met &= contact.centre.norm(dim=1) < self.reach
-        return met & self._used(contact, joints, types) if self.intent == "use" else met
+            placed &= contact.centre.norm(dim=1) < self.reach
+        if self.intent == "use":
+            pistol = bool(self.trigger.any())
+            placed &= contact.working <= (CONFIG.touched_share_pistol if pistol else CONFIG.touched_share)
+            if self.held.any():
+                placed &= contact.held >= (CONFIG.held_share_pistol if pistol else CONFIG.held_share)
+        return placed
 
-    def _used(self, contact: ContactShares, joints: torch.Tensor, types: tuple[str, ...]) -> torch.Tensor:
-        """(N,) bool: the hands that use the object; arguments as of `met`."""
-        power = torch.tensor([BY_NAME[name].power for name in types])
-        writes = torch.tensor([name in ("writing_tripod", "tripod") for name in types])
-        pistol = bool(self.trigger.any())
-        used = contact.working <= (CONFIG.touched_share_pistol if pistol else CONFIG.touched_share)
-        if self.held.any():
-            used &= contact.held >= (CONFIG.held_share_pistol if pistol else CONFIG.held_share)
-        used &= (self.across(joints) <= CONFIG.misalignment) | ~power
+    def _turned(self, joints: torch.Tensor, types: tuple[str, ...]) -> torch.Tensor:
+        """(N,) bool: the hands that are turned as somebody's who uses the object; arguments as of `grade`."""
+        # A hand of no known type is judged as a fist.
+        power = torch.tensor([name not in BY_NAME or BY_NAME[name].power for name in types], dtype=torch.bool)
+        writes = torch.tensor([name in ("writing_tripod", "tripod") for name in types], dtype=torch.bool)
+        used = self.turned_as_used(joints[:, KNUCKLES].mean(1), *hand_directions(joints)) | ~power
         used &= self.steep(joints) == 0
         used &= self._tip_ahead(joints) | ~writes
         if len(self.holes[0]):
             # A closed handle is taken through its hole by a fist, and a loop by any hand.
             loops = bool(self.obj.parts and "loop" in self.obj.parts.names)
             used &= self.threads(joints) | (~power & (not loops))
-        if self.mouth.any():
-            up = normalize(self.obj.points[self.mouth].mean(0), dim=0)
-            used &= ((hand_directions(joints)[0] * up).sum(1) > 0) | ~power
-        if pistol:
+        if self.trigger.any():
             tips = torch.cdist(joints[:, 17], self.obj.points[self.trigger]).amin(1)
             used &= (tips < CONFIG.trigger_distance) | ~power
-        if self.edge.any() and self.held.any():
-            _, distal = hand_directions(joints)
-            used &= ((distal * self._edge_direction()).sum(1) >= 0) | ~power
         return used
 
     def _edge_direction(self) -> torch.Tensor:

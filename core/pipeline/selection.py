@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core.grasps.request import GraspRequest
     from core.hand import HandModel
     from core.progress import Progress
+    from core.quality.intent import IntentJudge
     from core.quality.surface import SurfaceQuality
 
 
@@ -41,6 +42,8 @@ class SelectionConfig:
         tested: share of the hold tests' progress for the fitted hands; the rest is for those as they were given.
         visible_overlap: cm3 of overlap that one sees.
         not_holding: factor on the score of a grasp that does not hold.
+        most_for_intent: as `most`, where an intent is asked for: not all fits do what it asks.
+        not_all: factor on the score of a grasp that does some of what its intent asks.
     """
 
     first: float = 0.5
@@ -52,10 +55,12 @@ class SelectionConfig:
     tested: float = 0.8
     visible_overlap: float = 1.0
     not_holding: float = 0.5
+    most_for_intent: float = 4.0
+    not_all: float = 0.7
 
-    def most_fitted(self, count: int) -> int:
-        """Hands that are fitted at most where `count` grasps are asked for."""
-        return max(self.least, math.ceil(self.most * count))
+    def most_fitted(self, count: int, intent: str = "any") -> int:
+        """Hands that are fitted at most where `count` grasps are asked for with an intent."""
+        return max(self.least, math.ceil((self.most if intent == "any" else self.most_for_intent) * count))
 
 
 SELECTION: Final = SelectionConfig()
@@ -92,26 +97,63 @@ def rank_by_stiffness(request: GraspRequest, proposed: Grasps, count: int) -> to
     return torch.tensor(taken, dtype=torch.long)
 
 
-def fit_and_select(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None) -> Grasps:
-    """The best of the proposals, fitted: those that hold first, unlike ones before others.
-
-    The stiffest are fitted first; while too few hold, more are, and each that holds is shown at once. One with a bone
-    through a wall is not offered while there are others; then there may be fewer than asked for.
+def rank_by_promise(request: GraspRequest, proposed: Grasps, count: int, promise: torch.Tensor) -> torch.Tensor:
+    """Rows of the proposals that may do what the intent asks when they are fitted, each grade by stiffness.
 
     Args:
-        request: object, hand and count.
+        request: object and hand.
+        proposed: N proposals.
+        count: how many rows at most.
+        promise: (N,) grades of `IntentJudge.promise`.
+
+    Returns:
+        (min(count, N),) rows, best first.
+    """
+    rows = torch.zeros(0, dtype=torch.long)
+    for grade in promise.unique().flip(0):
+        mine = (promise == grade).nonzero()[:, 0]
+        rows = torch.cat([rows, mine[rank_by_stiffness(request, proposed[mine], count - len(rows))]])
+        if len(rows) >= count:
+            break
+    return rows
+
+
+def fit_and_select(request: GraspRequest, proposed: Grasps, progress: Progress, fields: Choir | None = None,
+                   judge: IntentJudge | None = None, promise: torch.Tensor | None = None) -> Grasps:
+    """The best of the proposals, fitted: those that do what is asked and hold first, unlike ones before others.
+
+    The stiffest are fitted first; while too few hold, more are, and each that holds is shown at once. One with a bone
+    through a wall is not offered while there are others; then there may be fewer than asked for. Where an intent is
+    asked for, proposals that promise to do it are fitted first, those fits count that do it, and no other is shown
+    before the end.
+
+    Args:
+        request: object, hand, count and intent.
         proposed: N proposals in the object's frame.
         progress: told how far it is, from 0.5 on; shown each grasp that holds.
         fields: N predicted representations, in which the proposals lie.
+        judge: of the request's intent; None where nothing is asked.
+        promise: (N,) the proposals' grades by the judge; needed with one.
 
     Returns:
-        At most `request.count` grasps.
+        At most `request.count` grasps, with their grade as the measure `intent` where there is a judge.
     """
     count, hand = request.count, request.hand
-    rows = rank_by_stiffness(request, proposed, SELECTION.most_fitted(count))
+    most = SELECTION.most_fitted(count, request.intent)
+    if judge is None or promise is None:
+        rows = rank_by_stiffness(request, proposed, most)
+    else:
+        rows = rank_by_promise(request, proposed, most, promise)
+
+    def accepted(one: Grasps) -> None:
+        one = one if judge is None else judge.marked(one)
+        if does_intent(one).all():
+            progress.accepted(one)
+
     parts: list[Grasps] = []
     holding: list[torch.Tensor] = []
     clean: list[torch.Tensor] = []
+    asked: list[torch.Tensor] = []
     done, wanted = 0, SELECTION.first * count
     while done < len(rows) and wanted > 0:
         some = rows[done : done + min(max(SELECTION.least, math.ceil(wanted)), SCHEDULE.chunk)]
@@ -119,21 +161,41 @@ def fit_and_select(request: GraspRequest, proposed: Grasps, progress: Progress, 
         given = proposed[some]
         fitted = fit(request.object, hand, given, fields=None if fields is None else fields[some], in_fields=True,
                      progress=progress.sub(begin, middle))
-        fitted, held = keep_holds(request, fitted, given, progress.sub(middle, end), progress.accepted)
-        parts.append(fitted.grasps)
+        fitted, held = keep_holds(request, fitted, given, progress.sub(middle, end), accepted)
+        parts.append(fitted.grasps if judge is None else judge.marked(fitted.grasps))
         holding.append(held)
         clean.append(fitted.after.bones == 0)
+        asked.append(does_intent(parts[-1]))
         done += len(some)
-        wanted = SELECTION.margin * (count - int((torch.cat(holding) & torch.cat(clean)).sum()))
+        enough = torch.cat(holding) & torch.cat(clean) & torch.cat(asked)
+        wanted = SELECTION.margin * (count - int(enough.sum()))
     if not parts:
         return Grasps.empty(proposed.method, hand=hand.side)
     held, sound = torch.cat(holding), torch.cat(clean)
-    grasps = penalise_unheld(Grasps.cat(parts), held)
+    grasps = penalise_unasked(penalise_unheld(Grasps.cat(parts), held))
+    placed = is_placed(grasps)
     offered = sound if sound.any() else torch.ones_like(sound)
-    sure, dropped = (offered & held).nonzero()[:, 0], (offered & ~held).nonzero()[:, 0]
-    chosen = sure[select_diverse(hand, grasps[sure], count, DIFFERENT)]
-    spare = dropped[select_diverse(hand, grasps[dropped], count - len(chosen), DIFFERENT)]
-    return grasps[torch.cat([chosen, spare])]
+    chosen = torch.zeros(0, dtype=torch.long)
+    for group in (placed & held, placed & ~held, ~placed & held, ~placed & ~held):
+        rows = (offered & group).nonzero()[:, 0]
+        chosen = torch.cat([chosen, rows[select_diverse(hand, grasps[rows], count - len(chosen), DIFFERENT)]])
+    return grasps[chosen]
+
+
+def does_intent(grasps: Grasps) -> torch.Tensor:
+    """(N,) bool: the grasps that do all that was asked; all, where nothing was."""
+    return grasps.measures.get("intent", torch.ones(len(grasps))) == 1
+
+
+def is_placed(grasps: Grasps) -> torch.Tensor:
+    """(N,) bool: the grasps that touch the parts that the intent wants at least; all, where nothing was asked."""
+    return grasps.measures.get("intent", torch.ones(len(grasps))) > 0
+
+
+def penalise_unasked(grasps: Grasps) -> Grasps:
+    """The grasps with lower scores where they do not do all that was asked."""
+    factor = torch.where(does_intent(grasps), 1.0, SELECTION.not_all)
+    return replace(grasps, score=grasps.score * factor)
 
 
 def keep_holds(request: GraspRequest, fitted: Fitted, given: Grasps, progress: Progress,
@@ -223,13 +285,17 @@ def select_diverse(hand: HandModel, grasps: Grasps, count: int, apart: float, fi
 
 
 def best_of_each_type(grasps: Grasps, count: int) -> Grasps:
-    """`count` of the grasps, by score: the best of each type has a place first, then the second best, and so on."""
-    order = grasps.score.argsort(descending=True, stable=True).tolist()
+    """`count` of the grasps, by score: the best of each type has a place first, then the second best, and so on.
+
+    What does not touch the parts that an intent wants comes after everything else.
+    """
+    by_score = grasps.score.argsort(descending=True, stable=True)
+    order = by_score[is_placed(grasps)[by_score].int().argsort(descending=True, stable=True)].tolist()
     turn: dict[str, int] = {}
-    ranked = []
+    ranked, placed = [], is_placed(grasps).tolist()
     for place, row in enumerate(order):
         grasp_type = grasps.type[row]
         turn[grasp_type] = turn.get(grasp_type, 0) + 1
-        ranked.append((turn[grasp_type], place, row))
-    kept = sorted(sorted(ranked)[:count], key=lambda entry: entry[1])
-    return grasps[torch.tensor([row for _, _, row in kept], dtype=torch.long)]
+        ranked.append((not placed[row], turn[grasp_type], place, row))
+    kept = sorted(entry[2:] for entry in sorted(ranked)[:count])
+    return grasps[torch.tensor([row for _, row in kept], dtype=torch.long)]

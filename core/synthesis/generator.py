@@ -17,6 +17,7 @@ from core.fitting.hand_points import HandPoints
 from core.fitting.proposal import Proposal
 from core.grasps.batch import Grasps
 from core.progress import Progress
+from core.quality.intent import IntentJudge
 from core.quality.surface import score_surface
 from core.synthesis.acceptance import check
 from core.synthesis.candidates import CandidateCollector
@@ -24,7 +25,6 @@ from core.synthesis.starts import StartSampler
 
 if TYPE_CHECKING:
     from core.fitting.poses import Poses
-    from core.grasps.intents import Purpose
     from core.grasps.request import GraspRequest
 
 
@@ -91,6 +91,7 @@ class Synthesis:
         betas = request.shape
         energy = GraspEnergy(request.hand, HandPoints(request.hand, betas), betas, request.object)
         on_device = energy.to(self.device)
+        judge = None if request.intent == "any" else IntentJudge(request)
         sampler = StartSampler(request.object, energy, request, rng)
         types = sampler.usable()
         if not types:
@@ -120,7 +121,7 @@ class Synthesis:
                 starts = sampler.sample(ROUNDS.hands, types)
             stages = QUICK if number == 0 else STAGES
             poses, _ = minimise(on_device, starts.to(self.device), stages, Progress(tick))
-            collector.add(self.passing(request, energy, poses.to("cpu"), sampler.purpose), goal)
+            collector.add(self.passing(request, energy, poses.to("cpu"), judge), goal)
             # What is waited for depends on counts alone, never on time: a seed repeats its result.
             everything = collector.expected >= goal or number == 0 or number >= rounds - 1
             collector.wait(everything, lambda: tick(1.0))
@@ -131,24 +132,19 @@ class Synthesis:
                 if collector.waited >= goal and not lacking:
                     return
 
-    def passing(self, request: GraspRequest, energy: GraspEnergy, poses: Poses, purpose: Purpose) -> Grasps:
+    def passing(self, request: GraspRequest, energy: GraspEnergy, poses: Poses, judge: IntentJudge | None) -> Grasps:
         """The poses that pass `core.synthesis.acceptance` and do what the intent asks, scored.
 
         Args:
             request: its object and hand.
             energy: of the hand on the object, on the processor.
             poses: optimised hands, on the processor.
-            purpose: the request's intent on the object.
+            judge: of the request's intent; None where nothing is asked.
         """
         checked = check(request.object, energy, poses)
         rows = checked.accepted.nonzero()[:, 0]
-        if len(rows) and purpose.intent != "any":
-            good = poses[rows]
-            with torch.no_grad():
-                vertices = energy.hand_vertices(good)
-                joints = request.hand(**energy.grasps(good, self.name, 0).parameters()).joints
-            distance = request.object.grid.query(vertices)[0]
-            rows = rows[purpose.met(vertices, distance, energy.vertex_area, joints, good.types)]
+        if len(rows) and judge is not None:
+            rows = rows[judge.grade(energy.grasps(poses[rows], self.name, 0)) == 1]
         if len(rows) == 0:
             return Grasps.empty(self.name, hand=request.hand.side)
         grasps = energy.grasps(poses[rows], self.name, 0)

@@ -21,6 +21,7 @@ from core.grasps.intents import INTENTS, Purpose
 from core.grasps.request import GraspRequest
 from core.quality.diversity import different_grasps
 from core.quality.hold import passes_hold_test
+from core.quality.intent import IntentJudge
 from core.quality.symmetry import NO_SYMMETRY
 from core.synthesis.generator import Synthesis
 from core.synthesis.starts import StartSampler
@@ -127,13 +128,14 @@ def produce(task: Task, obj: GraspObject, hand: HandModel, seed: int, library: G
     held: list[Grasps] = []
     joints: list[torch.Tensor] = []
     try:
+        judge = None if request.intent == "any" else IntentJudge(request)
         sampler = StartSampler(obj, energy, request, rng, config.variety)
         types = sampler.usable()
         near = library.near(task.object, task.intent, {known.name for known in types}) if library else None
         for _ in range(config.rounds if types else 0):
             starts = sample_starts(sampler, types, near, betas, rng, config)
             poses, _ = minimise(on_device, starts.to(device), config.stages, keep=config.keep)
-            good = Synthesis().passing(request, energy, poses.to("cpu"), sampler.purpose)
+            good = Synthesis().passing(request, energy, poses.to("cpu"), judge)
             for one, of_one in distinct_from(good, hand, joints, config.apart):
                 if passes_hold_test(request, one):
                     held.append(one)

@@ -7,7 +7,6 @@ uneven scale and the shear of a turned child in a stretched parent are all in th
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..errors import GraspError
 from ..transforms import split_stretch
+from .part_names import PART_NAMES, part_index
 from .parts import SURFACES, holders, with_parts
 from .triangles import points_of, triangles_of
 from .types import ENGINE_HAND_LENGTH
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 # In hands (wrist to middle fingertip): wider than this in all three directions nothing fits between the fingers.
 WIDEST: Final = 3.0
 SMALLEST: Final = 0.05
-#: Vertex groups that tell the engine what a part is for, as its intents know them.
-PART_NAMES: Final = (
-    "barrel", "bit", "blade", "bristles", "edge", "grip", "handle", "head", "jaws", "knob", "lens", "loop", "mouth",
-    "nozzle", "scoop", "screen", "sole", "spout", "stem", "tip", "trigger", "vessel",
-)
 COMFORTABLE: Final = 0.4  # what Set Hand Length for This Object makes of the object's middle extent
 
 Surface = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -204,12 +199,6 @@ def _surfaces(context: bpy.types.Context, chosen: Sequence[bpy.types.Object], la
         if instance.is_instance and instance.parent.original in members and instance.object.type in SURFACES:
             found.append((np.array(instance.matrix_world, dtype=np.float64), *_arrays(instance.object, labelled)))
     return found
-
-
-def part_index(group: str) -> int:
-    """The place in PART_NAMES of a vertex group's name ("Handle", "blade.001", "grip_L"), -1 where it names no part."""
-    word = re.split(r"[^a-z]", group.lower(), maxsplit=1)[0]
-    return PART_NAMES.index(word) if word in PART_NAMES else -1
 
 
 def _parts(evaluated: bpy.types.Object, triangles: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ def check_reply(asked: str, message: Message, arrays: Arrays) -> None:
         _check_who(message)
         _check_hand(arrays)
     elif kind == "result":
+        _words(message, "note")
         order = arrays.get("order")
         if order is not None and (order.ndim != 1 or order.dtype.kind != "i"):
             raise NonsenseError("an order that is none")

@@ -36,7 +36,7 @@ class GenerateJob(CandidateJob):
         item, target = as_it_is_now(context, self.item)
         note = place_candidates(context, item, target, self.shape, found, self.parent)
         short = f" of the {self.settings['count']} asked for" if len(found) < self.settings["count"] else ""
-        return f"{len(found)} grasps{short} on {item.name}{told_loose(found)}{note}"
+        return f"{len(found)} grasps{short} on {item.name}{told_loose(found)}{self.told_note}{note}"
 
 
 def told_loose(found: Sequence[Candidate]) -> str:

@@ -133,12 +133,14 @@ class CandidateJob(EngineJob):
         settings: what the message says of the hand and of how to compute.
         parent: whether the hand is to follow the object.
         ordered: whether `found` is in the engine's order.
+        note: what the engine tells of its result, a sentence without its end; "" for nothing.
     """
 
     item: ExportedObject
     settings: dict[str, Any]
     parent: bool
     ordered: bool = False
+    note: str = ""
 
     def hand_of(self, message: Message, arrays: Arrays) -> HandShape:
         """The hand of the handshake's result, in scene units."""
@@ -155,6 +157,11 @@ class CandidateJob(EngineJob):
     @property
     def done(self) -> bool:
         return super().done and self.sent
+
+    @property
+    def told_note(self) -> str:
+        """The note as the end of another sentence, or ""."""
+        return f"; {self.note}" if self.note else ""
 
     @property
     def best(self) -> list[Candidate]:
@@ -182,4 +189,4 @@ class CandidateJob(EngineJob):
             if len(set(order)) != len(order) or not set(order) <= set(range(len(self.found))):
                 self.request.give_up("The engine answers with an order of hands that it has not sent.")
             self.found = [self.found[i] for i in order]
-            self.ordered = True
+            self.ordered, self.note = True, message.get("note") or ""

@@ -38,7 +38,8 @@ class MoreJob(RefineJob):
 
     def summary(self, name: str) -> str:
         kept = " and ".join(label.lower() for label, one in zip(PARTS.values(), self.keep, strict=True) if one)
-        return f"{len(self.best)} more grasps of {name}, {kept or 'nothing'} kept{told_loose(self.best)}"
+        end = told_loose(self.best) + self.told_note
+        return f"{len(self.best)} more grasps of {name}, {kept or 'nothing'} kept{end}"
 
 
 def why_not(method: str, keep: Collection[str]) -> str:

@@ -1,11 +1,16 @@
 """Whether a generator follows its conditions, intent and grasp type.
 
     python scripts/benchmarks/check_conditions.py --methods NAME ... [--parts] [--json FILE]
+    python scripts/benchmarks/check_conditions.py --methods NAME ... --offered [OBJECT ...]
 
 With the intent `use`: the share of grasps with at least 60 % of their contact on the part that a user's hand is on.
 With a grasp type: the share of grasps that are of it. A hand's type is that of most of its nearest neighbours among the
 training grasps by finger angles (each angle over its standard deviation); how often that is right for held-out training
 grasps stands beside it. The generator does not know the object's parts, unless with --parts.
+
+With --offered: of the hands that the button offers for `use` on objects whose parts are named, how many have that share
+on the right part, hold, or both, and the processor time that they took. An object is a training object or `mug`, the
+sample with its handle named.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
     from core.objects import GraspObject
 
 NEIGHBOURS, RIGHT_PART = 9, 0.6
+OFFERED = ("mug", "pan/11", "teapot/0", "knife/11", "drill/11")
+MUG_RADIUS = 0.0415  # metres: what is farther from the mug's axis is its handle
 
 
 class TypeByNeighbours:
@@ -64,6 +72,42 @@ def right_part(obj: GraspObject, hand: HandModel, grasps: Grasps) -> torch.Tenso
     return contact.held >= RIGHT_PART
 
 
+def named_mug() -> GraspObject:
+    """The sample mug with its handle named, as `scripts/demo_scene.py` names it."""
+    import numpy as np
+
+    from core.objects import load_mesh, prepare_object, with_parts
+    from scripts import SAMPLES
+
+    vertices, faces = load_mesh(SAMPLES / "mug.obj")
+    handle = np.hypot(vertices[:, 0], vertices[:, 2]) > MUG_RADIUS  # the file's up is y
+    part = np.where(handle[faces].sum(1) >= 2, 0, -1)
+    return with_parts(prepare_object(vertices, faces), vertices, faces, part, ("handle",))
+
+
+def check_offered(options: argparse.Namespace) -> list[dict]:
+    """A row for each object and method on the hands that are offered for `use`."""
+    from core.dataset.training_grasps import training_object
+    from core.grasps.request import GraspRequest
+    from core.hand import load_hand
+    from core.pipeline.generate import propose
+    from core.progress import Progress
+
+    hand, rows = load_hand(), []
+    for name in options.offered or OFFERED:
+        obj = named_mug() if name == "mug" else training_object(name, options.cache)
+        for method in options.methods:
+            begun = time.process_time()
+            found = propose(GraspRequest(obj, hand, options.count, intent="use"), method, 0, Progress())
+            taken = time.process_time() - begun
+            right, holds = right_part(obj, hand, found), found.measures["holds"] > 0
+            rows.append({"object": name, "method": method, "offered": len(found), "right_part": int(right.sum()),
+                         "hold": int(holds.sum()), "both": int((right & holds).sum()),
+                         "processor_seconds": round(taken, 1)})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", required=True, help="a name, or NAME+fit")
@@ -72,8 +116,20 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=16, help="grasps of each object and condition")
     parser.add_argument("--objects", type=int, default=12, help="of each split")
     parser.add_argument("--parts", action="store_true", help="the generator knows the object's parts")
+    parser.add_argument("--offered", nargs="*", metavar="OBJECT", help="instead: hands as the button offers them")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    from core.parallel import use_few_threads
+
+    use_few_threads()
+    rows = check_all(options) if options.offered is None else check_offered(options)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def check_all(options: argparse.Namespace) -> list[dict]:
+    """A row for each split and method on hands as they are proposed, or `fit` alone lays them."""
     import numpy as np
     import torch
 
@@ -82,11 +138,9 @@ def main() -> int:
     from core.grasps.intents import HELD
     from core.grasps.request import GraspRequest
     from core.hand import load_hand
-    from core.parallel import use_few_threads
-    from core.pipeline.generate import propose
+    from core.pipeline.generate import propose_raw
     from core.progress import Progress
 
-    use_few_threads()
     hand, data = load_hand(), load_training(options.training)
     train = data.split("train")
     classify = TypeByNeighbours(torch.from_numpy(train.dofs.astype(np.float32)),
@@ -110,7 +164,7 @@ def main() -> int:
 
                 def grasps_of(request: GraspRequest, method: str = method, plain: str = plain,
                               obj: GraspObject = obj) -> Grasps:
-                    found = propose(request, plain, 0, Progress(), raw=True)
+                    found = propose_raw(request, plain, 0, Progress()).grasps
                     return fit(obj, hand, found).grasps if method.endswith("+fit") else found
 
                 if obj.parts is not None and obj.parts.mask(HELD).any():
@@ -123,9 +177,7 @@ def main() -> int:
                          "use_grasps": int(sum(map(len, used))), "of_type": mean(typed),
                          "type_grasps": int(sum(map(len, typed))), "judge_right": accuracy})
             print(json.dumps(rows[-1]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return rows
 
 
 def mean(values: list[torch.Tensor]) -> float | None:

@@ -56,6 +56,22 @@ def test_generate_writes_the_file_that_was_promised(can, tmp_path):
     assert (np.abs(outside) < 5).all()  # mm
 
 
+@pytest.mark.parametrize(("intent", "told"), [("use", "which part of this object is held when it is used"),
+                                              ("lift", "1 of 1 do all that 'lift' asks")])
+def test_what_becomes_of_an_intent_is_said(can, tmp_path, capsys, intent, told):
+    """A can from a file has no parts: it is held; it is lifted as anything is."""
+    out = tmp_path / "grasps.npz"
+    assert cli.main(["generate", str(can), "--unit", "mm", "--count", "1", "--method", "fastgrasp", "--intent", intent,
+                     "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("can.ply: ")
+    assert told in said.err
+    assert ("'hold'" in said.err) == (intent == "use")
+    assert said.err.count("\n") == 1
+    assert out.exists()
+
+
 @pytest.mark.parametrize("arguments, sentence", [
     (["no.obj", "--out", "a.npz"], "There is no file no.obj"),
     ([ROOT / "scripts/samples/mug.obj", "--out", "a.txt"], "ends in .npz"),

@@ -110,6 +110,17 @@ def test_the_wished_type_is_kept(engine, can):
     assert {message["grasp_type"] for message, _ in found} == {"medium_wrap"}
 
 
+def test_an_intent_is_counted_or_the_part_it_lacks_is_told(engine, can):
+    _, replies = generate(engine, can, method="fastgrasp", intent="use")
+    note = replies[-1][0]["note"]
+    assert "which part of this object is held when it is used" in note
+    assert "vertex group" in note
+    parts = {**can, "part": np.zeros(len(can["faces"]), np.int32)}
+    _, replies = generate(engine, parts, method="fastgrasp", intent="use", parts=["handle"])
+    assert replies[-1][0]["note"] == "2 of 2 do all that 'use' asks"
+    assert "note" not in generate(engine, can, method="fastgrasp")[1][-1][0]
+
+
 def test_progress_is_told(engine, can):
     _, replies = generate(engine, can, seed=1)
     told = [message for message, _ in replies if message["type"] == "progress"]

@@ -99,6 +99,8 @@ class FakeEngine:
     alive = True
     imagining = ({"name": "dreams", "label": "Dreams", "imagines": True},)
 
+    note = ""  # of its results
+
     def __init__(self, count: int | None = None, fails: str = "") -> None:
         self.count, self.fails, self.sent, self.waiting = count, fails, [], []
         self.ids = itertools.count(1)
@@ -131,7 +133,8 @@ class FakeEngine:
                                       "measures": one.measures},
                                      {"rest_vertices": one.rest_vertices, "rotations": one.rotations,
                                       "translation": one.translation, "vertices": one.vertices}))
-            self.waiting.append(({**head, "type": "result"}, {}))
+            order = np.arange(len(found), dtype=np.int32)[::-1]
+            self.waiting.append(({**head, "type": "result", "note": self.note}, {"order": order} if self.note else {}))
         elif message["type"] == "imagine":
             found = random_candidates(tube_hand(message["side"], message["hand_length"]), message["count"],
                                       message["seed"])

@@ -110,3 +110,25 @@ def test_the_panel_says_what_the_method_is_good_for(engine: FakeEngine, mug: bpy
         layout = Written()
         GRASP_PT_generate.draw(SimpleNamespace(layout=layout), bpy.context)
         assert METHODS[name][1] in " ".join(layout.labels)
+
+
+def test_the_sentence_says_how_many_do_what_is_asked(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    engine.note = "3 of 4 do all that 'use' asks"
+    generate(count=4)
+    assert status.message == "4 grasps on Mug; 3 of 4 do all that 'use' asks"
+
+
+def test_a_candidate_that_does_not_do_what_is_asked_says_so(engine: FakeEngine, mug: bpy.types.Object,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*given: object) -> list:
+        made = random_candidates(*given)
+        for one, grade in zip(made, (1.0, 0.5, 0.0), strict=True):
+            one.measures["intent"] = grade
+        return made
+
+    monkeypatch.setattr("fake_engine.random_candidates", found)
+    rig, told = generate(count=3), []
+    for number in (1, 2, 3):
+        show(rig, number)
+        told.append([text for text in labels() if text in ("held otherwise", "not on its part")])
+    assert sorted(told) == [[], ["held otherwise"], ["not on its part"]]

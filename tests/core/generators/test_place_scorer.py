@@ -78,6 +78,61 @@ def test_of_a_known_part_places_are_chosen_that_have_it_all_around(block, reques
     assert found > share(replace(PLACES, part_weight=0.0)) + 0.01
 
 
+class Ends(PlaceScorer):
+    """Knows that the block's ends are pinched and its sides are wrapped, and that the one is as good as the other."""
+
+    pinch, wrap = TYPE_CONDITIONS.index("palmar_pinch") - 1, TYPE_CONDITIONS.index("medium_wrap") - 1
+
+    def forward(self, features, grasp_type, intent):
+        return torch.zeros(len(features))
+
+    def type_logits(self, features, intent):
+        at_end = features[:, -3:].norm(dim=1) > 0.6  # from the block's middle; 10 cm are 1
+        logit = torch.full((len(features), len(TYPE_CONDITIONS) - 1), -20.0)
+        logit[:, self.pinch], logit[:, self.wrap] = 10.0 * at_end, 10.0 * ~at_end
+        return logit
+
+
+def named_block(block, *names, part_of=lambda middle: 0 * middle[:, 0]):
+    part = part_of(block.surface.vertices[block.surface.faces].mean(1)).astype(int)
+    return with_parts(block, block.surface.vertices + block.centroid, block.surface.faces, part, names)
+
+
+def test_a_handle_is_taken_where_a_fist_can_be(block, request_of, rng):
+    """Who uses a handle that says no more takes it by a power grasp, and so not at its end."""
+    request = replace(request_of(8), object=named_block(block, "handle"), intent="use")
+    frames, types = sample_grasp_points(Ends(), request, 8, rng)
+    assert (types == 1 + Ends.wrap).all()
+    assert (frames.origin.norm(dim=1) < 0.06).all()
+    frames, types = sample_grasp_points(Ends(), request_of(40), 40, rng)
+    assert (types == 1 + Ends.pinch).any()
+
+
+def test_hands_are_turned_as_whoever_uses_the_object_turns_them(block, request_of, rng):
+    """The thumb to the head, which is on top."""
+    tool = named_block(block, "handle", "head", part_of=lambda middle: middle[:, 2] > 0.05)
+    frames, _ = sample_grasp_points(Ends(), replace(request_of(8), object=tool, intent="use"), 8, rng)
+    assert (frames.axes[:, 2, 1] > 0.2).all()
+
+
+def test_of_a_small_part_good_places_are_taken_twice_rather_than_bad_ones(block, request_of, rng):
+    tool = named_block(block, "head", "handle", part_of=lambda middle: middle[:, 2] > 0.03)
+    request = replace(request_of(60), object=tool, intent="use")
+    best = PlaceConfig(part_weight=0.0, turn_weight=0.0)
+
+    class Top(Ends):
+        def forward(self, features, grasp_type, intent):
+            return 10.0 * (features[:, -3:].norm(dim=1) > 0.7)
+
+    frames, _ = sample_grasp_points(Top(config=best), request, 60, rng)
+    assert (frames.origin.norm(dim=1) > 0.065).all()
+
+
+def test_who_lifts_takes_the_middle(block, request_of, rng):
+    frames, _ = sample_grasp_points(Ends(), replace(request_of(12), intent="lift"), 12, rng)
+    assert (frames.origin.norm(dim=1) < 0.3 * 0.16 + 0.02).all()
+
+
 def test_likely_places_are_preferred(request_of):
     class Rather(Top):
         def forward(self, features, grasp_type, intent):

@@ -106,6 +106,16 @@ def test_without_parts_there_is_a_sentence(hammer, hand, intent):
         taken(replace(hammer, parts=None), hand, intent)
 
 
+def test_hands_are_turned_to_the_ends_of_what_they_use(hammer):
+    """The head is at +x: the thumb's side points there, and the fingers of no hand come from there."""
+    palm, along = hammer.points[hammer.parts.mask(frozenset({"handle"}))].mean(0)[None], torch.eye(3)
+    use = Purpose(hammer, "use")
+    assert use.turned_as_used(palm, along[:1], along[1:2])
+    assert not use.turned_as_used(palm, -along[:1], along[1:2])
+    assert not use.turned_as_used(palm, along[1:2], -along[:1])
+    assert Purpose(hammer, "hold").turned_as_used(palm, -along[:1], along[1:2])
+
+
 def fist(wrist: tuple[float, float, float], knuckles: tuple[float, float, float]) -> torch.Tensor:
     """(1, 21, 3) joints of which only the way of the palm counts."""
     joints = torch.zeros(1, 21, 3)

@@ -173,3 +173,62 @@ def test_what_does_not_hold_is_marked_and_what_holds_too(hand, monkeypatch):
     marks = dict(zip(places, found.measures["holds"].tolist(), strict=True))
     assert marks == {0.1: 1.0, 0.0: 0.0, 0.2: 0.0}
     assert [one.measures["holds"].tolist() for one in watch.shown] == [[1.0]]
+
+
+class Judged:
+    """Grades hands by where they are: all that is asked below 5 cm, some below 15 cm, nothing beyond."""
+
+    def grade(self, given):
+        place = given.transl[:, 0]
+        return ((place < 0.05).float() + (place < 0.15).float()) / 2
+
+    def marked(self, given):
+        return given.with_measure("intent", self.grade(given))
+
+
+def for_use(hand, monkeypatch, given, count, holds=lambda place: True):
+    """What is offered for `use`, in order; which were fitted, piece by piece; and what was shown."""
+    pieces, watch, judge = [], Watch(), Judged()
+    monkeypatch.setattr(selection, "grasp_quality", lambda obj, hand, some: 1.0 - some.transl[:, 0].abs())
+    monkeypatch.setattr(selection, "fit", lambda obj, hand, some, **_: (
+        pieces.append([round(place, 3) for place in some.transl[:, 0].tolist()]), fitted(some, [True] * len(some)))[1])
+    monkeypatch.setattr(hold, "passes_hold_test", lambda request, one, *_: holds(round(float(one.transl[0, 0]), 3)))
+    request = GraspRequest(None, hand, count, intent="use")
+    found = selection.fit_and_select(request, given, watch, None, judge, judge.grade(given))
+    return found, pieces, watch
+
+
+def test_what_does_not_do_what_is_asked_is_offered_last(hand, monkeypatch):
+    given = grasps([0.2, 0.0, 0.1, 0.3], [90.0, 40.0, 50.0, 80.0])
+    found, _, watch = for_use(hand, monkeypatch, given, 4)
+    found = selection.best_of_each_type(found, 4)
+    assert [round(place, 3) for place in found.transl[:, 0].tolist()] == [0.0, 0.1, 0.2, 0.3]
+    assert found.measures["intent"].tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert found.score[0] > found.score[1]  # though it scored more before
+    assert [one.measures["intent"].tolist() for one in watch.shown] == [[1.0]]  # no other before the end
+    assert for_use(hand, monkeypatch, given, 1)[0].transl[:, 0].tolist() == [0.0]
+
+
+def test_on_its_part_and_not_holding_comes_before_holding_elsewhere(hand, monkeypatch):
+    given = grasps([0.0, 0.2], [90.0, 90.0])
+    found, _, _ = for_use(hand, monkeypatch, given, 2, holds=lambda place: place > 0.1)
+    assert found.measures["intent"].tolist() == [1.0, 0.0]
+    assert selection.best_of_each_type(found, 2).measures["holds"].tolist() == [0.0, 1.0]
+
+
+def test_more_are_fitted_while_too_few_do_what_is_asked_those_first_that_promise_it(hand, monkeypatch):
+    places = [0.3 + 0.1 * place for place in range(30)] + [0.001 * place for place in range(4)]
+    _, pieces, _ = for_use(hand, monkeypatch, grasps(places, [50.0] * 34), 4)
+    assert sorted(pieces[0]) == [0.0, 0.001, 0.002, 0.003]
+    assert len(pieces) == 1
+    _, pieces, _ = for_use(hand, monkeypatch, grasps(places[:30], [50.0] * 30), 4)
+    assert sum(map(len, pieces)) == 16  # four for each that was asked for, and no more
+
+
+def test_without_an_intent_nothing_is_judged(hand, monkeypatch):
+    monkeypatch.setattr(selection, "grasp_quality", lambda obj, hand, some: torch.ones(len(some)))
+    monkeypatch.setattr(selection, "fit", lambda obj, hand, some, **_: fitted(some, [True] * len(some)))
+    monkeypatch.setattr(hold, "passes_hold_test", lambda *_: True)
+    found = selection.fit_and_select(GraspRequest(None, hand, 2), grasps([0.0, 0.2], [40.0, 90.0]), Watch())
+    assert found.score.tolist() == [90.0, 40.0]
+    assert "intent" not in found.measures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import tracemalloc
 
 import bpy
@@ -11,8 +10,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from grasp_addon.engine.folders import ROOT
-from grasp_addon.engine.mesh_export import PART_NAMES, part_index, selected_object
+from grasp_addon.engine.mesh_export import selected_object
 from grasp_addon.errors import GraspError
 
 
@@ -146,19 +144,6 @@ def test_parts_of_a_dense_mesh_take_little_memory() -> None:
         tracemalloc.stop()
     assert item.parts == ("handle",)
     assert peak < 200 * len(item.faces), "bytes; a number for each part that there is, at each corner, is 264"
-
-
-@pytest.mark.parametrize(("name", "part"), [("Handle", "handle"), ("blade.L", "blade"), ("GRIP_2", "grip"),
-                                            ("head-top", "head"), ("Body", None), ("handlebar", None), ("", None)])
-def test_names_of_parts(name: str, part: str | None) -> None:
-    assert part_index(name) == (PART_NAMES.index(part) if part else -1)
-
-
-def test_parts_are_those_the_engine_knows() -> None:
-    """Read as text: the add-on may not import core."""
-    source = next((ROOT / "core").rglob("intents.py")).read_text(encoding="utf-8")
-    known = {word for line in re.findall(r"frozenset\(\{(.+?)\}\)", source) for word in re.findall(r'"(\w+)"', line)}
-    assert set(PART_NAMES) == known
 
 
 def torus(name: str, parent: bpy.types.Object | None = None) -> bpy.types.Object:
