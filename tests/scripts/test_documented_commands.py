@@ -67,6 +67,14 @@ def test_check_conditions_asks_for_parts_and_types(script, training, tmp_path):
     assert all(row["type_grasps"] >= 2 for row in rows)
 
 
+def test_check_conditions_counts_offered_hands_on_the_right_part(script, tmp_path):
+    script("benchmarks/check_conditions.py", "--offered", "mug", "--methods", "dvqvae", "--count", 2,
+           "--json", tmp_path / "offered.json")
+    row, = json.loads((tmp_path / "offered.json").read_text())
+    assert (row["object"], row["method"], row["offered"]) == ("mug", "dvqvae", 2)
+    assert row["right_part"] == 2  # by the ear, as a person uses it
+
+
 @pytest.mark.parametrize("way", ["--raw", "--bare"])
 def test_speed_times_proposals_alone(command, tmp_path, way):  # not in this process: --bare changes the networks in it
     command("benchmarks/speed.py", way, "--methods", "fastgrasp", "--counts", 1, "--repeats", 1, "--json",
