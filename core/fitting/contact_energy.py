@@ -117,7 +117,7 @@ class FitConfig:
     rows: int = 320
     wrench: float = 0.3 * WEIGHTS.wrench
     wrench_lever: float = 4.0
-    stay: float = 0.15
+    stay: float = 0.3
     turn_scale: float = 25.0
     stiffness: float = 10.0
     stiffness_floor: float = 0.3
@@ -412,11 +412,16 @@ class ContactEnergy:
         of_pairs = _links_of(links, hand)
         rows = [slopes_along(spheres[hand, end][:, None], way, self.hand.spheres.carried[end][:, None], of_pairs,
                              centre[hand])[:, 0] for end in (one, other)]
-        row = rows[0] - rows[1]
+        # as many rows for each hand as the one with most pairs has, zeros where there are fewer
+        first = np.searchsorted(hand, np.arange(len(spheres)))
+        place = hand, np.arange(len(hand)) - first[hand]
+        most = int(place[1].max()) + 1
+        row, depth = np.zeros((len(spheres), most, rows[0].shape[1])), np.zeros((len(spheres), most))
+        row[place], depth[place] = rows[0] - rows[1], over
         weight = WEIGHTS.self_penetration
-        np.add.at(model.energy, hand, weight * over * over)
-        np.add.at(model.gradient, hand, -2 * weight * over[:, None] * row)
-        np.add.at(model.hessian, hand, 2 * weight * row[:, :, None] * row[:, None])
+        model.energy += weight * (depth * depth).sum(1)
+        model.gradient -= 2 * weight * (depth[:, None] @ row)[:, 0]
+        model.hessian += 2 * weight * row.transpose(0, 2, 1) @ row
 
     def _add_pose_terms(self, model: _Accumulated, poses: HandPoses, centre: np.ndarray) -> None:
         """Adds E_posture, E_limit and E_stay."""
