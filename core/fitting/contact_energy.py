@@ -81,7 +81,8 @@ class FitConfig:
         skin_square: of its square.
         skin_corner: cm over which a wall begins in the last stage.
         skin_points: of each hand, nearest to the object, in the last stage.
-        rows: points of a hand that the Hessian's model reads at most, those of the largest weights.
+        rows: points of a hand that the Hessian's model reads at most, those of the largest weights; of more, products
+            would be larger than `core.fitting.posing.PRODUCT`.
         wrench: of E_wrench.
         wrench_lever: cm, of its levers.
         stay: weight of the pull of the wrist to where it was.
@@ -266,7 +267,7 @@ class ContactEnergy:
         if self._stiffness is not None:
             found = self._stiffness(poses, links, None if memory is None else memory.travel)
             rows = slopes_along(found.points, found.outward, hand.palmar_skin.carried, links, centre)
-            row = (found.slope[:, None] @ rows)[:, 0]
+            row = np.einsum("bm,bmu->bu", found.slope, rows)
             model.energy += CONFIG.stiffness * found.deficit
             model.gradient += CONFIG.stiffness * row
             least = np.maximum(found.deficit, CONFIG.stiffness_floor)
@@ -337,13 +338,13 @@ class ContactEnergy:
         else:
             skin = weighted(CONFIG.skin_rough * self._area, hinge(depth, CONFIG.skin_corner), squared_hinge(depth))
         energy = contact[0].sum(1) + sphere[0].sum(1) + skin[0].sum(1)
-        slope = np.concatenate((contact[1], -sphere[1], -skin[1]), 1)
-        weight = np.concatenate((contact[2], sphere[2], skin[2]), 1)
+        slope = np.concatenate((contact[1], -sphere[1], -skin[1]), 1, dtype=np.float32)
+        weight = np.concatenate((contact[2], sphere[2], skin[2]), 1, dtype=np.float32)
         nearest = np.where(self._may_touch, reached[:, None], np.inf)
         which = nearest.argmin(2)
         nearest = np.take_along_axis(nearest, which[..., None], 2)[..., 0]
         within = nearest < self._reach
-        part = weighted(WEIGHTS.part * np.array(ENERGY.part_weights) * within,
+        part = weighted(WEIGHTS.part * np.array(ENERGY.part_weights, np.float32) * within,
                         smooth_abs(np.where(within, nearest, 0) + self._aim / 2, CONFIG.corner))
         rows = np.arange(len(distance))[:, None]
         np.add.at(slope, (rows, which), part[1])

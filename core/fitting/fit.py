@@ -2,8 +2,8 @@
 
 Stage 1 lays the hand into a predicted distance field (`core.fitting.pose_fit`); where no field was predicted, the grasp
 itself stands for it. Stage 2 brings to the surface what is meant to touch it, out of it what is inside, and leaves the
-rest as it was, by Levenberg and Marquardt's method on the energy of `core.fitting.contact_energy`. The hand's shape stays as
-it is.
+rest as it was: Levenberg and Marquardt's method on the energy of `core.fitting.contact_energy`. The hand keeps its
+shape.
 """
 
 from __future__ import annotations
@@ -65,11 +65,6 @@ class FitSchedule:
         laid: share at which they lie on the surface.
         freed: share at which the last are out of the object.
         rescue: share of the last part that the first of its two descents takes.
-        approach: steps toward the object, where a hand does not lie well.
-        close: steps of closing, where stiffness lacks.
-        lay: steps of laying on the surface.
-        close_again: steps of closing a hand that was freed.
-        come_back: steps of bringing such a hand back.
     """
 
     chunk: int = 16
@@ -82,14 +77,20 @@ class FitSchedule:
     laid: float = 0.85
     freed: float = 0.97
     rescue: float = 0.6
-    approach: Stages = Stages(8, 0)
-    close: Stages = Stages(6, 8)
-    lay: Stages = Stages(0, 8)
-    close_again: Stages = Stages(6, 6)
-    come_back: Stages = Stages(6, 6)
+
 
 
 SCHEDULE: Final = FitSchedule()
+#: steps toward the object, of a hand that does not lie well
+APPROACH: Final = Stages(8, 0)
+#: of closing one whose stiffness is too low
+CLOSE: Final = Stages(6, 8)
+#: of laying one on the surface
+LAY: Final = Stages(0, 8)
+#: of closing one again that was defective and was freed
+CLOSE_AGAIN: Final = Stages(6, 6)
+#: of bringing such a one back that does not touch after all
+COME_BACK: Final = Stages(6, 6)
 
 
 @dataclass(frozen=True)
@@ -220,17 +221,17 @@ class ChunkFit:
     def approach(self, rows: np.ndarray, progress: Progress) -> None:
         """Where the other parts begin: out of the object and near it, by the least move."""
         begin = toward_and_out(self.hand, self.obj, self.start[rows])
-        near = minimise(self.energy(rows), begin, SCHEDULE.approach, progress)
+        near = minimise(self.energy(rows), begin, APPROACH, progress)
         self.approached = self.start.with_rows(rows, near)
 
     def stiffen(self, rows: np.ndarray, progress: Progress) -> None:
         """Closed, from where fingers were found to close more firmly near by."""
         start = stiffest_nearby(self.hand, self.stiffness, self.obj, self.approached[rows])
-        self.best.take(rows, self.closed(start, SCHEDULE.close, progress))
+        self.best.take(rows, self.closed(start, CLOSE, progress))
 
     def lay(self, rows: np.ndarray, progress: Progress) -> None:
         """On the surface, with as much contact as was meant."""
-        self.best.take(rows, minimise(self.energy(rows), self.approached[rows], SCHEDULE.lay, progress))
+        self.best.take(rows, minimise(self.energy(rows), self.approached[rows], LAY, progress))
 
     def free(self, rows: np.ndarray, progress: Progress) -> None:
         """Well out of the object, and back to it by what it takes: closed until it meets it, stiffened, laid on it."""
@@ -238,8 +239,8 @@ class ChunkFit:
         self.best.take(rows, out)  # where it closes again may be in the object again
         out = stiffest_nearby(self.hand, self.stiffness, self.obj, out, FAR_SEARCH)
         self.best.take(rows, out)
-        for begin, end, descend, stages in ((0.0, SCHEDULE.rescue, self.closed, SCHEDULE.close_again),
-                                            (SCHEDULE.rescue, 1.0, self.returned, SCHEDULE.come_back)):
+        for begin, end, descend, stages in ((0.0, SCHEDULE.rescue, self.closed, CLOSE_AGAIN),
+                                            (SCHEDULE.rescue, 1.0, self.returned, COME_BACK)):
             left = is_defective(self.best.surface[rows]) | (self.best.deficit[rows] > SCHEDULE.slack)
             some = left.numpy().nonzero()[0]
             if not len(some):

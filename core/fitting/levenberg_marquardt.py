@@ -137,7 +137,31 @@ def newton_step(energy: ContactEnergy, poses: HandPoses, gradient: np.ndarray, h
     diagonal = np.einsum("bii->bi", hessian) + 1
     system = hessian + damping[:, None, None] * diagonal[:, :, None] * one
     system = np.where(fixed[:, :, None] | fixed[:, None], one, system)
-    return -np.linalg.solve(system, np.where(fixed, 0, gradient)[..., None])[..., 0].astype(np.float32)
+    return -solved(system, np.where(fixed, 0, gradient)).astype(np.float32)
+
+
+def solved(systems: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The solutions x of A x = b, by Gauss's elimination without pivoting, all systems a column at a time.
+
+    As fast as LAPACK on systems so small, which it solves one by one, with threads whose number is in the last bits.
+
+    Args:
+        systems: (B, U, U) symmetric, positive definite.
+        right: (B, U).
+
+    Returns:
+        (B, U).
+    """
+    rows = np.concatenate((systems, right[..., None]), 2)
+    count = right.shape[1]
+    for column in range(count - 1):
+        below = rows[:, column + 1 :, column] / rows[:, column, column, None]
+        rows[:, column + 1 :, column + 1 :] -= below[..., None] * rows[:, column, None, column + 1 :]
+    found = np.empty_like(right)
+    for column in reversed(range(count)):
+        known = (rows[:, column, column + 1 : count] * found[:, column + 1 :]).sum(1)
+        found[:, column] = (rows[:, column, count] - known) / rows[:, column, column]
+    return found
 
 
 def limited(steps: np.ndarray) -> np.ndarray:

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 #: columns of the unknowns: the wrist's turn, its shift, then the joint angles
 TURN, SHIFT, ANGLES = slice(0, 3), slice(3, 6), slice(6, None)
-#: points that are posed in one product of matrices: of more, BLAS would start threads for each of many small ones
-BLOCK: Final = 1024
+#: products of matrices of at most so many multiplications: for larger ones OpenBLAS starts threads, whose number would
+#: then be in the last bits, and which would take the processor from other work
+PRODUCT: Final = 2**18
+#: hands whose correctives are computed in one product
+HANDS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -148,20 +151,19 @@ class SkinnedPoints:
     def __init__(self, chain: Chain, rest: np.ndarray, weights: np.ndarray, normals: np.ndarray | None = None,
                  correctives: np.ndarray | None = None) -> None:
         self._chain, self._rest, self._weights = chain, np.asarray(rest, np.float32), np.asarray(weights, np.float32)
-        self._normals, self._correctives = normals, correctives
+        self._normals = normals
+        self._correctives = None if correctives is None else _blocks(correctives, HANDS)
         one = np.concatenate((self._rest, np.ones_like(self._rest[:, :1])), 1)
-        self._rows = self._blocks(self._weights[:, :, None] * one[:, None])
-        self._turned = [] if normals is None else self._blocks(self._weights[:, :, None] * normals[:, None])
-        self.carried = np.ascontiguousarray(self._weights @ chain.moved.T)
+        self._rows = self._products(one)
+        self._turned = [] if normals is None else self._products(np.asarray(normals, np.float32))
+        self.carried = np.einsum("pj,dj->pd", self._weights, chain.moved)
 
     def __len__(self) -> int:
         return len(self._rest)
 
-    @staticmethod
-    def _blocks(rows: np.ndarray) -> list[np.ndarray]:
-        """Products (P, J, K), as matrices (J K, at most `BLOCK`)."""
-        flat = rows.reshape(len(rows), -1).T
-        return [np.ascontiguousarray(flat[:, first : first + BLOCK]) for first in range(0, flat.shape[1], BLOCK)]
+    def _products(self, values: np.ndarray) -> list[np.ndarray]:
+        """Products of the weights and values (P, K) at rest, as blocks of a matrix (J K, P)."""
+        return _blocks((self._weights[:, :, None] * values[:, None]).reshape(len(values), -1).T, 3)
 
     def posed(self, moves: np.ndarray) -> np.ndarray:
         """(B, P, 3) the points under moves (B, J, 3, 4) of the bones, metres."""
@@ -191,7 +193,10 @@ class SkinnedPoints:
 
     def _offsets(self, moves: np.ndarray) -> np.ndarray:
         """(B, P, 3) metres by which the correctives move the rest points."""
-        return (self._chain.own_turns(moves) @ self._correctives).reshape(len(moves), -1, 3)
+        turns = self._chain.own_turns(moves)
+        parts = [np.concatenate([turns[first : first + HANDS] @ block for block in self._correctives or ()], 1)
+                 for first in range(0, len(turns), HANDS)]
+        return np.concatenate(parts).reshape(len(moves), -1, 3)
 
 
 @dataclass(frozen=True)
@@ -247,6 +252,12 @@ def moved_by(poses: HandPoses, step: np.ndarray, pivot: np.ndarray) -> HandPoses
     rotation = rotations(step[:, TURN]) @ poses.rotation
     centre = poses.rotation @ pivot + poses.wrist + step[:, SHIFT] / 100
     return HandPoses(rotation, (centre - rotation @ pivot).astype(np.float32), poses.dofs + step[:, ANGLES])
+
+
+def _blocks(matrix: np.ndarray, rows: int) -> list[np.ndarray]:
+    """A matrix (K, N) in blocks of columns, of which the product with one of `rows` rows is within `PRODUCT`."""
+    width = max(1, PRODUCT // (rows * len(matrix)))
+    return [np.ascontiguousarray(matrix[:, first : first + width]) for first in range(0, matrix.shape[1], width)]
 
 
 def _blended(moves: np.ndarray, blocks: list[np.ndarray]) -> np.ndarray:

@@ -36,7 +36,7 @@ def hinge(x: np.ndarray, width: float) -> Penalty:
 def squared_hinge(x: np.ndarray) -> Penalty:
     """max(x, 0)^2."""
     over = np.maximum(x, 0)
-    return over * over, 2 * over, 2.0 * (over > 0)
+    return over * over, 2 * over, np.where(x > 0, x.dtype.type(2), x.dtype.type(0))
 
 
 def capped(penalty: Penalty, most: float) -> Penalty:

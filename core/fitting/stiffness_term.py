@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from core.fitting.posing import HandPoses
-from core.quality.bones import bones_crossing
 from core.quality.stiffness import STIFFNESS, centre_of_mass, stiffness_at_rest, stiffness_deficit
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -13,6 +14,9 @@ from core.fitting import fit as module
 from core.fitting.fit import SCHEDULE, fit
 from core.fitting.representation import represent
 from core.grasps.batch import Grasps
+from core.hand import load_hand
+from core.hand.articulation import mirror_pose
+from core.metrics.controls import random_wrists
 from core.metrics.strict import strict_measures
 from core.objects import prepare_object
 from core.progress import Progress, Stopped
@@ -202,6 +206,29 @@ def test_a_stop_ends_the_fit_within_one_step(fitted_ball, hand, steps):
         fit(obj, hand, given, progress=Progress(stop))
     assert len(fractions) == steps
     assert fractions == sorted(fractions)
+
+
+def test_a_left_hand_is_fitted_as_the_right_ones_mirror_image(hand):
+    """Of grasps on an object without a plane of symmetry, and of that object mirrored."""
+    rod = trimesh.creation.cylinder(0.02, 0.16, sections=48)
+    knob = trimesh.creation.icosphere(2, 0.035)
+    knob.apply_translation([0.012, 0.006, 0.07])
+    mesh = trimesh.util.concatenate([rod, knob])
+    mirror = np.array([-1.0, 1, 1])
+    obj = prepare_object(mesh.vertices, mesh.faces)
+    other = prepare_object(mesh.vertices * mirror, mesh.faces[:, ::-1])
+    left = load_hand(side="left")
+    bent = hand.pose_from_dofs(torch.full((1, 21), 0.5))[0]
+    given = random_wrists(obj, hand, 8, torch.Generator().manual_seed(2), bent)
+    mirrored = replace(given, global_orient=mirror_pose(given.global_orient), hand_pose=mirror_pose(given.hand_pose),
+                       transl=given.transl * torch.tensor([-1.0, 1, 1]), hand="left")
+    one, two = fit(obj, hand, given), fit(other, left, mirrored)
+    with torch.no_grad():
+        joints = hand(**one.grasps.parameters()).joints * torch.tensor([-1.0, 1, 1])
+        apart = 1000 * (joints - left(**two.grasps.parameters()).joints).norm(dim=-1).mean(1)
+    assert (one.moved_mm > 3).float().mean() > 0.7
+    assert apart.median() < 1  # clouds and grids differ by rounding, and a search may choose another way
+    assert torch.equal(one.after.bones, two.after.bones)
 
 
 def test_no_grasps_are_fitted_to_none(fitted_ball, hand):

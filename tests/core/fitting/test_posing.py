@@ -96,7 +96,8 @@ def test_any_chain_of_joints_is_posed():
     poses = HandPoses(np.eye(3, dtype=np.float32)[None], np.array([[0, 0, 5]], np.float32),
                       np.array([[np.pi / 2, np.pi / 2, np.pi / 2, 0.0]], np.float32))
     links = chain.posed(poses)
-    assert np.abs(chain.joints_under(links.moves)[0] - [[0, 0, 5], [1, 0, 5], [1, 1, 5], [1, 2, 5], [0, 0, 5]]).max() < 1e-6
+    bones = [[0, 0, 5], [1, 0, 5], [1, 1, 5], [1, 2, 5], [0, 0, 5]]
+    assert np.abs(chain.joints_under(links.moves)[0] - bones).max() < 1e-6
     tip = SkinnedPoints(chain, np.array([[4, 0, 0], [1, 2, 0]]), np.eye(5)[[3, 4]])
     assert np.abs(tip.posed(links.moves)[0] - [[0, 2, 5], [0, 0, 6]]).max() < 1e-6
     assert chain.moved.tolist() == [[0, 1, 1, 1, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1]]

@@ -1,0 +1,106 @@
+"""Levenberg and Marquardt's method: energies fall, limits hold, hands do not heed each other, and it repeats."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.fitting.levenberg_marquardt import SOLVER, Stages, limited, minimise, solved
+from core.fitting.posing import moved_by
+from core.progress import Progress, Stopped
+
+
+@pytest.fixture
+def off(held_out, setting_of):
+    """Hands on an apple, off their place and bent otherwise by some degrees."""
+    setting = setting_of(*held_out[0])
+    draw = np.random.default_rng(0).normal(size=(len(setting.poses), 27)).astype(np.float32)
+    poses = moved_by(setting.poses, 0.15 * draw, setting.hand.pivot)
+    return replace(setting, poses=replace(poses, dofs=setting.hand.clamped(poses.dofs)))
+
+
+def test_energies_fall_and_angles_stay_within_their_limits(off):
+    energy = off.energy()
+    found = minimise(energy, off.poses, Stages(8, 0))
+    assert (energy(found).energy < 0.6 * energy(off.poses).energy).mean() > 0.8
+    assert ((found.dofs >= off.hand.low) & (found.dofs <= off.hand.high)).all()
+
+
+def test_a_few_steps_go_as_low_as_many(off):
+    energy = off.energy()
+    start, few, many = (energy(minimise(energy, off.poses, Stages(steps, 0))).energy for steps in (0, 8, 60))
+    assert np.median((few - many) / (start - many)) < 0.05
+
+
+def test_the_last_stage_takes_the_skin_out_of_the_object(off):
+    found = minimise(off.energy(), off.poses, Stages(8, 8))
+    depth = [-off.obj.grid.query(torch.from_numpy(off.hand.skin.posed(off.hand.chain.posed(poses).moves)))[0].amin(1)
+             for poses in (off.poses, found)]
+    assert depth[1].mean() < 0.0025
+    assert depth[1].mean() < depth[0].mean() / 3
+
+
+def test_no_step_is_longer_than_it_may_be():
+    steps = np.random.default_rng(0).normal(size=(200, 27))
+    short = limited(steps)
+    assert (np.linalg.norm(short[:, :3], axis=1) <= SOLVER.turn * 1.001).all()
+    assert (np.linalg.norm(short[:, 3:6], axis=1) <= SOLVER.shift * 1.001).all()
+    assert (np.abs(short[:, 6:]) <= SOLVER.angle * 1.001).all()
+    assert np.allclose(limited(1e-3 * steps), 1e-3 * steps)
+    assert np.allclose(short / steps, (short / steps)[:, :1])  # its direction stays
+
+
+def test_progress_is_told_each_step_and_a_stop_ends_it_there(off):
+    fractions = []
+    minimise(off.energy(), off.poses, Stages(2, 3), Progress(lambda fraction, stage: fractions.append(fraction)))
+    assert fractions == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    fractions.clear()
+
+    def stop(fraction: float, stage: str) -> bool:
+        fractions.append(fraction)
+        return len(fractions) < 3
+
+    with pytest.raises(Stopped):
+        minimise(off.energy(), off.poses, Stages(2, 3), Progress(stop))
+    assert len(fractions) == 3
+
+
+REPEATED = """
+import hashlib, sys
+import torch
+torch.set_num_threads(int(sys.argv[1]))
+from core.dataset.training_grasps import load_training, training_object
+from core.fitting.fit import fit
+from core.hand import load_hand
+from core.training.noise import perturbed
+hand, data = load_hand(), load_training("weights/training/grasps.npz").split("shape")
+grasps = data[data.object == data.objects.index("ball/5")][:16].grasps(hand)
+given = perturbed(hand, grasps, (0.01, 0.12, 0.1), torch.Generator().manual_seed(3))
+found = fit(training_object("ball/5"), hand, given).grasps
+print(hashlib.sha256(b"".join(value.numpy().tobytes() for value in found.parameters().values())).hexdigest())
+"""
+
+
+def test_the_number_of_cores_changes_no_bit():
+    """Of PyTorch's threads, and of those that NumPy's products of matrices may use."""
+    root, found = Path(__file__).resolve().parents[3], set()
+    for threads in ("1", "2"):
+        known = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        run = subprocess.run([sys.executable, "-c", REPEATED, threads], cwd=root, env=known, check=True,
+                             capture_output=True, text=True)
+        found.add(run.stdout.strip())
+    assert len(found) == 1
+
+
+def test_systems_are_solved():
+    draw = np.random.default_rng(0)
+    root, right = draw.normal(size=(7, 27, 27)), draw.normal(size=(7, 27))
+    systems = root @ root.transpose(0, 2, 1) + 0.1 * np.eye(27)
+    assert np.allclose(solved(systems, right), np.linalg.solve(systems, right[..., None])[..., 0], rtol=1e-6)
