@@ -192,7 +192,7 @@ class ChunkFit:
         self.targets = (
             targets_of_grasp(obj, hand.points, points, torch.from_numpy(hand.candidates.normals(moves)), grasps.type)
             if field is None else targets_of_gaussians(hand.hand, hand.points, field, points, posed.vertices)).numpy()
-        self.best = BestPoses(obj, hand, self.stiffness, self.start, self.before)
+        self.best = BestPoses(obj, hand, self.start, self.before)
         self.unsound = (~is_sound(self.before)).numpy().nonzero()[0]
 
     def run(self, progress: Progress) -> Fitted:
@@ -286,7 +286,6 @@ class BestPoses:
     Args:
         obj: the object.
         hand: the hand in that shape.
-        stiffness: of such hands on the object.
         given: the B poses that were given.
         surface: how they lie.
 
@@ -297,9 +296,9 @@ class BestPoses:
         changed: (B,) bool: it is not the pose that was given.
     """
 
-    def __init__(self, obj: GraspObject, hand: FitHand, stiffness: StiffnessTerm, given: HandPoses,
-                 surface: SurfaceQuality) -> None:
-        self._obj, self._hand, self._stiffness, self._given = obj, hand, stiffness, surface
+    def __init__(self, obj: GraspObject, hand: FitHand, given: HandPoses, surface: SurfaceQuality) -> None:
+        self._obj, self._hand, self._given = obj, hand, surface
+        self._stiffness = StiffnessTerm(hand, obj, whole=True)
         self.poses, self.surface = given, surface
         self.deficit = self.deficit_of(given, surface.bones)
         self.changed = torch.zeros(len(given), dtype=torch.bool)

@@ -1,7 +1,7 @@
 """The stiffness of hands while the fit moves them, and its slope by the distance of each point of skin.
 
-The model and its numbers are `core.quality.stiffness`'s, of fewer points of skin; how far the skin is pressed is what
-changes most as a hand moves, so the slope is by the distances alone.
+The model and its numbers are `core.quality.stiffness`'s. How far the skin is pressed is what changes most as a hand
+moves, so the slope is by the distances alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Newton's steps to the balance from where it was in nearly the same hands
 FEW_STEPS: Final = 2
+#: cm from the object beyond which no skin comes to press on it as the hand closes
+REACH_CM: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,15 @@ class StiffnessTerm:
     Args:
         hand: the hand.
         obj: the object.
+        whole: of all its skin, as `core.quality.stiffness.grasp_quality` has it, to judge by; of few points else, to
+            search and to move hands by.
     """
 
-    def __init__(self, hand: FitHand, obj: GraspObject) -> None:
+    def __init__(self, hand: FitHand, obj: GraspObject, *, whole: bool = False) -> None:
         self._hand, self._obj = hand, obj
         self._centre = centre_of_mass(obj)
-        self._area = torch.from_numpy(hand.palmar_area)
+        self._skin = hand.skin if whole else hand.palmar_skin
+        self._area = torch.from_numpy(hand.skin_area if whole else hand.palmar_area)
 
     def __call__(self, poses: HandPoses, links: Links, travel: np.ndarray | None = None) -> StiffnessModel:
         """The deficit of B hands and its slope.
@@ -77,7 +82,9 @@ class StiffnessTerm:
     @torch.no_grad()
     def stiffness(self, poses: HandPoses) -> torch.Tensor:
         """(B,) the stiffness of B hands, bones in the object not counted."""
-        points, distance, outward, motion, area = self._pressed(poses, self._hand.chain.posed(poses))
+        pressed = self._pressed(poses, self._hand.chain.posed(poses))
+        near = (pressed[1] < REACH_CM).any(0)  # most of the skin is too far to come to press, in none of the hands
+        points, distance, outward, motion, area = (value[:, near] for value in pressed)
         return stiffness_at_rest(points - self._centre, distance, outward, motion, area)[0]
 
     def with_bones(self, poses: HandPoses, bones: torch.Tensor) -> torch.Tensor:
@@ -86,7 +93,7 @@ class StiffnessTerm:
 
     def _pressed(self, poses: HandPoses, links: Links) -> tuple[torch.Tensor, ...]:
         """Points (B, M, 3) in metres, distances in cm, normals of the object, motion in cm, area that presses."""
-        skin, chain = self._hand.palmar_skin, self._hand.chain
+        skin, chain = self._skin, self._hand.chain
         points = skin.posed(links.moves)
         closed = HandPoses(poses.rotation, poses.wrist, poses.dofs + self._hand.closing)
         motion = 100 * (skin.posed(chain.posed(closed).moves) - points)

@@ -66,7 +66,7 @@ def test_the_farther_skin_is_beyond_a_thin_wall_the_more_it_is_pushed_back(sheet
     palm_down = np.tile(np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32), (8, 1, 1))
     poses = HandPoses(palm_down, np.zeros((8, 3), np.float32), np.zeros((8, 21), np.float32))
     skin = shaped.skin.posed(shaped.chain.posed(poses).moves)
-    height = 0.0005 * np.arange(8, dtype=np.float32)  # of the lowest skin under the sheet's upper side
+    height = 0.0006 * np.arange(8, dtype=np.float32)  # of the lowest skin under the sheet's upper side
     lowest = skin[:, shaped.skin.carried[:, 4:8].sum(1) > 1.5, 2].min(1)
     poses = replace(poses, wrist=np.stack([0 * height, 0 * height, 0.0015 - height - lowest], 1))
     energy = ContactEnergy(shaped, sheet, poses, np.zeros((8, len(shaped.candidates)), np.float32))

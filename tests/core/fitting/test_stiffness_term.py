@@ -10,6 +10,7 @@ import torch
 
 from core.fitting.contact_energy import CONFIG
 from core.fitting.posing import moved_by, slopes_along
+from core.fitting.stiffness_term import StiffnessTerm
 from core.quality.stiffness import STIFFNESS, grasp_quality
 
 
@@ -26,6 +27,12 @@ def test_the_stiffness_of_moving_hands_is_that_of_all_their_skin(loose, hand):
     exact = grasp_quality(loose.obj, hand, loose.given)
     rank = [value.argsort().argsort().double() for value in (rough, exact)]
     assert float(torch.corrcoef(torch.stack(rank))[0, 1]) > 0.7
+
+
+def test_that_of_the_whole_skin_is_what_grasps_are_judged_by(loose, hand):
+    found = StiffnessTerm(loose.hand, loose.obj, whole=True).stiffness(loose.poses)
+    exact = grasp_quality(loose.obj, hand, loose.given)
+    assert torch.allclose(found.log(), exact.log(), atol=0.1)
 
 
 def test_bones_in_the_object_leave_a_share_of_it(loose):
