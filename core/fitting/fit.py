@@ -241,8 +241,8 @@ class ChunkFit:
         self.best.take(rows, out)
         for begin, end, descend, stages in ((0.0, SCHEDULE.rescue, self.closed, CLOSE_AGAIN),
                                             (SCHEDULE.rescue, 1.0, self.returned, COME_BACK)):
-            left = is_defective(self.best.surface[rows]) | (self.best.deficit[rows] > SCHEDULE.slack)
-            some = left.numpy().nonzero()[0]
+            left = is_defective(self.best.surface) | (self.best.deficit > SCHEDULE.slack)
+            some = left.numpy()[rows].nonzero()[0]
             if not len(some):
                 return
             out = out.with_rows(some, descend(out[some], stages, progress.sub(begin, end)))
@@ -314,12 +314,13 @@ class BestPoses:
 
         For the last bone out of the object it may be a little further in it than the best so far.
         """
-        found, was = measure_poses(self._obj, self._hand, poses), self.surface[rows]
+        index = torch.from_numpy(rows)
+        found, was = measure_poses(self._obj, self._hand, poses), self.surface[index]
         deficit = self.deficit_of(poses, found.bones)
         frees = (last_bone_out(found, was) & (found.overlap_cm3 <= was.overlap_cm3 + SCHEDULE.bone_overlap_cm3)
                  & (found.depth_mm <= was.depth_mm + SCHEDULE.bone_depth_mm))
-        take = (is_better(found, was, self.deficit[rows] - deficit) | frees) & ~is_worse(found, self._given[rows])
-        self.surface = SurfaceQuality.where(take, found, was).scattered_into(self.surface, torch.from_numpy(rows))
+        take = (is_better(found, was, self.deficit[index] - deficit) | frees) & ~is_worse(found, self._given[index])
+        self.surface = SurfaceQuality.where(take, found, was).scattered_into(self.surface, index)
         taken = take.numpy().nonzero()[0]
         self.poses = self.poses.with_rows(rows[taken], poses[taken])
         self.deficit[rows[taken]], self.changed[rows[taken]] = deficit[taken], True
