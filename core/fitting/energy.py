@@ -174,8 +174,8 @@ class GraspEnergy:
         self._points_without_skin = hand_points.without_skin()
         self.thin = is_thin_walled(obj)
         depth = CONFIG.depth_thin if self.thin else CONFIG.depth
-        self.target_depth: torch.Tensor | float = depth.target
-        self.tolerated_depth: torch.Tensor | float = depth.tolerated
+        self.target_depth = depth.target
+        self.tolerated_depth = depth.tolerated
         self.betas = betas.reshape(1, 10)
         with torch.no_grad():
             rest = hand.rest(self.betas)[0][0] - hand_points.wrist
@@ -187,7 +187,7 @@ class GraspEnergy:
         self._prior_scale = self.limits.new_tensor([*CONFIG.bend_scale * 4, *[CONFIG.thumb_scale] * 5])
         self._of_part = hand_points.candidate_parts == torch.arange(6, device=self.limits.device)[:, None]
         self._part_weights = self.limits.new_tensor(CONFIG.part_weights)
-        self.part_reach: torch.Tensor | float = CONFIG.part_reach_cm
+        self.part_reach = CONFIG.part_reach_cm
 
     @property
     def device(self) -> torch.device:
