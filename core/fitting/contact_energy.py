@@ -16,7 +16,7 @@ wrist's rotation and the `pivot` in cm:
     E_self    = 15 sum over pairs of spheres of different parts, max(0.92 (r_s + r_t) - |z_s - z_t|, 0)^2
     E_posture = u'Qu (`core.fitting.fit_hand.FitHand.posture`)
     E_limit   = 20 sum_j (by how much angle j is within 0.03 of a limit, or beyond it)^2
-    E_stay    = 0.15 (25 |R - R_0|^2 + |c - c_0|^2), CHOIR's Eq. 11 squared
+    E_stay    = 0.3 (25 |R - R_0|^2 + |c - c_0|^2), CHOIR's Eq. 11 squared
     E_stiff   = 10 `stiffness_deficit`, where hands are closed
 
 The last stage reads the skin's own vertices near the object and closes in on the surface:

@@ -137,7 +137,8 @@ def newton_step(energy: ContactEnergy, poses: HandPoses, gradient: np.ndarray, h
     diagonal = np.einsum("bii->bi", hessian) + 1
     system = hessian + damping[:, None, None] * diagonal[:, :, None] * one
     system = np.where(fixed[:, :, None] | fixed[:, None], one, system)
-    return -solved(system, np.where(fixed, 0, gradient)).astype(np.float32)
+    step = -solved(system, np.where(fixed, 0, gradient)).astype(np.float32)
+    return np.where(np.isfinite(step).all(1, keepdims=True), step, 0)  # what is no number moves nothing
 
 
 def solved(systems: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.fitting.levenberg_marquardt import SOLVER, Stages, limited, minimise, solved
+from core.fitting.levenberg_marquardt import SOLVER, Stages, limited, minimise, newton_step, solved
 from core.fitting.posing import moved_by
 from core.progress import Progress, Stopped
 
@@ -57,6 +57,18 @@ def test_no_step_is_longer_than_it_may_be():
     assert np.allclose(short / steps, (short / steps)[:, :1])  # its direction stays
 
 
+def test_a_step_that_is_no_number_is_none_and_stops_no_other_hand(off):
+    energy = off.energy()
+    model = energy(off.poses)
+    gradient, damping = model.gradient.copy(), np.full(len(off.poses), SOLVER.damping)
+    gradient[1] = np.nan
+    steps = newton_step(energy, off.poses, gradient, model.hessian, damping)
+    assert (steps[1] == 0).all()
+    whole = newton_step(energy, off.poses, model.gradient, model.hessian, damping)
+    assert np.array_equal(np.delete(steps, 1, 0), np.delete(whole, 1, 0))
+    assert (np.abs(whole).sum(1) > 0).all()
+
+
 def test_progress_is_told_each_step_and_a_stop_ends_it_there(off):
     fractions = []
     minimise(off.energy(), off.poses, Stages(2, 3), Progress(lambda fraction, stage: fractions.append(fraction)))
@@ -74,16 +86,16 @@ def test_progress_is_told_each_step_and_a_stop_ends_it_there(off):
 
 REPEATED = """
 import hashlib, sys
-import torch
+import torch, trimesh
 torch.set_num_threads(int(sys.argv[1]))
-from core.dataset.training_grasps import load_training, training_object
 from core.fitting.fit import fit
 from core.hand import load_hand
-from core.training.noise import perturbed
-hand, data = load_hand(), load_training("weights/training/grasps.npz").split("shape")
-grasps = data[data.object == data.objects.index("ball/5")][:16].grasps(hand)
-given = perturbed(hand, grasps, (0.01, 0.12, 0.1), torch.Generator().manual_seed(3))
-found = fit(training_object("ball/5"), hand, given).grasps
+from core.metrics.controls import random_wrists
+from core.objects import prepare_object
+hand, mesh = load_hand(), trimesh.creation.box((0.05, 0.06, 0.07))
+obj, bent = prepare_object(mesh.vertices, mesh.faces), hand.pose_from_dofs(torch.full((1, 21), 0.4))[0]
+given = random_wrists(obj, hand, 16, torch.Generator().manual_seed(0), bent)
+found = fit(obj, hand, given).grasps
 print(hashlib.sha256(b"".join(value.numpy().tobytes() for value in found.parameters().values())).hexdigest())
 """
 
