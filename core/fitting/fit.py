@@ -57,6 +57,7 @@ class FitSchedule:
     Attributes:
         chunk: hands that are moved together: more do not fit into the cache.
         slack: stiffness deficit beyond which a hand is closed more firmly.
+        worth: stiffness deficit that a hand which lay well must lose for each cm by which its joints move.
         bone_overlap_cm3: by which a hand may be in the object more than before where that takes the last bone out.
         bone_depth_mm: by which it may be deeper then.
         begin: share of the work at which the parts begin.
@@ -69,6 +70,7 @@ class FitSchedule:
 
     chunk: int = 16
     slack: float = 0.7
+    worth: float = 0.4
     bone_overlap_cm3: float = 1.0
     bone_depth_mm: float = 2.0
     begin: float = 0.02
@@ -299,6 +301,7 @@ class BestPoses:
     def __init__(self, obj: GraspObject, hand: FitHand, given: HandPoses, surface: SurfaceQuality) -> None:
         self._obj, self._hand, self._given = obj, hand, surface
         self._stiffness = StiffnessTerm(hand, obj, whole=True)
+        self._joints, self._sound = self._joints_of(given), is_sound(surface)
         self.poses, self.surface = given, surface
         self.deficit = self.deficit_of(given, surface.bones)
         self.changed = torch.zeros(len(given), dtype=torch.bool)
@@ -306,20 +309,27 @@ class BestPoses:
     def deficit_of(self, poses: HandPoses, bones: torch.Tensor | None = None) -> torch.Tensor:
         """(B,) what the stiffness of poses lacks; `bones` of theirs are in the object, counted where None."""
         if bones is None:
-            bones = torch.from_numpy(crossing(self._obj, self._hand.keypoints(self._hand.chain.posed(poses).moves)))
+            bones = torch.from_numpy(crossing(self._obj, self._joints_of(poses)))
         return stiffness_deficit(self._stiffness.with_bones(poses, bones))
+
+    def _joints_of(self, poses: HandPoses) -> np.ndarray:
+        """(B, 21, 3) keypoints, metres."""
+        return self._hand.keypoints(self._hand.chain.posed(poses).moves)
 
     def take(self, rows: np.ndarray, poses: HandPoses) -> None:
         """Takes those of `poses`, for grasps `rows`, that are better, and not much worse than what was given.
 
-        For the last bone out of the object it may be a little further in it than the best so far.
+        For the last bone out of the object it may be a little further in it than the best so far. A hand that lay well
+        is moved no farther than the stiffness that it gains is worth.
         """
         index = torch.from_numpy(rows)
         found, was = measure_poses(self._obj, self._hand, poses), self.surface[index]
         deficit = self.deficit_of(poses, found.bones)
         frees = (last_bone_out(found, was) & (found.overlap_cm3 <= was.overlap_cm3 + SCHEDULE.bone_overlap_cm3)
                  & (found.depth_mm <= was.depth_mm + SCHEDULE.bone_depth_mm))
-        take = (is_better(found, was, self.deficit[index] - deficit) | frees) & ~is_worse(found, self._given[index])
+        moved = 100 * np.linalg.norm(self._joints_of(poses) - self._joints[rows], axis=-1).mean(1)
+        gain = self.deficit[index] - deficit - SCHEDULE.worth * torch.from_numpy(moved) * self._sound[index]
+        take = (is_better(found, was, gain) | frees) & ~is_worse(found, self._given[index])
         self.surface = SurfaceQuality.where(take, found, was).scattered_into(self.surface, index)
         taken = take.numpy().nonzero()[0]
         self.poses = self.poses.with_rows(rows[taken], poses[taken])
