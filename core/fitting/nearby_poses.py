@@ -158,8 +158,8 @@ def stiffest_nearby(hand: FitHand, stiffness: StiffnessTerm, obj: GraspObject, p
                       dofs.reshape(tries, -1))
     spheres = hand.spheres.posed(hand.chain.posed(still).moves).reshape(count, 1, -1, 3)
     spheres = spheres @ rotation.transpose(0, 1, 3, 2) + wrist[:, :, None]
-    clear = (obj.grid.approximate_distance(torch.from_numpy(spheres)).numpy().reshape(
-        count, len(nudges), search.closings, -1) > search.touch_share * hand.radii - search.touch_depth)
+    distance = nearly_distances(obj, spheres).reshape(count, len(nudges), search.closings, -1)
+    clear = distance > search.touch_share * hand.radii - search.touch_depth
     dofs = np.repeat(poses.dofs[:, None], len(nudges), 1)
     for part, closes in enumerate(hand.finger_closings):
         free = clear[..., hand.sphere_parts == part].all(-1).cumprod(-1).sum(-1)
@@ -169,7 +169,7 @@ def stiffest_nearby(hand: FitHand, stiffness: StiffnessTerm, obj: GraspObject, p
     many = HandPoses(rotation.reshape(-1, 3, 3), wrist.reshape(-1, 3), dofs.reshape(-1, dofs.shape[-1]))
     moves = hand.chain.posed(many).moves
     deficit = stiffness_deficit(stiffness.stiffness(many)).numpy().reshape(bent.shape)
-    deep = sunk(hand, obj, hand.spheres.posed(moves), search).reshape(bent.shape)
+    deep = sunk(hand, obj, hand.spheres.posed(moves).reshape(*bent.shape, -1, 3), search)
     bones = crossing(obj, hand.keypoints(moves)).reshape(bent.shape)
     far = (1e4 * move * move).sum(-1) + (100 * search.tilt_arm * nudges[:, 2]) ** 2
     cost = FIT.stiffness * deficit + deep + search.bone * bones + search.move * far + bent
@@ -179,12 +179,17 @@ def stiffest_nearby(hand: FitHand, stiffness: StiffnessTerm, obj: GraspObject, p
 
 def sunk(hand: FitHand, obj: GraspObject, spheres: np.ndarray, search: SearchConfig) -> np.ndarray:
     """(...) cm2, the sum of the squares by which inner spheres at (..., S, 3) are in the object."""
-    distance = obj.grid.approximate_distance(torch.from_numpy(spheres)).numpy()
+    distance = nearly_distances(obj, spheres)
     depth = np.maximum(100 * (search.sphere_share * hand.radii - distance), 0)
     return (depth * depth).sum(-1)
 
 
 def crossing(obj: GraspObject, joints: np.ndarray) -> np.ndarray:
-    """(...) bones that cross the object's surface, of keypoints (..., 21, 3)."""
+    """(...) bones that cross the object's surface, of keypoints (..., 21, 3); those inside it by its grid."""
     flat = torch.from_numpy(joints.reshape(-1, *joints.shape[-2:]))
-    return bones_crossing(obj, flat, palm=True).numpy().reshape(joints.shape[:-2])
+    return bones_crossing(obj, flat, palm=True, exact=False).numpy().reshape(joints.shape[:-2])
+
+
+def nearly_distances(obj: GraspObject, points: np.ndarray) -> np.ndarray:
+    """(B, ...) metres from points (B, ..., 3) to the object, hand by hand: all at once do not fit into the cache."""
+    return np.stack([obj.grid.approximate_distance(torch.from_numpy(some)).numpy() for some in points])

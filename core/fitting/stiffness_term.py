@@ -82,8 +82,14 @@ class StiffnessTerm:
     @torch.no_grad()
     def stiffness(self, poses: HandPoses) -> torch.Tensor:
         """(B,) the stiffness of B hands, bones in the object not counted."""
+        return torch.cat([self._stiffness_of(poses[rows]) for rows in np.array_split(
+            np.arange(len(poses)), max(1, -(-len(poses) // STIFFNESS.chunk)))])
+
+    def _stiffness_of(self, poses: HandPoses) -> torch.Tensor:
+        """`stiffness` of few hands: more at once do not fit into the cache."""
         pressed = self._pressed(poses, self._hand.chain.posed(poses))
-        near = (pressed[1] < REACH_CM).any(0)  # most of the skin is too far to come to press, in none of the hands
+        # most of the skin is too far to come to press, or turned away, in all of the hands
+        near = ((pressed[1] < REACH_CM) & (pressed[4] > 0)).any(0)
         points, distance, outward, motion, area = (value[:, near] for value in pressed)
         return stiffness_at_rest(points - self._centre, distance, outward, motion, area)[0]
 
