@@ -60,7 +60,7 @@ class SolverConfig:
     turn: float = 0.15
     shift: float = 0.8
     angle: float = 0.25
-    renew: int = 4
+    renew: int = 8
 
 
 SOLVER: Final = SolverConfig()
