@@ -194,7 +194,7 @@ class ChunkFit:
         self.targets = (
             targets_of_grasp(obj, hand.points, points, torch.from_numpy(hand.candidates.normals(moves)), grasps.type)
             if field is None else targets_of_gaussians(hand.hand, hand.points, field, points, posed.vertices)).numpy()
-        self.best = BestPoses(obj, hand, self.start, self.before)
+        self.best = BestPoses(obj, hand, self.stiffness.of_whole_skin(), self.start, self.before)
         self.unsound = (~is_sound(self.before)).numpy().nonzero()[0]
 
     def run(self, progress: Progress) -> Fitted:
@@ -288,6 +288,7 @@ class BestPoses:
     Args:
         obj: the object.
         hand: the hand in that shape.
+        stiffness: of all the skin of such hands on the object.
         given: the B poses that were given.
         surface: how they lie.
 
@@ -298,9 +299,9 @@ class BestPoses:
         changed: (B,) bool: it is not the pose that was given.
     """
 
-    def __init__(self, obj: GraspObject, hand: FitHand, given: HandPoses, surface: SurfaceQuality) -> None:
-        self._obj, self._hand, self._given = obj, hand, surface
-        self._stiffness = StiffnessTerm(hand, obj, whole=True)
+    def __init__(self, obj: GraspObject, hand: FitHand, stiffness: StiffnessTerm, given: HandPoses,
+                 surface: SurfaceQuality) -> None:
+        self._obj, self._hand, self._stiffness, self._given = obj, hand, stiffness, surface
         self._joints, self._sound = self._joints_of(given), is_sound(surface)
         self.poses, self.surface = given, surface
         self.deficit = self.deficit_of(given, surface.bones)

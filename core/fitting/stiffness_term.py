@@ -6,6 +6,7 @@ moves, so the slope is by the distances alone.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -48,18 +49,23 @@ class StiffnessModel:
 class StiffnessTerm:
     """The stiffness of hands of one shape on one object.
 
+    It is of few points of the palmar skin, to search and to move hands by.
+
     Args:
         hand: the hand.
         obj: the object.
-        whole: of all its skin, as `core.quality.stiffness.grasp_quality` has it, to judge by; of few points else, to
-            search and to move hands by.
     """
 
-    def __init__(self, hand: FitHand, obj: GraspObject, *, whole: bool = False) -> None:
+    def __init__(self, hand: FitHand, obj: GraspObject) -> None:
         self._hand, self._obj = hand, obj
         self._centre = centre_of_mass(obj)
-        self._skin = hand.skin if whole else hand.palmar_skin
-        self._area = torch.from_numpy(hand.skin_area if whole else hand.palmar_area)
+        self._skin, self._area = hand.palmar_skin, torch.from_numpy(hand.palmar_area)
+
+    def of_whole_skin(self) -> StiffnessTerm:
+        """The same of all the skin, as `core.quality.stiffness.grasp_quality` has it, to judge by."""
+        other = copy.copy(self)
+        other._skin, other._area = self._hand.skin, torch.from_numpy(self._hand.skin_area)
+        return other
 
     def __call__(self, poses: HandPoses, links: Links, travel: np.ndarray | None = None) -> StiffnessModel:
         """The deficit of B hands and its slope.

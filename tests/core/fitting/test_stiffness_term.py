@@ -10,7 +10,6 @@ import torch
 
 from core.fitting.contact_energy import CONFIG
 from core.fitting.posing import moved_by, slopes_along
-from core.fitting.stiffness_term import StiffnessTerm
 from core.quality.stiffness import STIFFNESS, grasp_quality
 
 
@@ -30,7 +29,7 @@ def test_the_stiffness_of_moving_hands_is_that_of_all_their_skin(loose, hand):
 
 
 def test_that_of_the_whole_skin_is_what_grasps_are_judged_by(loose, hand):
-    found = StiffnessTerm(loose.hand, loose.obj, whole=True).stiffness(loose.poses)
+    found = loose.stiffness.of_whole_skin().stiffness(loose.poses)
     exact = grasp_quality(loose.obj, hand, loose.given)
     assert torch.allclose(found.log(), exact.log(), atol=0.1)
 
