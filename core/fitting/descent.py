@@ -26,7 +26,6 @@ class Stage:
         translation: learning rate of its place, cm.
         joints: learning rate of the joint angles, radians; 0 keeps the fingers as they are.
         whole_skin: the energy reads the skin's vertices near the object, not sample points.
-        beta2: Adam's.
     """
 
     steps: int
@@ -34,7 +33,6 @@ class Stage:
     translation: float
     joints: float
     whole_skin: bool = False
-    beta2: float = 0.98
 
 
 #: A moves the wrist, B the fingers too, C reads the whole skin
@@ -135,7 +133,7 @@ def _run_stage(energy: GraspEnergy, start: Poses, stage: Stage, progress: Progre
     turn = torch.zeros_like(start.wrist, requires_grad=True)
     shift = torch.zeros_like(start.wrist, requires_grad=True)
     dofs = start.dofs.clone().requires_grad_(stage.joints > 0)
-    adam = Adam([(turn, stage.rotation), (shift, stage.translation), (dofs, stage.joints)], beta2=stage.beta2)
+    adam = Adam([(turn, stage.rotation), (shift, stage.translation), (dofs, stage.joints)])
     targets = energy.contact_targets(start.types)
     fixed = None if stage.joints > 0 else energy.local(dofs.detach())
     vertices = energy.near_vertices(start) if stage.whole_skin else None

@@ -132,6 +132,20 @@ def depth_behind_wall(distance: torch.Tensor, outward: torch.Tensor, normals: to
     return torch.where(beyond, (distance + 0.1).clamp_min(0), torch.zeros_like(distance))
 
 
+def sphere_clearance(hand_points: HandPoints) -> torch.Tensor:
+    """(S, S) cm that inner spheres of different parts must keep between their centres, 0 for pairs that need not."""
+    rest, radii = hand_points.rest[hand_points.spheres], hand_points.radii
+    apart = torch.cdist(rest, rest) > (radii[:, None] + radii[None]) * 1.02
+    other = hand_points.sphere_parts[:, None] != hand_points.sphere_parts[None]
+    upper = torch.ones(len(rest), len(rest), dtype=torch.bool, device=rest.device).triu(1)
+    return torch.where(apart & other & upper, CONFIG.sphere_share * (radii[:, None] + radii[None]) * 100, 0.0)
+
+
+def is_thin_walled(obj: GraspObject) -> bool:
+    """Whether so much of the object's surface is on thin walls that it is one of thin walls."""
+    return bool((obj.thickness < CONFIG.thin_wall).float().mean() > CONFIG.thin_share)
+
+
 class GraspEnergy:
     """The energy of hands of one shape on one object, on the device that the hand is on.
 
@@ -158,29 +172,22 @@ class GraspEnergy:
     def __init__(self, hand: HandModel, hand_points: HandPoints, betas: torch.Tensor, obj: GraspObject) -> None:
         self.hand, self.hand_points, self.grid = hand, hand_points, obj.grid
         self._points_without_skin = hand_points.without_skin()
-        self.thin = bool((obj.thickness < CONFIG.thin_wall).float().mean() > CONFIG.thin_share)
+        self.thin = is_thin_walled(obj)
         depth = CONFIG.depth_thin if self.thin else CONFIG.depth
-        self.target_depth: torch.Tensor | float = depth.target
-        self.tolerated_depth: torch.Tensor | float = depth.tolerated
+        self.target_depth = depth.target
+        self.tolerated_depth = depth.tolerated
         self.betas = betas.reshape(1, 10)
         with torch.no_grad():
             rest = hand.rest(self.betas)[0][0] - hand_points.wrist
         self.all_vertices = SkinRows(rest, hand.lbs_weights, hand.posedirs, vertex_normals(hand.v_template, hand.faces),
                                      vertex_area(hand))
         self.pivot = grasp_centre(hand_points.joints)
-        rest = hand_points.rest[hand_points.spheres]
-        radii = hand_points.radii
-        apart = torch.cdist(rest, rest) > (radii[:, None] + radii[None]) * 1.02
-        other = hand_points.sphere_parts[:, None] != hand_points.sphere_parts[None]
-        upper = torch.ones(len(rest), len(rest), dtype=torch.bool, device=rest.device).triu(1)
-        #: (S, S) cm that spheres of different parts must keep between their centres, 0 for pairs that need not
-        self._sphere_distance = torch.where(apart & other & upper,
-                                            CONFIG.sphere_share * (radii[:, None] + radii[None]) * 100, 0.0)
+        self._sphere_distance = sphere_clearance(hand_points)
         self.limits = hand.dof_limits
-        self._prior_scale = rest.new_tensor([*CONFIG.bend_scale * 4, *[CONFIG.thumb_scale] * 5])
-        self._of_part = hand_points.candidate_parts == torch.arange(6, device=rest.device)[:, None]
-        self._part_weights = rest.new_tensor(CONFIG.part_weights)
-        self.part_reach: torch.Tensor | float = CONFIG.part_reach_cm
+        self._prior_scale = self.limits.new_tensor([*CONFIG.bend_scale * 4, *[CONFIG.thumb_scale] * 5])
+        self._of_part = hand_points.candidate_parts == torch.arange(6, device=self.limits.device)[:, None]
+        self._part_weights = self.limits.new_tensor(CONFIG.part_weights)
+        self.part_reach = CONFIG.part_reach_cm
 
     @property
     def device(self) -> torch.device:

@@ -2,8 +2,8 @@
 
 Stage 1 lays the hand into a predicted distance field (`core.fitting.pose_fit`); where no field was predicted, the grasp
 itself stands for it. Stage 2 brings to the surface what is meant to touch it, out of it what is inside, and leaves the
-rest as it was; its terms are those of `core.fitting.energy` and `core.fitting.contact_fit`. The hand's shape stays as
-it is.
+rest as it was: Levenberg and Marquardt's method on the energy of `core.fitting.contact_energy`. The hand keeps its
+shape.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import torch
 
-from core.fitting.contact_fit import (
-    RESCUE,
-    RETURN,
-    STAGES,
-    STIFFEN,
-    FitEnergy,
-    StiffFitEnergy,
-    StiffnessEvaluator,
-)
+from core.fitting.contact_energy import ContactEnergy
 from core.fitting.contact_targets import targets_of_gaussians, targets_of_grasp, targets_to_hold
-from core.fitting.descent import minimise
-from core.fitting.energy import GraspEnergy
-from core.fitting.hand_points import HandPoints
-from core.fitting.nearby_poses import FAR_SEARCH, out_of_object, stiffest_nearby, toward_and_out, toward_object
+from core.fitting.fit_hand import fit_hand
+from core.fitting.levenberg_marquardt import Stages, minimise
+from core.fitting.nearby_poses import (
+    FAR_SEARCH,
+    crossing,
+    out_of_object,
+    stiffest_nearby,
+    toward_and_out,
+    toward_object,
+)
 from core.fitting.pose_fit import hands_in_field
-from core.fitting.poses import poses_of_grasps
+from core.fitting.stiffness_term import StiffnessTerm
 from core.grasps.batch import Grasps
 from core.progress import Progress
-from core.quality.stiffness import grasp_quality, stiffness_deficit
+from core.quality.stiffness import stiffness_deficit
 from core.quality.surface import (
     SurfaceQuality,
     is_better,
@@ -44,8 +43,8 @@ from core.quality.surface import (
 )
 
 if TYPE_CHECKING:
-    from core.fitting.descent import Stage
-    from core.fitting.poses import Poses
+    from core.fitting.fit_hand import FitHand
+    from core.fitting.posing import HandPoses
     from core.fitting.representation import Choir
     from core.hand import HandModel
     from core.objects import GraspObject
@@ -58,6 +57,7 @@ class FitSchedule:
     Attributes:
         chunk: hands that are moved together: more do not fit into the cache.
         slack: stiffness deficit beyond which a hand is closed more firmly.
+        worth: stiffness deficit that a hand which lay well must lose for each cm by which its joints move.
         bone_overlap_cm3: by which a hand may be in the object more than before where that takes the last bone out.
         bone_depth_mm: by which it may be deeper then.
         begin: share of the work at which the parts begin.
@@ -70,6 +70,7 @@ class FitSchedule:
 
     chunk: int = 16
     slack: float = 0.7
+    worth: float = 0.4
     bone_overlap_cm3: float = 1.0
     bone_depth_mm: float = 2.0
     begin: float = 0.02
@@ -80,7 +81,18 @@ class FitSchedule:
     rescue: float = 0.6
 
 
+
 SCHEDULE: Final = FitSchedule()
+#: steps toward the object, of a hand that does not lie well
+APPROACH: Final = Stages(8, 0)
+#: of closing one whose stiffness is too low
+CLOSE: Final = Stages(6, 8)
+#: of laying one on the surface
+LAY: Final = Stages(0, 8)
+#: of closing one again that was defective and was freed
+CLOSE_AGAIN: Final = Stages(6, 6)
+#: of bringing such a one back that does not touch after all
+COME_BACK: Final = Stages(6, 6)
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,7 @@ class Fitted:
 
 
 def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | None = None, in_fields: bool = False,
-        progress: Progress | None = None, stages: tuple[Stage, ...] = STAGES) -> Fitted:
+        progress: Progress | None = None) -> Fitted:
     """Fits N grasps to an object, on the processor.
 
     Args:
@@ -128,7 +140,6 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
         fields: N predicted representations; the hands start in them, and touch where their Gaussians say.
         in_fields: the hands as given lie in the fields already (stage 1 is done).
         progress: told the share done.
-        stages: of the first descent of stage 2.
 
     Raises:
         Stopped: `progress` was asked to stop.
@@ -140,16 +151,16 @@ def fit(obj: GraspObject, hand: HandModel, grasps: Grasps, *, fields: Choir | No
         empty = SurfaceQuality(none, none, none.reshape(0, 6).bool(), none, none.long(), none.long())
         return Fitted(grasps, none, none.bool(), empty, empty)
     parts: list[Fitted] = []
-    # Sample points are of one hand shape, so grasps of one shape go together.
+    # The arrays of a hand are of one shape, so grasps of one shape go together.
     shapes, shape_of = grasps.betas.unique(dim=0, return_inverse=True)
     order = shape_of.argsort(stable=True)
     done = 0
     for shape, betas in enumerate(shapes):
-        hand_points = HandPoints(hand, betas)
+        shaped = fit_hand(hand, betas)
         for rows in (shape_of == shape).nonzero()[:, 0].split(SCHEDULE.chunk):
             field = None if fields is None else fields[rows]
             part = progress.sub(done / count, (done + len(rows)) / count)
-            parts.append(ChunkFit(obj, hand, hand_points, grasps[rows], field, in_fields, stages).run(part))
+            parts.append(ChunkFit(obj, shaped, grasps[rows], field, in_fields).run(part))
             done += len(rows)
     back = order.argsort()
     return Fitted(Grasps.cat([part.grasps for part in parts])[back],
@@ -163,33 +174,28 @@ class ChunkFit:
 
     Args:
         obj: the object.
-        hand: the hand model, of the grasps' side.
-        hand_points: of the grasps' hand shape.
+        hand: the hand in that shape.
         grasps: B grasps in the object's frame.
         field: B predicted representations, or None.
         in_field: the hands as given lie in them already.
-        stages: of the first descent of stage 2.
     """
 
-    def __init__(self, obj: GraspObject, hand: HandModel, hand_points: HandPoints, grasps: Grasps, field: Choir | None,
-                 in_field: bool, stages: tuple[Stage, ...]) -> None:
-        self.obj, self.hand, self.hand_points, self.stages = obj, hand, hand_points, stages
-        self.betas = grasps.betas[0]
-        self.energy = GraspEnergy(hand, hand_points, self.betas, obj)
-        self.evaluator = StiffnessEvaluator(self.energy, obj)
-        self.given = grasps if field is None or in_field else hands_in_field(hand, field, grasps)
+    def __init__(self, obj: GraspObject, hand: FitHand, grasps: Grasps, field: Choir | None, in_field: bool) -> None:
+        self.obj, self.hand = obj, hand
+        self.stiffness = StiffnessTerm(hand, obj)
+        self.given = grasps if field is None or in_field else hands_in_field(hand.hand, field, grasps)
         with torch.no_grad():
-            posed = hand(**self.given.parameters())
-            self.before = measure_surface(obj, hand, posed.vertices, posed.joints)
-            self.joints = posed.joints
-            self.start = self.approached = poses_of_grasps(hand, hand_points, self.given)
-            local, normals = self.energy.local(self.start.dofs)
-            turn = self.start.rotation.transpose(1, 2)
-            points = local @ turn + self.start.wrist[:, None]
-            self.targets = (targets_of_grasp(obj, hand_points, points, normals @ turn, grasps.type) if field is None
-                            else targets_of_gaussians(hand, hand_points, field, points, posed.vertices))
-        self.best = BestPoses(obj, self.energy, self.start, self.before)
-        self.unsound = (~is_sound(self.before)).nonzero()[:, 0]
+            posed = hand.hand(**self.given.parameters())
+        self.before = measure_surface(obj, hand.hand, posed.vertices, posed.joints)
+        self.joints = posed.joints
+        self.start = self.approached = hand.poses_of(self.given)
+        moves = hand.chain.posed(self.start).moves
+        points = torch.from_numpy(hand.candidates.posed(moves))
+        self.targets = (
+            targets_of_grasp(obj, hand.points, points, torch.from_numpy(hand.candidates.normals(moves)), grasps.type)
+            if field is None else targets_of_gaussians(hand.hand, hand.points, field, points, posed.vertices)).numpy()
+        self.best = BestPoses(obj, hand, self.stiffness.of_whole_skin(), self.start, self.before)
+        self.unsound = (~is_sound(self.before)).numpy().nonzero()[0]
 
     def run(self, progress: Progress) -> Fitted:
         """Out of the object and near it; closed where stiffness lacks, laid on the surface, freed where defective.
@@ -199,10 +205,10 @@ class ChunkFit:
         """
         parts = (
             (SCHEDULE.approached, lambda: self.unsound, self.approach),
-            (SCHEDULE.stiffened, lambda: (self.best.deficit_of(self.approached) > SCHEDULE.slack).nonzero()[:, 0],
+            (SCHEDULE.stiffened, lambda: (self.best.deficit_of(self.approached) > SCHEDULE.slack).numpy().nonzero()[0],
              self.stiffen),
-            (SCHEDULE.laid, lambda: self.unsound[~is_sound(self.best.surface)[self.unsound]], self.lay),
-            (SCHEDULE.freed, lambda: is_defective(self.best.surface).nonzero()[:, 0], self.free),
+            (SCHEDULE.laid, lambda: self.unsound[~is_sound(self.best.surface).numpy()[self.unsound]], self.lay),
+            (SCHEDULE.freed, lambda: is_defective(self.best.surface).numpy().nonzero()[0], self.free),
         )
         begin = SCHEDULE.begin
         progress(begin)
@@ -214,61 +220,63 @@ class ChunkFit:
             begin = end
         return self.fitted()
 
-    def approach(self, rows: torch.Tensor, progress: Progress) -> None:
+    def approach(self, rows: np.ndarray, progress: Progress) -> None:
         """Where the other parts begin: out of the object and near it, by the least move."""
-        energy = self.fit_energy(rows)
-        start = toward_and_out(energy, self.obj, self.start[rows])
-        self.approached = self.start.with_rows(rows, minimise(energy, start, self.stages[:-1], progress)[0])
+        begin = toward_and_out(self.hand, self.obj, self.start[rows])
+        near = minimise(self.energy(rows), begin, APPROACH, progress)
+        self.approached = self.start.with_rows(rows, near)
 
-    def stiffen(self, rows: torch.Tensor, progress: Progress) -> None:
+    def stiffen(self, rows: np.ndarray, progress: Progress) -> None:
         """Closed, from where fingers were found to close more firmly near by."""
-        start = stiffest_nearby(self.energy, self.evaluator, self.obj, self.approached[rows])
-        self.best.take(rows, self.closed(start, STIFFEN, progress))
+        start = stiffest_nearby(self.hand, self.stiffness, self.obj, self.approached[rows])
+        self.best.take(rows, self.closed(start, CLOSE, progress))
 
-    def lay(self, rows: torch.Tensor, progress: Progress) -> None:
+    def lay(self, rows: np.ndarray, progress: Progress) -> None:
         """On the surface, with as much contact as was meant."""
-        poses = minimise(self.fit_energy(rows), self.approached[rows], self.stages[-1:], progress, keep=1.0)[0]
-        self.best.take(rows, poses)
+        self.best.take(rows, minimise(self.energy(rows), self.approached[rows], LAY, progress))
 
-    def free(self, rows: torch.Tensor, progress: Progress) -> None:
+    def free(self, rows: np.ndarray, progress: Progress) -> None:
         """Well out of the object, and back to it by what it takes: closed until it meets it, stiffened, laid on it."""
-        out = out_of_object(self.energy, self.obj, self.best.poses[rows], FAR_SEARCH)
+        out = out_of_object(self.hand, self.obj, self.best.poses[rows], FAR_SEARCH)
         self.best.take(rows, out)  # where it closes again may be in the object again
-        out = stiffest_nearby(self.energy, self.evaluator, self.obj, out, FAR_SEARCH)
+        out = stiffest_nearby(self.hand, self.stiffness, self.obj, out, FAR_SEARCH)
         self.best.take(rows, out)
-        for begin, end, descend, stages in ((0.0, SCHEDULE.rescue, self.closed, RESCUE),
-                                            (SCHEDULE.rescue, 1.0, self.returned, RETURN)):
-            left = is_defective(self.best.surface[rows]) | (self.best.deficit[rows] > SCHEDULE.slack)
-            left = left.nonzero()[:, 0]
-            if not len(left):
+        for begin, end, descend, stages in ((0.0, SCHEDULE.rescue, self.closed, CLOSE_AGAIN),
+                                            (SCHEDULE.rescue, 1.0, self.returned, COME_BACK)):
+            left = is_defective(self.best.surface) | (self.best.deficit > SCHEDULE.slack)
+            some = left.numpy()[rows].nonzero()[0]
+            if not len(some):
                 return
-            out = out.with_rows(left, descend(out[left], stages, progress.sub(begin, end)))
+            out = out.with_rows(some, descend(out[some], stages, progress.sub(begin, end)))
             self.best.take(rows, out)
 
-    def fit_energy(self, rows: torch.Tensor) -> FitEnergy:
+    def energy(self, rows: np.ndarray) -> ContactEnergy:
         """Of the hands `rows` as they were given."""
-        return FitEnergy(self.hand, self.hand_points, self.betas, self.obj, self.start[rows], self.targets[rows])
+        return ContactEnergy(self.hand, self.obj, self.start[rows], self.targets[rows])
 
-    def closed(self, poses: Poses, stages: tuple[Stage, ...], progress: Progress) -> Poses:
+    def closed(self, poses: HandPoses, stages: Stages, progress: Progress) -> HandPoses:
         """The poses closed on what may hold, as firmly as they can be."""
-        targets = targets_to_hold(self.obj, self.hand_points, self.energy.points(poses))
-        energy = StiffFitEnergy(self.hand, self.hand_points, self.betas, self.obj, poses, targets, self.evaluator)
-        return minimise(energy, poses, stages, progress, keep=1.0)[0]
+        energy = ContactEnergy(self.hand, self.obj, poses, self.to_hold(poses), self.stiffness)
+        return minimise(energy, poses, stages, progress)
 
-    def returned(self, poses: Poses, stages: tuple[Stage, ...], progress: Progress) -> Poses:
+    def returned(self, poses: HandPoses, stages: Stages, progress: Progress) -> HandPoses:
         """The poses moved to the surface, and laid on it."""
-        poses = toward_object(self.energy, self.obj, poses)
-        targets = targets_to_hold(self.obj, self.hand_points, self.energy.points(poses))
-        energy = FitEnergy(self.hand, self.hand_points, self.betas, self.obj, poses, targets)
-        return minimise(energy, poses, stages, progress, keep=1.0)[0]
+        poses = toward_object(self.hand, self.obj, poses)
+        energy = ContactEnergy(self.hand, self.obj, poses, self.to_hold(poses))
+        return minimise(energy, poses, stages, progress)
+
+    def to_hold(self, poses: HandPoses) -> np.ndarray:
+        """(B, C) targets of hands that do not hold."""
+        points = self.hand.candidates.posed(self.hand.chain.posed(poses).moves)
+        return targets_to_hold(self.obj, self.hand.points, torch.from_numpy(points)).numpy()
 
     def fitted(self) -> Fitted:
         """The best of each grasp."""
         best, given = self.best, self.given
-        found = self.energy.grasps(best.poses, given.method, given.seed)
+        found = self.hand.grasps(best.poses, given)
         with torch.no_grad():
-            joints = self.hand(**found.parameters()).joints
-        turned = torch.rad2deg((best.poses.dofs - self.start.dofs).square().mean(1).sqrt())
+            joints = self.hand.hand(**found.parameters()).joints
+        turned = torch.from_numpy(np.rad2deg(np.sqrt(((best.poses.dofs - self.start.dofs) ** 2).mean(1))))
         chosen = _chosen_parameters(best.changed, found, with_measures(given, best.surface, turned))
         moved = 1000 * (joints - self.joints).norm(dim=-1).mean(1)
         return Fitted(chosen, moved * best.changed, best.changed, self.before, best.surface)
@@ -279,7 +287,8 @@ class BestPoses:
 
     Args:
         obj: the object.
-        energy: of the hands on it.
+        hand: the hand in that shape.
+        stiffness: of all the skin of such hands on the object.
         given: the B poses that were given.
         surface: how they lie.
 
@@ -290,27 +299,42 @@ class BestPoses:
         changed: (B,) bool: it is not the pose that was given.
     """
 
-    def __init__(self, obj: GraspObject, energy: GraspEnergy, given: Poses, surface: SurfaceQuality) -> None:
-        self._obj, self._energy, self._given = obj, energy, surface
-        self.poses, self.surface, self.deficit = given, surface, self.deficit_of(given)
+    def __init__(self, obj: GraspObject, hand: FitHand, stiffness: StiffnessTerm, given: HandPoses,
+                 surface: SurfaceQuality) -> None:
+        self._obj, self._hand, self._stiffness, self._given = obj, hand, stiffness, surface
+        self._joints, self._sound = self._joints_of(given), is_sound(surface)
+        self.poses, self.surface = given, surface
+        self.deficit = self.deficit_of(given, surface.bones)
         self.changed = torch.zeros(len(given), dtype=torch.bool)
 
-    def deficit_of(self, poses: Poses) -> torch.Tensor:
-        """(B,) what the stiffness of poses lacks."""
-        return stiffness_deficit(grasp_quality(self._obj, self._energy.hand, self._energy.grasps(poses, "", 0)))
+    def deficit_of(self, poses: HandPoses, bones: torch.Tensor | None = None) -> torch.Tensor:
+        """(B,) what the stiffness of poses lacks; `bones` of theirs are in the object, counted where None."""
+        if bones is None:
+            bones = torch.from_numpy(crossing(self._obj, self._joints_of(poses)))
+        return stiffness_deficit(self._stiffness.with_bones(poses, bones))
 
-    def take(self, rows: torch.Tensor, poses: Poses) -> None:
+    def _joints_of(self, poses: HandPoses) -> np.ndarray:
+        """(B, 21, 3) keypoints, metres."""
+        return self._hand.keypoints(self._hand.chain.posed(poses).moves)
+
+    def take(self, rows: np.ndarray, poses: HandPoses) -> None:
         """Takes those of `poses`, for grasps `rows`, that are better, and not much worse than what was given.
 
-        For the last bone out of the object it may be a little further in it than the best so far.
+        For the last bone out of the object it may be a little further in it than the best so far. A hand that lay well
+        is moved no farther than the stiffness that it gains is worth.
         """
-        found, deficit, was = measure_poses(self._obj, self._energy, poses), self.deficit_of(poses), self.surface[rows]
+        index = torch.from_numpy(rows)
+        found, was = measure_poses(self._obj, self._hand, poses), self.surface[index]
+        deficit = self.deficit_of(poses, found.bones)
         frees = (last_bone_out(found, was) & (found.overlap_cm3 <= was.overlap_cm3 + SCHEDULE.bone_overlap_cm3)
                  & (found.depth_mm <= was.depth_mm + SCHEDULE.bone_depth_mm))
-        take = (is_better(found, was, self.deficit[rows] - deficit) | frees) & ~is_worse(found, self._given[rows])
-        self.surface = SurfaceQuality.where(take, found, was).scattered_into(self.surface, rows)
-        self.poses = self.poses.with_rows(rows[take], poses[take.nonzero()[:, 0]])
-        self.deficit[rows[take]], self.changed[rows[take]] = deficit[take], True
+        moved = 100 * np.linalg.norm(self._joints_of(poses) - self._joints[rows], axis=-1).mean(1)
+        gain = self.deficit[index] - deficit - SCHEDULE.worth * torch.from_numpy(moved) * self._sound[index]
+        take = (is_better(found, was, gain) | frees) & ~is_worse(found, self._given[index])
+        self.surface = SurfaceQuality.where(take, found, was).scattered_into(self.surface, index)
+        taken = take.numpy().nonzero()[0]
+        self.poses = self.poses.with_rows(rows[taken], poses[taken])
+        self.deficit[rows[taken]], self.changed[rows[taken]] = deficit[taken], True
 
 
 def with_measures(grasps: Grasps, quality: SurfaceQuality, unnatural: torch.Tensor) -> Grasps:
@@ -333,8 +357,9 @@ def _chosen_parameters(rows: torch.Tensor, one: Grasps, other: Grasps) -> Grasps
                    betas=torch.where(rows, one.betas, other.betas))
 
 
-def measure_poses(obj: GraspObject, energy: GraspEnergy, poses: Poses) -> SurfaceQuality:
-    """How poses of the energy's hand lie on the exact surface."""
-    with torch.no_grad():
-        posed = energy.hand(**energy.grasps(poses, "", 0).parameters())
-    return measure_surface(obj, energy.hand, posed.vertices, posed.joints)
+def measure_poses(obj: GraspObject, hand: FitHand, poses: HandPoses) -> SurfaceQuality:
+    """How poses of a hand lie on the exact surface."""
+    moves = hand.chain.posed(poses).moves
+    vertices, joints = hand.skin.posed(moves), hand.keypoints(moves)
+    joints[:, 16:] = vertices[:, hand.hand.tip_vertices.numpy()]
+    return measure_surface(obj, hand.hand, torch.from_numpy(vertices), torch.from_numpy(joints))

@@ -13,20 +13,18 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import torch
 
-from core.fitting.contact_fit import CONFIG as FIT
-from core.fitting.poses import Poses
-from core.hand.articulation import FIRST_JOINT
-from core.hand.tables import FINGERS
+from core.fitting.contact_energy import CONFIG as FIT
+from core.fitting.contact_energy import distances_to
+from core.fitting.posing import HandPoses, rotations
 from core.quality.bones import bones_crossing
 from core.quality.stiffness import stiffness_deficit
-from core.rotations import axis_angle_to_matrix
 
 if TYPE_CHECKING:
-    from core.fitting.contact_fit import StiffnessEvaluator
-    from core.fitting.energy import GraspEnergy
-    from core.hand import HandModel
+    from core.fitting.fit_hand import FitHand
+    from core.fitting.stiffness_term import StiffnessTerm
     from core.objects import GraspObject
 
 
@@ -76,29 +74,27 @@ SEARCH: Final = SearchConfig()
 FAR_SEARCH: Final = replace(SEARCH, bone=40.0, back=(*SEARCH.back, 0.065, 0.09))
 
 
-def toward_and_out(energy: GraspEnergy, obj: GraspObject, poses: Poses) -> Poses:
+def toward_and_out(hand: FitHand, obj: GraspObject, poses: HandPoses) -> HandPoses:
     """Hands that float brought to the object, hands that are in it out of it."""
-    return out_of_object(energy, obj, toward_object(energy, obj, poses))
+    return out_of_object(hand, obj, toward_object(hand, obj, poses))
 
 
-@torch.no_grad()
-def toward_object(energy: GraspEnergy, obj: GraspObject, poses: Poses) -> Poses:
+def toward_object(hand: FitHand, obj: GraspObject, poses: HandPoses) -> HandPoses:
     """Hands that touch nowhere, moved straight to the object until one contact candidate is close.
 
     Args:
-        energy: of the hands on the object.
+        hand: of the poses.
         obj: the object.
         poses: B hands; those with a candidate within `afloat` stay.
     """
-    points = energy.points(poses)[:, energy.hand_points.candidates]
-    distance, outward = obj.grid.query(points)
-    nearest, which = distance.min(1)
-    move = -outward[torch.arange(len(poses)), which] * (nearest - SEARCH.afloat / 2)[:, None]
+    distance, outward = distances_to(obj.grid, hand.candidates.posed(hand.chain.posed(poses).moves))
+    which, rows = distance.argmin(1), np.arange(len(poses))
+    nearest = distance[rows, which]
+    move = -outward[rows, which] * (nearest - SEARCH.afloat / 2)[:, None]
     return replace(poses, wrist=poses.wrist + move * (nearest > SEARCH.afloat)[:, None])
 
 
-@torch.no_grad()
-def out_of_object(energy: GraspEnergy, obj: GraspObject, poses: Poses, search: SearchConfig = SEARCH) -> Poses:
+def out_of_object(hand: FitHand, obj: GraspObject, poses: HandPoses, search: SearchConfig = SEARCH) -> HandPoses:
     """Each pose moved back and opened just so far that its flesh is hardly in the object and no bone crosses it.
 
     All pairs of a step and a share by which fingers open are tried. Steps lead along the mean normal of the surface
@@ -106,40 +102,35 @@ def out_of_object(energy: GraspEnergy, obj: GraspObject, poses: Poses, search: S
     says; bones are tested against the triangles.
 
     Args:
-        energy: of the hands on the object.
+        hand: of the poses.
         obj: the object.
         poses: B hands.
         search: what is tried, and what it costs.
     """
-    count, hand_points, shares = len(poses), energy.hand_points, torch.tensor(search.opened)
-    tries = len(search.opened)
-    bends = torch.tensor([float(name.endswith("bend")) for name in energy.hand.dof_names])
-    opened = poses.dofs[:, None] * (1 - shares[:, None] * bends)
-    many = Poses(poses.rotation.repeat_interleave(tries, 0), poses.wrist.repeat_interleave(tries, 0),
-                 opened.flatten(0, 1), opened.flatten(0, 1), ("",) * (count * tries))
-    spheres = energy.points(many)[:, hand_points.spheres].unflatten(0, (count, tries))
-    joints = keypoints(energy, many).unflatten(0, (count, tries))
-    distance, outward = obj.grid.query(spheres[:, 0])
-    weight = (search.normal_share * hand_points.radii - distance).relu()
-    normal = torch.nn.functional.normalize((weight[..., None] * outward).sum(1), dim=1)
-    wristward = poses.rotation[:, :, 0] * (1.0 if energy.hand.side == "right" else -1.0)
-    directions = torch.stack([normal, poses.rotation[:, :, 1], wristward], 1)
-    steps = (directions[:, :, None] * torch.tensor(search.back)[:, None]).flatten(1, 2)
-    steps = torch.cat([torch.zeros_like(steps[:, :1]), steps], 1)
-    distance = obj.grid.query(spheres[:, :, None] + steps[:, None, :, None])[0]
-    depth = 100 * (search.sphere_share * hand_points.radii - distance).relu()
-    moved = (joints[:, :, None] + steps[:, None, :, None]).flatten(0, 2)
-    bones = bones_crossing(obj, moved, palm=True).reshape(depth.shape[:3])
-    far = (100 * steps).square().sum(-1)[:, None]
-    cost = (depth.square().sum(-1) + search.bone * bones + search.move * far
-            + search.open_cost * shares.square()[None, :, None])
-    best, rows, width = cost.flatten(1).argmin(1), torch.arange(count), steps.shape[1]
+    count, shares = len(poses), np.array(search.opened, np.float32)
+    tries = len(shares)
+    opened = poses.dofs[:, None] * (1 - shares[:, None] * hand.bends)
+    many = HandPoses(poses.rotation.repeat(tries, 0), poses.wrist.repeat(tries, 0), opened.reshape(count * tries, -1))
+    moves = hand.chain.posed(many).moves
+    spheres = hand.spheres.posed(moves).reshape(count, tries, -1, 3)
+    joints = hand.keypoints(moves).reshape(count, tries, -1, 3)
+    distance, outward = distances_to(obj.grid, spheres[:, 0])
+    weight = np.maximum(search.normal_share * hand.radii - distance, 0)
+    normal = (weight[..., None] * outward).sum(1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    directions = np.stack((normal, poses.rotation[:, :, 1], hand.wristward * poses.rotation[:, :, 0]), 1)
+    steps = (directions[:, :, None] * np.array(search.back, np.float32)[:, None]).reshape(count, -1, 3)
+    steps = np.concatenate((np.zeros_like(steps[:, :1]), steps), 1)
+    deep = sunk(hand, obj, spheres[:, :, None] + steps[:, None, :, None], search)
+    bones = crossing(obj, joints[:, :, None] + steps[:, None, :, None])
+    far = (100 * steps * 100 * steps).sum(-1)[:, None]
+    cost = deep + search.bone * bones + search.move * far + search.open_cost * (shares * shares)[:, None]
+    best, rows, width = cost.reshape(count, -1).argmin(1), np.arange(count), steps.shape[1]
     return replace(poses, wrist=poses.wrist + steps[rows, best % width], dofs=opened[rows, best // width])
 
 
-@torch.no_grad()
-def stiffest_nearby(energy: GraspEnergy, evaluator: StiffnessEvaluator, obj: GraspObject, poses: Poses,
-                    search: SearchConfig = SEARCH) -> Poses:
+def stiffest_nearby(hand: FitHand, stiffness: StiffnessTerm, obj: GraspObject, poses: HandPoses,
+                    search: SearchConfig = SEARCH) -> HandPoses:
     """Each pose, or one near it from which its fingers can close on the object so that they hold it more firmly.
 
     All shifts and tilts of the hand are tried. There each finger is closed, from well open, until it would go into the
@@ -147,67 +138,58 @@ def stiffest_nearby(energy: GraspEnergy, evaluator: StiffnessEvaluator, obj: Gra
     square of what the fingers bend, in radians.
 
     Args:
-        energy: of the hands on the object.
-        evaluator: of their stiffness.
+        hand: of the poses.
+        stiffness: of such hands on the object.
         obj: the object.
         poses: B hands.
         search: what is tried, and what it costs.
-
-    Returns:
-        B poses, each its own template.
     """
-    nudges = torch.tensor(tuple(itertools.product(search.forward, search.sideways, search.tilt)))
-    hand_points, count = energy.hand_points, len(poses)
-    tilt = torch.zeros(len(nudges), 3)
+    nudges = np.array(tuple(itertools.product(search.forward, search.sideways, search.tilt)), np.float32)
+    count, tilt = len(poses), np.zeros((len(nudges), 3), np.float32)
     tilt[:, 2] = nudges[:, 2]
-    rotation = poses.rotation[:, None] @ axis_angle_to_matrix(tilt)
-    move = nudges[:, :2] @ poses.rotation[:, :, 1:].transpose(1, 2)
-    pivot = poses.rotation @ energy.pivot + poses.wrist
-    wrist = pivot[:, None] - rotation @ energy.pivot + move
-    shares = torch.linspace(-search.closing, search.closing, search.closings)
-    closing = finger_closings(energy.hand)
-    dofs = poses.dofs[:, None] + shares[:, None] * closing.sum(0)
-    transforms = energy.transforms(energy.hand.clamp_dofs(dofs).flatten(0, 1))
-    spheres = hand_points.posed(transforms)[:, hand_points.spheres]
-    spheres = spheres.reshape(count, 1, -1, 3) @ rotation.transpose(-1, -2) + wrist[:, :, None]
-    clear = (obj.grid.query(spheres)[0].unflatten(2, (search.closings, -1))
-             > search.touch_share * hand_points.radii - search.touch_depth)
-    dofs = poses.dofs[:, None].repeat(1, len(nudges), 1)
-    for part, closes in enumerate(closing):
-        free = clear[..., hand_points.sphere_parts == part].all(-1).int().cumprod(-1).sum(-1)
-        dofs += torch.where(free < search.closings, shares[(free - 1).clamp_min(0)], 0.0)[..., None] * closes
-    dofs = energy.hand.clamp_dofs(dofs)
-    bent = (dofs - poses.dofs[:, None]).square().sum(-1)
-    many = Poses(rotation.flatten(0, 1), wrist.flatten(0, 1), dofs.flatten(0, 1), dofs.flatten(0, 1),
-                 ("",) * (count * len(nudges)))
-    deficit = stiffness_deficit(evaluator(many, energy.transforms(many.dofs))[0]).reshape(bent.shape)
-    distance = obj.grid.query(energy.points(many)[:, hand_points.spheres])[0]
-    depth = (100 * (search.sphere_share * hand_points.radii - distance)).relu().square().sum(-1).reshape(bent.shape)
-    bones = torch.as_tensor(bones_crossing(obj, keypoints(energy, many), palm=True)).reshape(bent.shape)
-    far = (100 * move).square().sum(-1) + (100 * search.tilt_arm * nudges[:, 2]).square()
-    cost = FIT.stiffness_weight * deficit + depth + search.bone * bones + search.move * far + bent
-    best, rows = cost.argmin(1), torch.arange(count)
-    found = dofs[rows, best]
-    return replace(poses, rotation=rotation[rows, best], wrist=wrist[rows, best], dofs=found, template=found)
+    rotation = poses.rotation[:, None] @ rotations(tilt)
+    move = nudges[:, :2] @ poses.rotation[:, :, 1:].transpose(0, 2, 1)
+    centre = poses.rotation @ hand.pivot + poses.wrist
+    wrist = centre[:, None] - rotation @ hand.pivot + move
+    shares = np.linspace(-search.closing, search.closing, search.closings, dtype=np.float32)
+    dofs = hand.clamped(poses.dofs[:, None] + shares[:, None] * hand.finger_closings.sum(0))
+    tries = count * search.closings
+    still = HandPoses(np.broadcast_to(np.eye(3, dtype=np.float32), (tries, 3, 3)), np.zeros((tries, 3), np.float32),
+                      dofs.reshape(tries, -1))
+    spheres = hand.spheres.posed(hand.chain.posed(still).moves).reshape(count, 1, -1, 3)
+    spheres = spheres @ rotation.transpose(0, 1, 3, 2) + wrist[:, :, None]
+    distance = nearly_distances(obj, spheres).reshape(count, len(nudges), search.closings, -1)
+    clear = distance > search.touch_share * hand.radii - search.touch_depth
+    dofs = np.repeat(poses.dofs[:, None], len(nudges), 1)
+    for part, closes in enumerate(hand.finger_closings):
+        free = clear[..., hand.sphere_parts == part].all(-1).cumprod(-1).sum(-1)
+        dofs += np.where(free < search.closings, shares[np.maximum(free - 1, 0)], 0)[..., None] * closes
+    dofs = hand.clamped(dofs)
+    bent = ((dofs - poses.dofs[:, None]) ** 2).sum(-1)
+    many = HandPoses(rotation.reshape(-1, 3, 3), wrist.reshape(-1, 3), dofs.reshape(-1, dofs.shape[-1]))
+    moves = hand.chain.posed(many).moves
+    deficit = stiffness_deficit(stiffness.stiffness(many)).numpy().reshape(bent.shape)
+    deep = sunk(hand, obj, hand.spheres.posed(moves).reshape(*bent.shape, -1, 3), search)
+    bones = crossing(obj, hand.keypoints(moves)).reshape(bent.shape)
+    far = (1e4 * move * move).sum(-1) + (100 * search.tilt_arm * nudges[:, 2]) ** 2
+    cost = FIT.stiffness * deficit + deep + search.bone * bones + search.move * far + bent
+    best, rows = cost.argmin(1), np.arange(count)
+    return HandPoses(rotation[rows, best], wrist[rows, best], dofs[rows, best])
 
 
-def finger_closings(hand: HandModel) -> torch.Tensor:
-    """(5, 21) radians by which the angles of the thumb and the fingers grow, each by itself, when it closes by one."""
-    speed = {"MCP bend": 1.0, "PIP bend": 0.9, "DIP bend": 0.6}
-    thumb = {"thumb CMC bend": 0.5, "thumb MCP bend": 0.6, "thumb IP bend": 0.7}
-    closing = torch.zeros(5, len(hand.dof_names))
-    for column, name in enumerate(hand.dof_names):
-        finger, _, joint = name.partition(" ")
-        closing[FINGERS.index(finger), column] = thumb.get(name, 0.0) if finger == "thumb" else speed.get(joint, 0.0)
-    return closing
+def sunk(hand: FitHand, obj: GraspObject, spheres: np.ndarray, search: SearchConfig) -> np.ndarray:
+    """(...) cm2, the sum of the squares by which inner spheres at (..., S, 3) are in the object."""
+    distance = nearly_distances(obj, spheres)
+    depth = np.maximum(100 * (search.sphere_share * hand.radii - distance), 0)
+    return (depth * depth).sum(-1)
 
 
-def keypoints(energy: GraspEnergy, poses: Poses) -> torch.Tensor:
-    """(B, 21, 3) joints and tips without correctives, object frame, metres."""
-    hand_points, hand = energy.hand_points, energy.hand
-    tips = hand.rest(energy.betas)[0][0, hand.tip_vertices] - hand_points.wrist
-    last = torch.tensor([FIRST_JOINT[finger] + 2 for finger in FINGERS])  # the joints that carry the tips
-    moving = energy.transforms(poses.dofs)[:, torch.cat([torch.arange(16), last])]
-    rest = torch.cat([hand_points.joints, tips])
-    local = (moving[..., :3, :3] @ rest[..., None])[..., 0] + moving[..., :3, 3]
-    return local @ poses.rotation.transpose(1, 2) + poses.wrist[:, None]
+def crossing(obj: GraspObject, joints: np.ndarray) -> np.ndarray:
+    """(...) bones that cross the object's surface, of keypoints (..., 21, 3); those inside it by its grid."""
+    flat = torch.from_numpy(joints.reshape(-1, *joints.shape[-2:]))
+    return bones_crossing(obj, flat, palm=True, exact=False).numpy().reshape(joints.shape[:-2])
+
+
+def nearly_distances(obj: GraspObject, points: np.ndarray) -> np.ndarray:
+    """(B, ...) metres from points (B, ..., 3) to the object, hand by hand: all at once do not fit into the cache."""
+    return np.stack([obj.grid.approximate_distance(torch.from_numpy(some)).numpy() for some in points])

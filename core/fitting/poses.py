@@ -1,18 +1,10 @@
-"""Hands while they are optimised: rotation matrices and joint angles instead of the grasps' axis-angle vectors."""
+"""Hands while synthesis optimises them: rotation matrices and joint angles instead of axis-angle vectors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
-
-from core.rotations import axis_angle_to_matrix
-
-if TYPE_CHECKING:
-    from core.fitting.hand_points import HandPoints
-    from core.grasps.batch import Grasps
-    from core.hand import HandModel
 
 
 @dataclass(frozen=True)
@@ -51,22 +43,3 @@ class Poses:
         return Poses(torch.cat([pose.rotation for pose in poses]), torch.cat([pose.wrist for pose in poses]),
                      torch.cat([pose.dofs for pose in poses]), torch.cat([pose.template for pose in poses]),
                      tuple(name for pose in poses for name in pose.types))
-
-    def with_rows(self, rows: torch.Tensor, others: Poses) -> Poses:
-        """These poses, `others` in their place at `rows`; templates and types stay."""
-        return replace(self, rotation=self.rotation.index_put((rows,), others.rotation),
-                       wrist=self.wrist.index_put((rows,), others.wrist),
-                       dofs=self.dofs.index_put((rows,), others.dofs))
-
-
-def poses_of_grasps(hand: HandModel, hand_points: HandPoints, grasps: Grasps) -> Poses:
-    """The grasps as the nearest poses of 21 angles within their limits, each its own template.
-
-    Args:
-        hand: the hand model, of the grasps' side.
-        hand_points: of the grasps' one hand shape.
-        grasps: B grasps in the object's frame.
-    """
-    dofs = hand.clamp_dofs(hand.dofs_from_pose(grasps.hand_pose))
-    wrist = grasps.transl + hand_points.wrist
-    return Poses(axis_angle_to_matrix(grasps.global_orient), wrist, dofs, dofs, ("",) * len(grasps))

@@ -29,6 +29,10 @@ DOF_NAMES: Final = (
     "thumb CMC twist", "thumb CMC spread", "thumb CMC bend", "thumb MCP bend", "thumb IP bend",
 )  # fmt: skip
 
+#: the joint, in MANO's order, that each degree of freedom turns; of one joint's the first is applied last
+DOF_JOINTS: Final = (*(FIRST_JOINT[finger] + joint for finger in FOUR_FINGERS for joint in (0, 0, 1, 2)),
+                     13, 13, 13, 14, 15)
+
 _SPREAD_DEGREES: Final = {"index": (-20, 20), "middle": (-30, 20), "ring": (-30, 20), "little": (-40, 20)}
 _THUMB_DEGREES: Final = ((-45, 45), (-15, 60), (-10, 60), (-10, 55), (-15, 80))
 #: the relaxed hand: degrees, MCP bend, spread, PIP, DIP of four fingers, then the thumb's five

@@ -169,6 +169,11 @@ class HandModel(nn.Module):
         return content.hexdigest()[:16]
 
     @property
+    def dof_axes(self) -> torch.Tensor:
+        """(21, 3) unit axes of the degrees of freedom at rest, in template axes of the hand's side."""
+        return self._axes
+
+    @property
     def contact_regions(self) -> tuple[torch.Tensor, ...]:
         """Six index tensors: the pads of thumb, index, middle, ring, little, and the palm."""
         return tuple(getattr(self, f"_region{part}") for part in range(6))

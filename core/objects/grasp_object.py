@@ -13,6 +13,8 @@ from core.objects.mesh_query import ExactSurface
 from core.objects.parts import Parts
 
 if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
     from core.objects.grid import DistanceGrid
 
 
@@ -71,6 +73,13 @@ class GraspObject:
     def extent(self) -> torch.Tensor:
         """(3,) sides of the bounding box, metres."""
         return self.vertices.amax(0) - self.vertices.amin(0)
+
+    @cached_property
+    def points_tree(self) -> cKDTree:
+        """Of the `points`, for the nearest one."""
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self.points.cpu().numpy())
 
     @cached_property
     def surface(self) -> ExactSurface:

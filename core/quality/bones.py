@@ -27,7 +27,7 @@ TIP_DEPTH: Final = 0.002
 FIRST_TIP: Final = 16
 
 
-def bones_crossing(obj: GraspObject, joints: torch.Tensor, palm: bool = False) -> torch.Tensor:
+def bones_crossing(obj: GraspObject, joints: torch.Tensor, palm: bool = False, exact: bool = True) -> torch.Tensor:
     """How many of a hand's fifteen finger bones cross the object's surface or lie inside the object.
 
     Bones are the straight lines between consecutive joints of each finger, the last one ending `TIP_DEPTH` before
@@ -37,6 +37,8 @@ def bones_crossing(obj: GraspObject, joints: torch.Tensor, palm: bool = False) -
         obj: the object.
         joints: (N, 21, 3) metres, object frame.
         palm: the five lines from the wrist to the knuckles count as well.
+        exact: whether a bone that crosses nothing lies inside is asked of the surface, not of its grid, in a tenth of
+            the time: for a search through many hands.
 
     Returns:
         (N,) int64, 0 to 15, or to 20.
@@ -49,7 +51,10 @@ def bones_crossing(obj: GraspObject, joints: torch.Tensor, palm: bool = False) -
     last = (pairs[:, 1] >= FIRST_TIP)[None, :, None]
     end -= np.where(last, np.minimum(TIP_DEPTH / np.maximum(length, 1e-12), 0.5), 0.0) * along
     start, end = start.reshape(-1, 3), end.reshape(-1, 3)
-    crossing = _crosses(obj, start, end) | _crosses(obj, end, start) | obj.surface.inside((start + end) / 2)
+    middle = (start + end) / 2
+    inside = (obj.surface.inside(middle) if exact
+              else (obj.grid.approximate_distance(torch.from_numpy(middle).float()) < 0).numpy())
+    crossing = _crosses(obj, start, end) | _crosses(obj, end, start) | inside
     return torch.from_numpy(crossing.reshape(len(points), len(pairs)).sum(1).astype(np.int64))
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import trimesh
 
 from core.dataset.training_grasps import load_training, training_object
-from core.fitting.contact_fit import FitEnergy, StiffFitEnergy, StiffnessEvaluator
-from core.fitting.energy import GraspEnergy
-from core.fitting.hand_points import HandPoints
-from core.fitting.poses import Poses, poses_of_grasps
+from core.fitting.contact_energy import ContactEnergy
+from core.fitting.fit_hand import FitHand, fit_hand
+from core.fitting.posing import HandPoses
+from core.fitting.stiffness_term import StiffnessTerm
 from core.grasps.batch import Grasps
-from core.hand import HandModel
 from core.metrics.controls import random_wrists
 from core.objects import GraspObject, prepare_object
 
@@ -40,44 +40,36 @@ def rng() -> torch.Generator:
 
 @dataclass
 class Setting:
-    """Hands of one shape on an object, and the energies they may be optimised with."""
+    """Hands of one shape on an object, as the fit moves them."""
 
     obj: GraspObject
-    hand: HandModel
-    points: HandPoints
-    betas: torch.Tensor
-    poses: Poses
+    hand: FitHand
+    poses: HandPoses
+    given: Grasps
 
     @property
-    def energy(self) -> GraspEnergy:
-        return GraspEnergy(self.hand, self.points, self.betas, self.obj)
-
-    @property
-    def everywhere(self) -> torch.Tensor:
+    def everywhere(self) -> np.ndarray:
         """(B, C) every contact candidate is to touch."""
-        return torch.ones(len(self.poses), self.points.candidates.stop)
+        return np.ones((len(self.poses), len(self.hand.candidates)), np.float32)
 
     @property
-    def evaluator(self) -> StiffnessEvaluator:
-        return StiffnessEvaluator(self.energy, self.obj)
+    def stiffness(self) -> StiffnessTerm:
+        return StiffnessTerm(self.hand, self.obj)
 
-    def fit_energy(self) -> FitEnergy:
-        return FitEnergy(self.hand, self.points, self.betas, self.obj, self.poses, self.everywhere)
+    def energy(self, *, stiff: bool = False) -> ContactEnergy:
+        term = self.stiffness if stiff else None
+        return ContactEnergy(self.hand, self.obj, self.poses, self.everywhere, term)
 
-    def stiff_energy(self) -> StiffFitEnergy:
-        return StiffFitEnergy(self.hand, self.points, self.betas, self.obj, self.poses, self.everywhere,
-                              self.evaluator)
-
-    def grasps(self, poses: Poses) -> Grasps:
-        return self.energy.grasps(poses, "", 0)
+    def grasps(self, poses: HandPoses) -> Grasps:
+        return self.hand.grasps(poses, self.given)
 
 
 @pytest.fixture(scope="session")
 def setting_of(hand):
     """The setting of grasps on an object."""
     def setting(obj: GraspObject, grasps: Grasps) -> Setting:
-        points = HandPoints(hand, grasps.betas[0])
-        return Setting(obj, hand, points, grasps.betas[0], poses_of_grasps(hand, points, grasps))
+        shaped = fit_hand(hand, grasps.betas[0])
+        return Setting(obj, shaped, shaped.poses_of(grasps), grasps)
 
     return setting
 

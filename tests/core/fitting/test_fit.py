@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import trimesh
 
-from core.dataset.training_grasps import training_object
+from core.dataset.training_grasps import load_training, training_object
 from core.fitting import fit as module
 from core.fitting.fit import SCHEDULE, fit
 from core.fitting.representation import represent
 from core.grasps.batch import Grasps
+from core.hand import load_hand
+from core.hand.articulation import mirror_pose
+from core.metrics.controls import random_wrists
 from core.metrics.strict import strict_measures
 from core.objects import prepare_object
 from core.progress import Progress, Stopped
 from core.quality.stiffness import STIFFNESS, grasp_quality, stiffness_deficit
 from core.quality.surface import LIMITS, has_contact, is_sound, is_worse
 from core.training.noise import perturbed
+
+TRAINING = "weights/training/grasps.npz"
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,18 @@ def test_a_hand_that_lies_well_but_loosely_is_closed_until_it_is_firm(held_out, 
     assert (after[loose] > 2 * before[loose]).float().mean() >= 0.5
     assert (after[loose] > STIFFNESS.firm / 2).float().mean() >= 0.25
     assert torch.equal(after[before > STIFFNESS.firm], before[before > STIFFNESS.firm])  # a firm one is left alone
+
+
+def test_a_hand_that_lies_well_moves_no_farther_than_its_stiffness_is_worth(hand):
+    """Of these twelve four gained a little by 10 to 35 mm; now whatever is gained is worth the way."""
+    data, name = load_training(TRAINING), "mug/0"
+    grasps, obj = data[data.object == data.objects.index(name)][:12].grasps(hand), training_object(name)
+    fitted = fit(obj, hand, grasps)
+    gained = [stiffness_deficit(grasp_quality(obj, hand, some)) for some in (grasps, fitted.grasps)]
+    sound = is_sound(fitted.before)
+    assert sound.all()
+    assert fitted.changed.any()
+    assert ((gained[0] - gained[1]) > 0.95 * SCHEDULE.worth * fitted.moved_mm / 10)[fitted.changed].all()
 
 
 def test_hands_on_a_wall_are_freed_of_it(hand, thrown):
@@ -188,7 +206,7 @@ def test_some_of_the_fit_can_be_undone(fitted_ball):
     assert undone.grasps.score[1] < fitted.grasps.score[1]
 
 
-@pytest.mark.parametrize("steps", [1, 5, 40])
+@pytest.mark.parametrize("steps", [1, 5, 12])
 def test_a_stop_ends_the_fit_within_one_step(fitted_ball, hand, steps):
     obj, given, _ = fitted_ball
     fractions = []
@@ -202,6 +220,29 @@ def test_a_stop_ends_the_fit_within_one_step(fitted_ball, hand, steps):
         fit(obj, hand, given, progress=Progress(stop))
     assert len(fractions) == steps
     assert fractions == sorted(fractions)
+
+
+def test_a_left_hand_is_fitted_as_the_right_ones_mirror_image(hand):
+    """Of grasps on an object without a plane of symmetry, and of that object mirrored."""
+    rod = trimesh.creation.cylinder(0.02, 0.16, sections=48)
+    knob = trimesh.creation.icosphere(2, 0.035)
+    knob.apply_translation([0.012, 0.006, 0.07])
+    mesh = trimesh.util.concatenate([rod, knob])
+    mirror = np.array([-1.0, 1, 1])
+    obj = prepare_object(mesh.vertices, mesh.faces)
+    other = prepare_object(mesh.vertices * mirror, mesh.faces[:, ::-1])
+    left = load_hand(side="left")
+    bent = hand.pose_from_dofs(torch.full((1, 21), 0.5))[0]
+    given = random_wrists(obj, hand, 8, torch.Generator().manual_seed(2), bent)
+    mirrored = replace(given, global_orient=mirror_pose(given.global_orient), hand_pose=mirror_pose(given.hand_pose),
+                       transl=given.transl * torch.tensor([-1.0, 1, 1]), hand="left")
+    one, two = fit(obj, hand, given), fit(other, left, mirrored)
+    with torch.no_grad():
+        joints = hand(**one.grasps.parameters()).joints * torch.tensor([-1.0, 1, 1])
+        apart = 1000 * (joints - left(**two.grasps.parameters()).joints).norm(dim=-1).mean(1)
+    assert (one.moved_mm > 3).float().mean() > 0.7
+    assert apart.median() < 1  # clouds and grids differ by rounding, and a search may choose another way
+    assert torch.equal(one.after.bones, two.after.bones)
 
 
 def test_no_grasps_are_fitted_to_none(fitted_ball, hand):
