@@ -32,12 +32,13 @@ MOST_CANDIDATES: Final = 64
 # Label of each method, and when it is the one to take, as the engine's registry has them: known before it was asked.
 METHODS: Final = {
     "synthesis": ("Synthesis", "The surest, and the lightest touch, in known grasp types; the slowest."),
-    "fastgrasp": ("FastGrasp", "Quick, and what it offers holds: a good first choice."),
-    "grasptta": ("GraspTTA", "As quick as FastGrasp, by another network: for more hands to choose from."),
-    "dvqvae": ("DVQ-VAE", "The quickest, and keeps the fingers you like while it tries others."),
+    "fastgrasp": ("FastGrasp", "What it proposes slips least: for things that are hard to hold."),
+    "grasptta": ("GraspTTA", "Hugs the surface closely: for more hands to choose from."),
+    "dvqvae": ("DVQ-VAE", "A good first choice: the quickest, and keeps the fingers you like."),
     "jointdiffusion": ("JointDiffusion", "For Refine Grasp: it also says what your rough pose may mean."),
-    "jhod": ("JHOD", "Looks at the whole object, and can imagine objects with hands on them."),
+    "jhod": ("JHOD", "Nearly as quick; looks at the whole object, and can imagine one."),
 }
+DEFAULT_METHOD: Final = "dvqvae"  # offers 16 hands that hold soonest of all (docs/results/speed.md)
 # What synthesis makes, by the names of the engine's taxonomy: offered before an engine was asked; it knows the labels.
 TYPES: Final = (
     "large_diameter",
@@ -97,7 +98,8 @@ def _contact_switched(settings: bpy.types.PropertyGroup, context: bpy.types.Cont
 class GraspSettings(bpy.types.PropertyGroup):
     """scene.grasp: what Generate Grasps and Refine Grasp are asked for."""
 
-    method: EnumProperty(name="Method", description="What proposes the grasps", items=_methods, default=0)
+    method: EnumProperty(name="Method", description="What proposes the grasps", items=_methods,
+                         default=_number(DEFAULT_METHOD, "synthesis"))
     count: IntProperty(name="Count", description="How many candidates to make", default=16, min=1,
                        max=MOST_CANDIDATES)
     seed: IntProperty(name="Seed", description="Another seed gives other candidates", default=0, min=0)

@@ -24,6 +24,8 @@ def request_settings(context: bpy.types.Context, side: str, hand_length: float) 
         hand_length: wrist to middle fingertip, scene units.
     """
     settings = context.scene.grasp
+    if settings.method and context.scene.library is None:
+        settings.method = settings.method  # written into the file, whichever the first choice is in later versions
     return {"count": settings.count, "seed": settings.seed, "device": settings.device, "side": side,
             "hand_length": hand_length, "hand_file": command.hand_file(context)}
 

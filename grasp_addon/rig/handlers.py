@@ -66,7 +66,10 @@ def after_saving(*_: object) -> None:
 
 @persistent
 def after_loading(*_: object) -> None:
-    """A file of 0.1.0 may hold a look: it ends when the file is opened."""
+    """A file of 0.1.0 may hold a look, which ends when it is opened, and not say its method: Synthesis."""
+    for scene in bpy.data.scenes:
+        if scene.library is None and rigs(scene) and not scene.grasp.is_property_set("method"):
+            scene.grasp.method = "synthesis"
     for rig in rigs():
         if rig.grasp.looking and not fault(rig):
             end_look(rig)

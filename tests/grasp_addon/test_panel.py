@@ -95,6 +95,7 @@ def test_a_surface_that_is_made_ready_is_said(engine: FakeEngine, mug: bpy.types
 
 
 def test_keep_is_shown_where_the_method_keeps_parts(engine: FakeEngine, mug: bpy.types.Object) -> None:
+    bpy.context.scene.grasp.method = "synthesis"
     rig = generate(2)
     assert "Keep" not in labels()
     bpy.context.scene.grasp.method = "dvqvae"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 
+import bpy
+from scene import generate
+
 from grasp_addon.engine import session
 from grasp_addon.engine.folders import ROOT
-from grasp_addon.properties import METHODS, TYPES, good_for, type_label
+from grasp_addon.properties import DEFAULT_METHOD, METHODS, TYPES, good_for, type_label
 
 
 def test_the_types_offered_before_an_engine_answers_are_the_taxonomys():
@@ -28,6 +31,21 @@ def test_the_methods_offered_before_an_engine_answers_are_the_registrys():
         made[name] = label, sentence
     assert len(made) == 6
     assert list(METHODS.items()) == list(made.items())
+
+
+def test_the_method_is_the_quickest_until_another_is_chosen():
+    settings = bpy.data.scenes.new("Fresh").grasp
+    assert settings.method == DEFAULT_METHOD == "dvqvae"
+    settings.method = "synthesis"
+    assert settings["method"] == 0  # as files of 0.1.0 have it
+
+
+def test_a_click_writes_the_method_into_the_file(engine, mug):
+    settings = bpy.context.scene.grasp
+    assert not settings.is_property_set("method")
+    generate(2)
+    assert settings.is_property_set("method")
+    assert settings.method == DEFAULT_METHOD
 
 
 def test_what_a_method_is_good_for_is_the_engines_word_where_it_has_one(monkeypatch):
