@@ -213,7 +213,7 @@ def test_the_fit_is_an_option_of_every_method(monkeypatch, hand, tin):
     module = types.ModuleType("a_control")
     module.Control = Control
     monkeypatch.setitem(sys.modules, "a_control", module)
-    monkeypatch.setitem(METHODS, "control", Method("control", "Control", "", "a_control", "Control", on_gpu=False))
+    monkeypatch.setitem(METHODS, "control", Method("control", "Control", "", "", "a_control", "Control", on_gpu=False))
     request, watch = GraspRequest(tin, hand, 3), Watch()
     plain = propose(request, "control", 5, watch, fit=False)
     assert (Control.asked, Control.fitted) == (3, False)

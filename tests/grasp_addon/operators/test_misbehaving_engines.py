@@ -264,6 +264,7 @@ def test_the_spare_starts_so_soon_that_hello_is_answered_in_two_seconds(engine_t
         engine_that.started.clear()
         line, variables = command.engine_command(bpy.context)
         one = session.client(line, variables)
+        one.send({"type": "generate"})
         begun = time.monotonic()
         one.send({"type": "cancel", "target": 1})
         wait_until(lambda: len(engine_that.started) == 2)
