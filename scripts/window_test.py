@@ -192,7 +192,7 @@ def animator(bpy: Any, setup: dict, report: dict) -> Any:
     _, ui = view("UI")
     status = grasp_addon.operators.mixins.status
     unit = 20 * bpy.context.preferences.system.ui_scale
-    for row in (12.7 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
+    for row in (14.6 + 0.3 * n for n in range(4)):  # below the settings, which a click would change
         hover(ui, ui.width * 0.45, ui.height - row * unit)
         yield 0.3
         click(ui, ui.width * 0.45, ui.height - row * unit)
