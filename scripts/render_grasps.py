@@ -21,6 +21,7 @@ BACKGROUND = np.array([0.62, 0.64, 0.67])
 CREASE = math.cos(math.radians(35))  # sharper edges of the object are drawn sharp
 TOWARD_THUMB = (0.85, 0.45, 0.30)  # radial, palmar, distal parts of the direction from the hand to the camera
 TOWARD_FINGERS = (-0.45, 0.45, 0.75)
+ABOVE = (0.45, -0.75, 0.48)  # from where an object alone is seen
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,25 @@ def render_view(
     picture = picture.reshape(size, 2, size, 2, 3).mean((1, 3))
     srgb = np.where(picture <= 0.0031308, 12.92 * picture, 1.055 * np.maximum(picture, 1e-9) ** (1 / 2.4) - 0.055)
     return (np.clip(srgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def object_view(meshes: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, float]], size: int, samples: int,
+                ) -> np.ndarray:
+    """(size, size, 3) uint8: an object without a hand, all of it, from above and the front.
+
+    Args:
+        meshes: as `render_view` takes them, +Z up.
+        size: pixels.
+        samples: more give less noise.
+    """
+    points = np.concatenate([vertices for vertices, *_ in meshes])
+    centre = (points.min(0) + points.max(0)) / 2
+    reach = float(np.linalg.norm(points - centre, axis=1).max())
+    back = np.array(ABOVE) / np.linalg.norm(ABOVE)
+    right = np.cross([0.0, 0.0, 1.0], back)
+    right /= np.linalg.norm(right)
+    camera = Camera(centre + 6 * reach * back, np.stack([right, np.cross(back, right), back]), 0.17)
+    return render_view(meshes, camera, size, 0.19, samples)
 
 
 def two_views(

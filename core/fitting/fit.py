@@ -81,7 +81,6 @@ class FitSchedule:
     rescue: float = 0.6
 
 
-
 SCHEDULE: Final = FitSchedule()
 #: steps toward the object, of a hand that does not lie well
 APPROACH: Final = Stages(8, 0)

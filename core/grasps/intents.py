@@ -283,11 +283,6 @@ class Purpose:
         centre = (weight[..., None] * points).sum(1) / total[:, None]
         return ContactShares(share(self.handle), share(self.working), share(self.sharp), centre, part)
 
-    def met(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
-            types: tuple[str, ...]) -> torch.Tensor:
-        """(N,) bool: which hands do all that the intent asks; arguments as of `grade`."""
-        return self.grade(points, distance, area, joints, types) == 1
-
     def grade(self, points: torch.Tensor, distance: torch.Tensor, area: torch.Tensor, joints: torch.Tensor,
               types: tuple[str, ...], tolerance: float = CONTACT_TOLERANCE) -> torch.Tensor:
         """How much of what the intent asks hands do.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 #: pixels of a view; pairs in a row of the sheet
 VIEW, COLUMNS = 240, 4
-#: from where an object alone is seen
-ABOVE = (0.45, -0.75, 0.48)
 FIGURES = ("volume_cm3", "depth_mm", "bones_crossing", "contact", "held")
 
 
@@ -47,19 +45,14 @@ def sheet(found: list[Imagined], hand: HandModel, path: Path) -> None:
     import torch
     from PIL import Image, ImageDraw
 
-    from scripts.render_grasps import BLUE, CREASE, Camera, render_view, two_views
+    from scripts.render_grasps import BLUE, CREASE, object_view, two_views
 
-    back = np.array(ABOVE) / np.linalg.norm(ABOVE)
-    right = np.cross([0.0, 0.0, 1.0], back)
-    right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(back, right), back])
     whole = Image.new("RGB", (2 * VIEW * COLUMNS, VIEW * -(-len(found) // COLUMNS)))
     draw = ImageDraw.Draw(whole)
     for number, one in enumerate(found):
         left, top = number % COLUMNS * 2 * VIEW, number // COLUMNS * VIEW
         vertices, faces = one.object.vertices.double().numpy(), one.object.faces.numpy()
-        reach = float(np.linalg.norm(vertices, axis=1).max())
-        alone = render_view([(vertices, faces, BLUE, CREASE)], Camera(6 * reach * back, axes, 0.17), VIEW, 0.19, 2)
+        alone = object_view([(vertices, faces, BLUE, CREASE)], VIEW, samples=2)
         with torch.no_grad():
             posed = hand(**one.grasps.parameters())
         held = two_views(vertices, faces, posed.vertices[0].numpy(), hand.faces.numpy(), posed.joints[0].numpy(),

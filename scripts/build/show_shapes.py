@@ -24,25 +24,18 @@ def main() -> int:
     from PIL import Image, ImageDraw, ImageFont
 
     from core.dataset.shapes import FAMILIES, make_shape
-    from scripts.render_grasps import CREASE, Camera, render_view
+    from scripts.render_grasps import CREASE, object_view
 
     families = options.families or list(FAMILIES)
     size = options.size
     sheet = Image.new("RGB", (size * min(options.columns, len(families)), size * -(-len(families) // options.columns)))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(10, size // 18))
-    back = np.array([0.45, -0.75, 0.48]) / np.linalg.norm([0.45, -0.75, 0.48])
-    right = np.cross([0, 0, 1.0], back)
-    right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(back, right), back])
     for number, family in enumerate(families):
         shape = make_shape(family, options.seed)
-        centre = (shape.vertices.min(0) + shape.vertices.max(0)) / 2
-        reach = float(np.linalg.norm(shape.vertices - centre, axis=1).max())
-        camera = Camera(centre + 6 * reach * back, axes, 0.17)
         meshes = [(shape.vertices, shape.faces[shape.part == part], COLOURS[part % len(COLOURS)], CREASE)
                   for part in range(len(shape.names)) if (shape.part == part).any()]
         left, top = number % options.columns * size, number // options.columns * size
-        sheet.paste(Image.fromarray(render_view(meshes, camera, size, 0.19, samples=3)), (left, top))
+        sheet.paste(Image.fromarray(object_view(meshes, size, samples=3)), (left, top))
         extent = " x ".join(f"{100 * side:.0f}" for side in np.ptp(shape.vertices, axis=0))
         draw.text((left + 4, top + 2), f"{family}\n{extent} cm", fill=(25, 25, 28), font=font)
     options.out.parent.mkdir(parents=True, exist_ok=True)
