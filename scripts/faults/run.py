@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import importlib.util
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from . import engines, hands, programs, scenes
-from .clock import made_time
+from .clock import made_time, own_garbage
 from .surroundings import Traces, fresh_scene
 from .trial import Trial, made_engine
 from .verdict import Verdict, recorded, table
@@ -37,7 +36,7 @@ def inject(kind: str, seed: int) -> Verdict:
     """
     verdict = Verdict(kind, seed=seed)
     trial = Trial(verdict, random.Random(f"{kind}/{seed}"), fresh_scene())
-    with _own_garbage(), Traces() as traces:
+    with own_garbage(), Traces() as traces:
         with contextlib.ExitStack() as made:
             if kind in MADE:
                 trial.clock = made.enter_context(made_time())
@@ -47,19 +46,6 @@ def inject(kind: str, seed: int) -> Verdict:
                 verdict.add("stuck", "a request that nothing ends")
         traces.look(verdict, trial.lost)
     return verdict
-
-
-@contextlib.contextmanager
-def _own_garbage() -> Iterator[None]:
-    """Python's garbage collector leaves out what was there before.
-
-    In a program of many tests it looks through some 300,000 objects, which holds the window for up to 0.17 s.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _none(_trial: Trial) -> None:

@@ -25,7 +25,7 @@ from grasp_addon.engine import client, command, requests, session
 from grasp_addon.operators import add_hand, request_operator
 from grasp_addon.operators.mixins import status
 from grasp_addon.rig.hands import rigs
-from scripts.faults.clock import Stopwatch
+from scripts.faults.clock import Stopwatch, own_garbage
 
 CASES = [*((kind, when) for kind in KINDS for when in ("hello", "generate")), *((kind, "hello") for kind in AT_HELLO),
          *((kind, "generate") for kind in AT_GENERATE)]
@@ -69,7 +69,8 @@ def engine_that(replies: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     bpy.context.scene.grasp.count = 1
     choose.started = started
-    yield choose
+    with own_garbage():
+        yield choose
     session.stop()
     until = time.monotonic() + 5
     while set(threading.enumerate()) - before and time.monotonic() < until:
